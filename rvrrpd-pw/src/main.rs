@@ -1,0 +1,2 @@
+//! Makes one credential line for `api.users` of rVRRPd.
+fn main() {}

@@ -1,0 +1,175 @@
+//! The driver: everything that rVRRPd changes in the kernel, and everything it watches there.
+//!
+//! One thread owns it. Commands come over a channel and are coalesced into batches, reports go
+//! back over another; a slow kernel therefore never delays an advertisement.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::config::model::{NetworkDriver, Route};
+use crate::net::sender::Sender;
+use crate::wire::{Family, Mac, Vrid};
+
+/// Handle of a virtual router inside the process; never used again for another one.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct RouterId(pub u32);
+
+/// What one virtual router needs in the kernel.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Whose plan it is.
+    pub id: RouterId,
+    /// Name of the virtual router, for messages.
+    pub name: String,
+    /// VRID.
+    pub vrid: Vrid,
+    /// Address family.
+    pub family: Family,
+    /// Interface index of the parent.
+    pub parent: u32,
+    /// Name of the parent.
+    pub parent_name: String,
+    /// What carries the addresses and the virtual MAC.
+    pub carrier: Carrier,
+    /// Virtual addresses with the prefix length they get on the carrier.
+    pub addresses: Vec<(IpAddr, u8)>,
+    /// The addresses belong to the parent already (owner): they are never added to the parent
+    /// and never removed from it.
+    pub owner: bool,
+    /// Whether packets to the virtual addresses are accepted.
+    pub accept: bool,
+    /// Routes that are there while the router is Master.
+    pub routes: Vec<Route>,
+    /// Whole frames that announce the virtual addresses (gratuitous ARP or unsolicited NA), one
+    /// per address, in the order of the addresses.
+    pub announcements: Arc<[Vec<u8>]>,
+    /// Where the announcements leave.
+    pub sender: Arc<Sender>,
+}
+
+/// What carries the virtual addresses and the virtual MAC.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Carrier {
+    /// A macvlan in bridge mode on the parent, made at start and silent until Master.
+    Macvlan {
+        /// Its name.
+        name: String,
+    },
+    /// The parent itself.
+    Ether {
+        /// Whether the parent carries the virtual MAC while Master.
+        virtual_mac: bool,
+        /// How the kernel is told.
+        netdrv: NetworkDriver,
+    },
+}
+
+/// What the driver is asked to do. Commands about one router are carried out in their order.
+#[derive(Debug)]
+pub enum Command {
+    /// Makes what a Backup needs (macvlan, silence, closed gate). A plan with the id of a known
+    /// router replaces its plan: only what differs is changed, an active router stays active.
+    Prepare(Vec<Plan>),
+    /// Takes back everything of these routers.
+    Remove(Vec<RouterId>),
+    /// The router became Master: gate open, addresses and routes in, then its announcements.
+    Activate(RouterId),
+    /// The router is no longer Master: gate closed, addresses and routes out.
+    Deactivate(RouterId),
+    /// Sends the announcements of an active router once more.
+    Announce(RouterId),
+    /// Replaces the routes that are there while at least one router is active.
+    StaticRoutes(Vec<Route>),
+    /// What the kernel says has happened.
+    Kernel(KernelEvent),
+    /// Takes back everything and ends the thread.
+    Shutdown,
+}
+
+/// What the driver tells the supervisor.
+#[derive(Debug)]
+pub enum Report {
+    /// What a Backup needs is there.
+    Prepared(RouterId),
+    /// It cannot be made; `Prepare` may be tried again.
+    Unprepared(RouterId, Error),
+    /// Gate, addresses and routes are in and the first announcements have left.
+    Activated(RouterId),
+    /// Something is missing although the router is Master.
+    ActivationFailed(RouterId, Error),
+    /// Something of ours was removed by somebody else and put back.
+    Repaired(RouterId, String),
+    /// What the kernel says has happened.
+    Kernel(KernelEvent),
+}
+
+/// A change of links and addresses, as the kernel reports it.
+#[derive(Clone, Debug)]
+pub enum KernelEvent {
+    /// A link appeared or changed.
+    Link(Link),
+    /// A link is gone.
+    LinkGone {
+        /// Its interface index.
+        index: u32,
+    },
+    /// An address appeared or changed.
+    Address(Address),
+    /// An address is gone.
+    AddressGone(Address),
+    /// A route of ours is gone.
+    RouteGone(Route),
+    /// Events were lost: this is all that there is now.
+    Resync(Vec<Link>, Vec<Address>),
+}
+
+/// A network interface.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Link {
+    /// Interface index.
+    pub index: u32,
+    /// Name.
+    pub name: String,
+    /// Ethernet address; none where the link has none of six bytes.
+    pub mac: Option<Mac>,
+    /// `ARPHRD_*` of linux/if_arp.h; 1 is Ethernet.
+    pub kind: u16,
+    /// MTU in bytes.
+    pub mtu: u32,
+    /// IFF_UP: set up by the administrator.
+    pub up: bool,
+    /// IFF_LOWER_UP and operational state not down: frames can pass.
+    pub carrier: bool,
+    /// Interface index of the lower device (`IFLA_LINK`), none for a physical one.
+    pub lower: Option<u32>,
+    /// Link group (`IFLA_GROUP`).
+    pub group: u32,
+}
+
+/// An address on an interface.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Address {
+    /// Interface index.
+    pub index: u32,
+    /// The address.
+    pub address: IpAddr,
+    /// Prefix length.
+    pub prefix: u8,
+    /// IPv6: not usable yet (IFA_F_TENTATIVE) or found twice (IFA_F_DADFAILED).
+    pub tentative: bool,
+    /// IFA_F_SECONDARY (IPv4).
+    pub secondary: bool,
+    /// Put there by rVRRPd (IFA_PROTO, or the label of the ioctl driver).
+    pub ours: bool,
+}
+
+/// Why the kernel could not be changed.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{what}: {source}")]
+pub struct Error {
+    /// What was tried, with the names of the objects.
+    pub what: String,
+    /// What the kernel said.
+    #[source]
+    pub source: Arc<std::io::Error>,
+}

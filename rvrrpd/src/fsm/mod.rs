@@ -1,0 +1,2 @@
+//! The state machine of a virtual router.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! `rvrrpd`: arguments, configuration, daemon.
+fn main() {}

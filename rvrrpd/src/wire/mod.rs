@@ -1,0 +1,114 @@
+//! The wire: every byte that is sent or received, and nothing else.
+//!
+//! Pure: no sockets, no clock, no threads; never panics on input and allocates nothing from a
+//! claimed count. Imports no other module of the crate.
+#![forbid(unsafe_code)]
+
+use core::fmt;
+use core::num::NonZeroU8;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+/// IP protocol number (IPv6: next header) of VRRP, RFC 9568 §5.1.1.4.
+pub const IP_PROTOCOL: u8 = 112;
+/// TTL or hop limit that an advertisement is sent with and must arrive with, RFC 9568 §5.1.1.3.
+pub const TTL: u8 = 255;
+/// Group that IPv4 advertisements are sent to, RFC 9568 §5.1.1.2.
+pub const GROUP_V4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
+/// Group that IPv6 advertisements are sent to, RFC 9568 §5.1.2.2.
+pub const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12);
+/// Priority of an advertisement by which a Master resigns, RFC 9568 §5.2.4.
+pub const PRIORITY_RESIGN: u8 = 0;
+/// Priority of the router that owns the virtual addresses, RFC 9568 §5.2.4.
+pub const PRIORITY_OWNER: u8 = 255;
+
+/// Address family of a virtual router; the two families are independent (RFC 9568 §1).
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    /// Length of one address on the wire, in bytes.
+    #[must_use]
+    pub const fn address_len(self) -> usize {
+        match self {
+            Self::V4 => 4,
+            Self::V6 => 16,
+        }
+    }
+}
+
+/// VRRP version of an advertisement.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Version {
+    /// VRRPv2, RFC 3768 (and RFC 2338).
+    V2,
+    /// VRRPv3, RFC 9568 (and RFC 5798).
+    V3,
+}
+
+/// Virtual router identifier, 1..=255 (RFC 9568 §5.2.3).
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Vrid(NonZeroU8);
+
+impl Vrid {
+    /// The VRID with this number, none for 0.
+    #[must_use]
+    pub const fn new(number: u8) -> Option<Self> {
+        match NonZeroU8::new(number) {
+            Some(number) => Some(Self(number)),
+            None => None,
+        }
+    }
+
+    /// The number, 1..=255.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        self.0.get()
+    }
+}
+
+impl fmt::Display for Vrid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Ethernet address.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Mac(pub [u8; 6]);
+
+impl Mac {
+    /// ff:ff:ff:ff:ff:ff.
+    pub const BROADCAST: Self = Self([0xff; 6]);
+
+    /// Virtual MAC of a virtual router: 00-00-5E-00-01-VRID for IPv4, 00-00-5E-00-02-VRID for
+    /// IPv6 (RFC 9568 §7.3).
+    #[must_use]
+    pub const fn of_virtual_router(family: Family, vrid: Vrid) -> Self {
+        let block = match family {
+            Family::V4 => 1,
+            Family::V6 => 2,
+        };
+        Self([0x00, 0x00, 0x5e, 0x00, block, vrid.number()])
+    }
+
+    /// Ethernet address of the multicast group that advertisements go to.
+    #[must_use]
+    pub const fn of_group(family: Family) -> Self {
+        match family {
+            Family::V4 => Self([0x01, 0x00, 0x5e, 0x00, 0x00, 0x12]),
+            Family::V6 => Self([0x33, 0x33, 0x00, 0x00, 0x00, 0x12]),
+        }
+    }
+}
+
+impl fmt::Display for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}

@@ -1,0 +1,1 @@
+//! Network namespaces, captures and peers for the black-box tests.
