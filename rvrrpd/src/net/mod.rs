@@ -1,4 +1,11 @@
 //! Sockets: one to receive per interface and family, one to send per interface.
+//!
+//! Receiving sockets are raw IP sockets, so they never see what the host forwards; the sending one
+//! is a packet socket, so that an advertisement leaves with the virtual MAC without any interface
+//! that carries it.
 
+pub mod filter;
+pub mod listener;
 pub mod sender;
+pub mod socket;
 pub mod sys;

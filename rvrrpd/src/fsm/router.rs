@@ -1,0 +1,365 @@
+//! One virtual router.
+
+use core::fmt;
+use core::time::Duration;
+
+use super::{Action, Advert, Cause, Event, Params, Reason, Reasons, Time, Transition};
+use crate::wire::{PRIORITY_RESIGN, Version};
+
+/// State of a virtual router. `Active` of RFC 9568 is shown as `Master`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u8)]
+pub enum State {
+    /// Cannot run, or waits for its start-up delay.
+    Init,
+    /// Listens to the Master.
+    Backup,
+    /// Forwards for the virtual addresses.
+    Master,
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Init => "Init",
+            Self::Backup => "Backup",
+            Self::Master => "Master",
+        })
+    }
+}
+
+/// When a router wants to be called, and which arming of its timer that is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Deadline {
+    /// The time.
+    pub at: Time,
+    /// Changes whenever the timer is armed anew: a late expiry of an older arming has no effect.
+    pub generation: u64,
+}
+
+/// A higher rate of answers to lower-priority advertisements serves nobody: the group hears one.
+const LONGEST_ANSWER_GAP: Duration = Duration::from_millis(100);
+
+/// The state machine of one virtual router.
+#[derive(Clone, Debug)]
+pub struct Router {
+    params: Params,
+    state: State,
+    reasons: Reasons,
+    /// Active_Adver_Interval: the interval of the Master that is followed.
+    master_interval: Duration,
+    /// The next deadline: start-up delay in Init, Active_Down_Timer in Backup, Adver_Timer in
+    /// Master.
+    timer: Option<Time>,
+    /// Backup: when the lower-priority Master is preempted.
+    preempt_at: Option<Time>,
+    /// Backup: the Master that was followed resigned.
+    resigned: bool,
+    /// Backup: what the down timer counts from. Master: when the last advertisement was sent.
+    since: Time,
+    /// Master: when a lower-priority advertisement was last answered.
+    answered: Option<Time>,
+    /// The start-up delay is over; it is kept once in a life.
+    started: bool,
+    generation: u64,
+}
+
+impl Router {
+    /// A router in Init that knows no reason to start yet: it waits for [`Event::Readiness`].
+    #[must_use]
+    pub fn new(params: Params) -> Self {
+        Self {
+            params,
+            state: State::Init,
+            reasons: Reasons::from(Reason::NotPrepared),
+            master_interval: params.interval,
+            timer: None,
+            preempt_at: None,
+            resigned: false,
+            since: Time::default(),
+            answered: None,
+            started: params.startup_delay.is_zero(),
+            generation: 0,
+        }
+    }
+
+    /// The present state.
+    #[must_use]
+    pub const fn state(&self) -> State {
+        self.state
+    }
+
+    /// The parameters in force.
+    #[must_use]
+    pub const fn params(&self) -> &Params {
+        &self.params
+    }
+
+    /// Why the router is in Init; empty in the other states and during the start-up delay.
+    #[must_use]
+    pub const fn reasons(&self) -> Reasons {
+        self.reasons
+    }
+
+    /// Interval of the Master: learned in Backup, the own one in Master.
+    #[must_use]
+    pub const fn master_interval(&self) -> Duration {
+        self.master_interval
+    }
+
+    /// When the router wants [`Event::Timer`]; changes only in [`Self::handle`].
+    #[must_use]
+    pub fn deadline(&self) -> Option<Deadline> {
+        let at = match (self.timer, self.preempt_at) {
+            (Some(timer), Some(preempt)) => timer.min(preempt),
+            (Some(timer), None) => timer,
+            (None, _) => return None,
+        };
+        Some(Deadline { at, generation: self.generation })
+    }
+
+    /// Whether the deadline may only be believed once every advertisement that the kernel
+    /// received before it has been handled: true in Backup, where silence means a takeover.
+    #[must_use]
+    pub const fn needs_drain(&self) -> bool {
+        matches!(self.state, State::Backup)
+    }
+
+    /// Handles one event at the time `now` and appends what is to be done to `actions`.
+    pub fn handle(&mut self, now: Time, event: Event, actions: &mut Vec<Action>) {
+        match event {
+            Event::Readiness(reasons) => self.readiness(now, reasons, actions),
+            Event::Params(params) => self.reconfigure(now, params, actions),
+            Event::Timer { generation } if generation == self.generation => {
+                self.timer(now, actions);
+            }
+            Event::Timer { .. } => {}
+            Event::Advert(advert) => match self.state {
+                State::Init => {}
+                State::Backup => self.advert_in_backup(&advert),
+                State::Master => self.advert_in_master(now, &advert, actions),
+            },
+        }
+    }
+
+    /// FSM-I-1..3, FSM-B-5, FSM-A-6.
+    fn readiness(&mut self, now: Time, reasons: Reasons, actions: &mut Vec<Action>) {
+        let was_ready = self.reasons.is_ready();
+        self.reasons = reasons;
+        if reasons.is_ready() {
+            if was_ready {
+                return;
+            }
+            if self.started {
+                self.startup(now, actions);
+            } else {
+                self.arm(now + self.params.startup_delay);
+            }
+        } else if self.state == State::Init {
+            self.disarm();
+        } else {
+            self.shutdown(shutdown_cause(reasons), actions);
+        }
+    }
+
+    /// FSM-I-2 and FSM-I-3.
+    fn startup(&mut self, now: Time, actions: &mut Vec<Action>) {
+        self.started = true;
+        self.master_interval = self.params.interval;
+        if self.params.is_owner() {
+            self.become_master(now, Cause::OwnerPreempt, actions);
+        } else {
+            self.become_backup(now, Cause::Startup, actions);
+        }
+    }
+
+    fn shutdown(&mut self, cause: Cause, actions: &mut Vec<Action>) {
+        if self.state == State::Master {
+            actions.push(Action::SendResign);
+            actions.push(Action::Deactivate);
+        }
+        self.disarm();
+        self.transition(State::Init, cause, actions);
+    }
+
+    /// TX-9, V3-TM-8, V3-TM-9: the new values count from now on, without a change of state.
+    fn reconfigure(&mut self, now: Time, params: Params, actions: &mut Vec<Action>) {
+        let before = core::mem::replace(&mut self.params, params);
+        match self.state {
+            State::Init => {}
+            State::Backup if params.is_owner() => {
+                self.become_master(now, Cause::OwnerPreempt, actions);
+            }
+            State::Backup => {
+                if params.version != before.version || params.version == Version::V2 {
+                    self.master_interval = params.interval;
+                }
+                let span = if self.resigned {
+                    params.skew(self.master_interval)
+                } else {
+                    params.down_interval(self.master_interval)
+                };
+                if !params.preempt {
+                    self.preempt_at = None;
+                }
+                self.arm(self.since + span);
+            }
+            State::Master => {
+                self.master_interval = params.interval;
+                if params.interval != before.interval {
+                    self.arm(now.max(self.since + params.interval));
+                }
+            }
+        }
+    }
+
+    fn timer(&mut self, now: Time, actions: &mut Vec<Action>) {
+        let Some(deadline) = self.timer else { return };
+        match self.state {
+            State::Init => self.startup(now, actions),
+            State::Backup => {
+                let cause = if deadline <= now && self.resigned {
+                    Cause::MasterResigned
+                } else if deadline <= now {
+                    Cause::MasterTimeout
+                } else {
+                    Cause::PreemptHoldTimeout
+                };
+                self.become_master(now, cause, actions);
+            }
+            State::Master => self.adver_timer(now, deadline, actions),
+        }
+    }
+
+    /// FSM-A-7, V3-TM-7. Keyed to the deadline so that work does not make it drift; after a stall
+    /// one advertisement leaves, not all that were missed. Whoever is two intervals late was
+    /// silent for three and may have been replaced meanwhile, so hosts and switches are told
+    /// again where the virtual MAC is.
+    fn adver_timer(&mut self, now: Time, deadline: Time, actions: &mut Vec<Action>) {
+        actions.push(Action::SendAdvert);
+        if now.since(deadline) >= 2 * self.params.interval {
+            actions.push(Action::Announce);
+        }
+        self.since = now;
+        let next = deadline + self.params.interval;
+        self.arm(if next > now { next } else { now + self.params.interval });
+    }
+
+    fn advert_in_backup(&mut self, advert: &Advert) {
+        if advert.priority == PRIORITY_RESIGN {
+            // FSM-B-7: the interval of this advertisement is not learned.
+            self.resigned = true;
+            self.since = advert.received;
+            self.arm(advert.received + self.params.skew(self.master_interval));
+            return;
+        }
+        if self.params.preempt && advert.priority < self.params.priority {
+            // FSM-B-9: ignored, so that the down timer runs out; with a preempt delay it is
+            // followed until that is over.
+            if self.params.preempt_delay.is_zero() {
+                return;
+            }
+            let preempt_at = *self
+                .preempt_at
+                .get_or_insert(advert.received + self.params.preempt_delay);
+            if preempt_at <= advert.received {
+                return;
+            }
+        } else {
+            self.preempt_at = None;
+        }
+        self.follow(advert);
+    }
+
+    /// FSM-B-8: the sender is the Master, the down timer starts anew.
+    fn follow(&mut self, advert: &Advert) {
+        if self.params.version == Version::V3 {
+            self.master_interval = advert.interval;
+        }
+        self.resigned = false;
+        self.since = advert.received;
+        self.arm(advert.received + self.params.down_interval(self.master_interval));
+    }
+
+    fn advert_in_master(&mut self, now: Time, advert: &Advert, actions: &mut Vec<Action>) {
+        if advert.priority == PRIORITY_RESIGN {
+            // FSM-A-8.
+            actions.push(Action::SendAdvert);
+            self.since = now;
+            self.arm(now + self.params.interval);
+        } else if advert.priority > self.params.priority
+            || (advert.priority == self.params.priority && advert.source > self.params.source)
+        {
+            // FSM-A-9.
+            actions.push(Action::Deactivate);
+            self.preempt_at = None;
+            self.follow(advert);
+            self.transition(State::Backup, Cause::HigherPriorityMaster, actions);
+        } else {
+            self.answer(now, actions);
+        }
+    }
+
+    /// FSM-A-10. RFC 9568 answers with an advertisement at once, version 2 does not; both tell
+    /// hosts and switches again, for the other Master told them something else.
+    fn answer(&mut self, now: Time, actions: &mut Vec<Action>) {
+        let gap = self.params.interval.min(LONGEST_ANSWER_GAP);
+        if self.answered.is_some_and(|answered| now.since(answered) < gap) {
+            return;
+        }
+        self.answered = Some(now);
+        if self.params.version == Version::V3 {
+            actions.push(Action::SendAdvert);
+        }
+        actions.push(Action::Announce);
+    }
+
+    fn become_backup(&mut self, now: Time, cause: Cause, actions: &mut Vec<Action>) {
+        self.preempt_at = None;
+        self.resigned = false;
+        self.since = now;
+        self.arm(now + self.params.down_interval(self.master_interval));
+        self.transition(State::Backup, cause, actions);
+    }
+
+    /// FSM-B-6: the advertisement first, then the addresses and their announcements.
+    fn become_master(&mut self, now: Time, cause: Cause, actions: &mut Vec<Action>) {
+        actions.push(Action::SendAdvert);
+        actions.push(Action::Activate);
+        self.preempt_at = None;
+        self.resigned = false;
+        self.answered = None;
+        self.master_interval = self.params.interval;
+        self.since = now;
+        self.arm(now + self.params.interval);
+        self.transition(State::Master, cause, actions);
+    }
+
+    fn transition(&mut self, to: State, cause: Cause, actions: &mut Vec<Action>) {
+        let from = core::mem::replace(&mut self.state, to);
+        actions.push(Action::Transition(Transition { from, to, cause }));
+    }
+
+    fn arm(&mut self, at: Time) {
+        self.timer = Some(at);
+        self.generation += 1;
+    }
+
+    fn disarm(&mut self) {
+        self.timer = None;
+        self.preempt_at = None;
+        self.generation += 1;
+    }
+}
+
+fn shutdown_cause(reasons: Reasons) -> Cause {
+    if reasons.contains(Reason::Disabled) || reasons.contains(Reason::Stopping) {
+        Cause::Shutdown
+    } else if reasons.contains(Reason::NoPrimaryAddress)
+        || reasons.contains(Reason::TentativeAddress)
+    {
+        Cause::NoPrimaryIpAddress
+    } else {
+        Cause::InterfaceDown
+    }
+}

@@ -1,0 +1,103 @@
+//! Classic BPF filter that passes only the VRIDs of a set.
+//!
+//! The same number of instructions for any set: the VRID selects one of eight words by binary
+//! search, the word is shifted by the VRID modulo 32 and its lowest bit decides
+//! (Documentation/networking/filter.rst of the kernel).
+
+use socket2::SockFilter;
+
+use crate::wire::{Family, Vrid};
+
+// Instruction classes, sizes, modes and operations of linux/bpf_common.h.
+const LD: u16 = 0x00;
+const LDX: u16 = 0x01;
+const STORE: u16 = 0x02;
+const ALU: u16 = 0x04;
+const JUMP: u16 = 0x05;
+const RETURN: u16 = 0x06;
+const TAX: u16 = 0x07;
+const BYTE: u16 = 0x10;
+const INDEXED: u16 = 0x40;
+const HEADER_LENGTH: u16 = 0xa0;
+const AND: u16 = 0x50;
+const SHIFT_RIGHT: u16 = 0x70;
+const BY_X: u16 = 0x08;
+const MEMORY: u16 = 0x60;
+const IF_GREATER_OR_EQUAL: u16 = 0x30;
+
+/// Offset of the VRID in a VRRP message.
+const VRID_OFFSET: u32 = 1;
+/// The whole packet passes.
+const PASS: u32 = u32::MAX;
+
+/// A set of VRIDs.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct VridSet([u32; 8]);
+
+impl VridSet {
+    /// Whether no VRID is in the set.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0 == [0; 8]
+    }
+}
+
+impl FromIterator<Vrid> for VridSet {
+    fn from_iter<T: IntoIterator<Item = Vrid>>(vrids: T) -> Self {
+        let mut words = [0; 8];
+        for vrid in vrids {
+            let number = vrid.number();
+            words[usize::from(number >> 5)] |= 1 << (number & 31);
+        }
+        Self(words)
+    }
+}
+
+/// The program for a raw socket of this family, which passes only messages of these VRIDs.
+#[must_use]
+pub fn program(family: Family, vrids: &VridSet) -> Vec<SockFilter> {
+    let mut code = Vec::with_capacity(40);
+    match family {
+        // Data start at the IPv4 header: X = its length.
+        Family::V4 => {
+            code.push(SockFilter::new(LDX | BYTE | HEADER_LENGTH, 0, 0, 0));
+            code.push(SockFilter::new(LD | BYTE | INDEXED, 0, 0, VRID_OFFSET));
+        }
+        // Data start at the VRRP message.
+        Family::V6 => code.push(SockFilter::new(LD | BYTE | 0x20, 0, 0, VRID_OFFSET)),
+    }
+    code.push(SockFilter::new(STORE, 0, 0, 0));
+    code.push(SockFilter::new(ALU | AND, 0, 0, 31));
+    code.push(SockFilter::new(TAX, 0, 0, 0));
+    code.push(SockFilter::new(LD | MEMORY, 0, 0, 0));
+    select_word(&mut code, &vrids.0, 0);
+    code.push(SockFilter::new(ALU | SHIFT_RIGHT | BY_X, 0, 0, 0));
+    code.push(SockFilter::new(ALU | AND, 0, 0, 1));
+    // jeq #0: to the drop, else to the pass.
+    code.push(SockFilter::new(JUMP | 0x10, 0, 1, 0));
+    code.push(SockFilter::new(RETURN, 0, 0, 0));
+    code.push(SockFilter::new(RETURN, 0, 0, PASS));
+    code
+}
+
+/// Appends a binary search that loads the word of the VRID in A; all paths leave at the end.
+/// `first` is the number of the first of `words`.
+fn select_word(code: &mut Vec<SockFilter>, words: &[u32], first: u32) {
+    if let [word] = words {
+        code.push(SockFilter::new(LD, 0, 0, *word));
+        return;
+    }
+    let (low, high) = words.split_at(words.len() / 2);
+    let middle = first + low.len() as u32;
+    let mut below = Vec::new();
+    select_word(&mut below, low, first);
+    let mut above = Vec::new();
+    select_word(&mut above, high, middle);
+    // The lower half ends with a jump over the upper one. At most 2·8 instructions: no jump is
+    // too far.
+    let skip = below.len() as u8 + 1;
+    code.push(SockFilter::new(JUMP | IF_GREATER_OR_EQUAL, skip, 0, middle << 5));
+    code.append(&mut below);
+    code.push(SockFilter::new(JUMP, 0, 0, above.len() as u32));
+    code.append(&mut above);
+}

@@ -1,0 +1,179 @@
+//! The listener of an interface: one thread that reads its receive sockets.
+
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::io;
+use std::net::{IpAddr, Ipv6Addr};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use super::socket::Receiver;
+use super::sys::{self, mmsg::Batch, mmsg::Received};
+use crate::fsm::Time;
+use crate::wire::Family;
+use crate::wire::advert::Datagram;
+use crate::wire::verdict::Reject;
+
+/// Older than this, a receive time stamp is the effect of a stepped wall clock, not of a queue.
+const LONGEST_QUEUE: core::time::Duration = core::time::Duration::from_secs(60);
+
+/// Takes what a listener receives.
+pub trait Sink: Send + 'static {
+    /// One packet of protocol 112, or why it is not even a datagram, and when the kernel
+    /// received it.
+    fn packet(&mut self, datagram: Result<Datagram<'_>, Reject>, received: Time);
+}
+
+/// How far the listener of an interface has come. Whoever wants to conclude something from
+/// silence asks it first.
+#[derive(Debug)]
+pub struct Progress {
+    receivers: Vec<Receiver>,
+    busy: AtomicBool,
+    /// Receive time of the last packet that was passed on, in microseconds.
+    passed_on: AtomicU64,
+}
+
+impl Progress {
+    /// Whether every packet that the kernel received before `deadline` has been passed on.
+    #[must_use]
+    pub fn is_past(&self, deadline: Time) -> bool {
+        if self.passed_on.load(Ordering::SeqCst) >= deadline.as_micros() {
+            return true;
+        }
+        // The order matters: a packet that is in the socket no more was taken by a listener that
+        // had declared itself busy before, and is busy until it has passed the packet on.
+        !self.receivers.iter().any(Receiver::is_readable) && !self.busy.load(Ordering::SeqCst)
+    }
+
+    /// The receive sockets, to change their filters.
+    #[must_use]
+    pub fn receivers(&self) -> &[Receiver] {
+        &self.receivers
+    }
+}
+
+/// A running listener; dropping it ends the thread and closes the sockets.
+#[derive(Debug)]
+pub struct Listener {
+    progress: Arc<Progress>,
+    stop: Option<UnixStream>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Listener {
+    /// Starts the thread `name`. It calls `prepare` once (scheduling), then reads `receivers`
+    /// into `sink`.
+    ///
+    /// # Errors
+    /// The thread or its stop channel cannot be made.
+    pub fn start(
+        name: &str,
+        receivers: Vec<Receiver>,
+        prepare: impl FnOnce() + Send + 'static,
+        sink: impl Sink,
+    ) -> io::Result<Self> {
+        let (stop, stopped) = UnixStream::pair()?;
+        let progress = Arc::new(Progress {
+            receivers,
+            busy: AtomicBool::new(false),
+            passed_on: AtomicU64::new(0),
+        });
+        let shared = Arc::clone(&progress);
+        let thread = std::thread::Builder::new().name(format!("rx-{name}")).spawn(move || {
+            prepare();
+            listen(&shared, &stopped, sink);
+        })?;
+        Ok(Self { progress, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// How far the listener has come.
+    #[must_use]
+    pub const fn progress(&self) -> &Arc<Progress> {
+        &self.progress
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _panicked = thread.join();
+        }
+    }
+}
+
+fn listen(progress: &Progress, stopped: &UnixStream, mut sink: impl Sink) {
+    let mut batch = Batch::default();
+    loop {
+        if let Err(error) = wait(progress, stopped) {
+            if let Some(error) = error {
+                tracing::error!("listener ends: {error}");
+            }
+            return;
+        }
+        progress.busy.store(true, Ordering::SeqCst);
+        for receiver in &progress.receivers {
+            read(receiver, &mut batch, progress, &mut sink);
+        }
+        progress.busy.store(false, Ordering::SeqCst);
+    }
+}
+
+/// Waits for a packet; an error without a cause is the order to stop.
+fn wait(progress: &Progress, stopped: &UnixStream) -> Result<(), Option<io::Error>> {
+    let stop = stopped.as_fd();
+    let first = progress.receivers.first().map_or(stop, AsFd::as_fd);
+    let second = progress.receivers.get(1).map_or(stop, AsFd::as_fd);
+    match sys::socket::poll([stop, first, second], -1) {
+        Ok([true, ..]) => Err(None),
+        Ok(_) => Ok(()),
+        Err(error) => Err(Some(error)),
+    }
+}
+
+fn read(receiver: &Receiver, batch: &mut Batch, progress: &Progress, sink: &mut impl Sink) {
+    loop {
+        let more = match batch.receive(receiver.as_fd()) {
+            Ok(more) => more,
+            // The interface is down or gone (ENETDOWN, ENODEV): told once per event, and the
+            // supervisor hears of it from the kernel too.
+            Err(error) => {
+                tracing::debug!("receive: {error}");
+                return;
+            }
+        };
+        let (monotonic, realtime) = (sys::clock::monotonic(), sys::clock::realtime());
+        let mut last = None;
+        for packet in batch.packets() {
+            let age = packet
+                .stamp
+                .map_or_else(Default::default, |stamp| realtime.saturating_sub(stamp));
+            let age = if age > LONGEST_QUEUE { core::time::Duration::ZERO } else { age };
+            let age = u64::try_from(age.as_micros()).unwrap_or(0);
+            let received = Time::from_micros(monotonic.as_micros().saturating_sub(age));
+            sink.packet(datagram(receiver.family(), &packet), received);
+            last = Some(received);
+        }
+        if let Some(last) = last {
+            progress.passed_on.fetch_max(last.as_micros(), Ordering::SeqCst);
+        }
+        if !more {
+            return;
+        }
+    }
+}
+
+fn datagram<'a>(family: Family, packet: &Received<'a>) -> Result<Datagram<'a>, Reject> {
+    match family {
+        Family::V4 => Datagram::from_ipv4(packet.bytes),
+        Family::V6 => Ok(Datagram {
+            family,
+            source: IpAddr::V6(packet.source.unwrap_or(Ipv6Addr::UNSPECIFIED)),
+            destination: IpAddr::V6(packet.destination.unwrap_or(Ipv6Addr::UNSPECIFIED)),
+            ttl: packet.hop_limit.unwrap_or(0),
+            payload: packet.bytes,
+        }),
+    }
+}

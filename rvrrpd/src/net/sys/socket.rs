@@ -1,0 +1,120 @@
+//! Socket options and addresses that socket2 lacks.
+
+use core::mem::size_of;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+/// Asks the kernel for a receive time stamp on each packet (`SO_TIMESTAMPNS`, socket(7)).
+///
+/// # Errors
+/// That of setsockopt(2).
+pub fn enable_timestamps(socket: BorrowedFd<'_>) -> io::Result<()> {
+    set_int(socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1)
+}
+
+/// Sets the receive buffer in bytes beyond `net.core.rmem_max` (needs CAP_NET_ADMIN; without it,
+/// as far as the limit allows).
+///
+/// # Errors
+/// That of setsockopt(2).
+pub fn force_receive_buffer(socket: BorrowedFd<'_>, bytes: i32) -> io::Result<()> {
+    set_int(socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, bytes)
+        .or_else(|_| set_int(socket, libc::SOL_SOCKET, libc::SO_RCVBUF, bytes))
+}
+
+/// Sets the send buffer in bytes beyond `net.core.wmem_max`, likewise.
+///
+/// # Errors
+/// That of setsockopt(2).
+pub fn force_send_buffer(socket: BorrowedFd<'_>, bytes: i32) -> io::Result<()> {
+    set_int(socket, libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, bytes)
+        .or_else(|_| set_int(socket, libc::SOL_SOCKET, libc::SO_SNDBUF, bytes))
+}
+
+/// Priority of what is sent (`SO_PRIORITY`), so that a queue full of traffic does not delay it;
+/// 7 is TC_PRIO_CONTROL.
+///
+/// # Errors
+/// That of setsockopt(2).
+pub fn set_priority(socket: BorrowedFd<'_>, priority: i32) -> io::Result<()> {
+    set_int(socket, libc::SOL_SOCKET, libc::SO_PRIORITY, priority)
+}
+
+/// Asks for destination and hop limit of each IPv6 packet (RFC 3542 §6).
+///
+/// # Errors
+/// That of setsockopt(2).
+pub fn enable_ipv6_details(socket: BorrowedFd<'_>) -> io::Result<()> {
+    set_int(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1)?;
+    set_int(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVHOPLIMIT, 1)
+}
+
+/// Binds a packet socket to one interface without receiving anything (protocol 0, packet(7)).
+///
+/// # Errors
+/// That of bind(2): `ENODEV` where the interface is gone.
+pub fn bind_packet_sender(socket: BorrowedFd<'_>, index: u32) -> io::Result<()> {
+    let address = libc::sockaddr_ll {
+        sll_family: libc::AF_PACKET as u16,
+        sll_protocol: 0,
+        sll_ifindex: i32::try_from(index).map_err(io::Error::other)?,
+        sll_hatype: 0,
+        sll_pkttype: 0,
+        sll_halen: 0,
+        sll_addr: [0; 8],
+    };
+    // SAFETY: the pointer is to a sockaddr_ll of our own that outlives the call, and the length is
+    // its size.
+    let result = unsafe {
+        libc::bind(
+            socket.as_raw_fd(),
+            (&raw const address).cast(),
+            size_of::<libc::sockaddr_ll>() as libc::socklen_t,
+        )
+    };
+    done(result)
+}
+
+/// Whether something can be read now; poll(2) without waiting.
+#[must_use]
+pub fn is_readable(socket: BorrowedFd<'_>) -> bool {
+    matches!(poll([socket], 0), Ok([true]))
+}
+
+/// Waits until one of the descriptors can be read, or for `timeout` milliseconds (-1: for ever),
+/// and says which can.
+///
+/// # Errors
+/// That of poll(2), `EINTR` excepted, which counts as nothing to read.
+pub fn poll<const N: usize>(sockets: [BorrowedFd<'_>; N], timeout: i32) -> io::Result<[bool; N]> {
+    let mut set = sockets.map(|socket| libc::pollfd {
+        fd: socket.as_raw_fd(),
+        events: libc::POLLIN,
+        revents: 0,
+    });
+    // SAFETY: the pointer is to N pollfds of our own, and N is what the kernel is told.
+    let result = unsafe { libc::poll(set.as_mut_ptr(), N as libc::nfds_t, timeout) };
+    match done(result) {
+        Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
+        _ => Ok(set.map(|entry| entry.revents != 0)),
+    }
+}
+
+fn set_int(socket: BorrowedFd<'_>, level: i32, option: i32, value: i32) -> io::Result<()> {
+    // SAFETY: the pointer is to an int of our own that outlives the call, and the length is its
+    // size.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            level,
+            option,
+            (&raw const value).cast(),
+            size_of::<i32>() as libc::socklen_t,
+        )
+    };
+    done(result)
+}
+
+fn done(result: i32) -> io::Result<()> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}

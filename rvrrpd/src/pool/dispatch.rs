@@ -1,0 +1,160 @@
+//! From the wire to the worker: every receive rule is applied here, in the listener's thread, so
+//! that garbage costs the workers nothing.
+
+use std::sync::Arc;
+
+use crossbeam_channel::Sender;
+
+use super::{Delivery, Entry, Table};
+use crate::fsm::{self, Time};
+use crate::log::limit::Limiter;
+use crate::net::listener::Sink;
+use crate::stats::Global;
+use crate::wire::advert::{Accepted, Advert, Datagram, peek_vrid};
+use crate::wire::verdict::Reject;
+use crate::wire::{PRIORITY_OWNER, PRIORITY_RESIGN};
+
+/// The sink of one interface's listener.
+#[derive(Debug)]
+pub struct Dispatcher {
+    interface: String,
+    table: Arc<Table>,
+    workers: Vec<Sender<Delivery>>,
+    global: Arc<Global>,
+    complaints: [Limiter; Reject::ALL.len()],
+    mismatches: Limiter,
+}
+
+impl Dispatcher {
+    /// A dispatcher for the listener of `interface`.
+    #[must_use]
+    pub fn new(
+        interface: &str,
+        table: Arc<Table>,
+        workers: Vec<Sender<Delivery>>,
+        global: Arc<Global>,
+    ) -> Self {
+        Self {
+            interface: interface.to_owned(),
+            table,
+            workers,
+            global,
+            complaints: core::array::from_fn(|_| Limiter::new()),
+            mismatches: Limiter::new(),
+        }
+    }
+
+    fn dispatch(&self, datagram: &Datagram<'_>, received: Time) -> Result<(), Reject> {
+        let vrid = peek_vrid(datagram);
+        let checked = Advert::check(datagram);
+        let found = vrid.and_then(|vrid| {
+            self.table.with(datagram.family, vrid, |entry| {
+                let verified = checked
+                    .as_ref()
+                    .map_err(|reject| *reject)
+                    .and_then(|advert| entry.expect.verify(datagram, advert));
+                match verified {
+                    Ok(accepted) => {
+                        self.deliver(entry, &accepted, received);
+                        Ok(())
+                    }
+                    Err(reject) => {
+                        entry.status.rejects.of(reject).count();
+                        self.notice_rival_owner(reject, checked.as_ref().ok(), received);
+                        Err(reject)
+                    }
+                }
+            })
+        });
+        found.unwrap_or_else(|| Err(checked.err().unwrap_or(Reject::Vrid)))
+    }
+
+    fn deliver(&self, entry: &Entry, accepted: &Accepted, received: Time) {
+        let status = &entry.status;
+        status.advertisement_rcvd.count();
+        if accepted.priority == PRIORITY_RESIGN {
+            status.priority_zero_pkts_rcvd.count();
+        }
+        if accepted.interval_differs {
+            status.interval_mismatches.count();
+        }
+        if accepted.address_list_differs {
+            status.address_list_mismatches.count();
+        }
+        if accepted.interval_differs || accepted.address_list_differs {
+            self.warn_of_mismatch(accepted, received);
+        }
+        let delivery = Delivery {
+            id: entry.id,
+            advert: fsm::Advert {
+                priority: accepted.priority,
+                source: accepted.source,
+                interval: accepted.interval,
+                received,
+            },
+            checksum_form: accepted.checksum_form,
+        };
+        let queue = self.workers.get(entry.worker);
+        if queue.is_none_or(|queue| queue.try_send(delivery).is_err()) {
+            self.global.queue_overflows.count();
+        }
+    }
+
+    /// V3-RX-8, V3-RX-9: accepted, but the two routers are configured differently.
+    fn warn_of_mismatch(&self, accepted: &Accepted, received: Time) {
+        if let Some(suppressed) = self.mismatches.allow(received.as_micros()) {
+            let what = if accepted.address_list_differs { "address list" } else { "interval" };
+            tracing::warn!(
+                "{}: advertisement of {} has another {what} than configured here ({suppressed} \
+                 more like it not logged)",
+                self.interface,
+                accepted.source,
+            );
+        }
+    }
+
+    /// V3-RX-17: two routers that both believe to own the addresses.
+    fn notice_rival_owner(&self, reject: Reject, advert: Option<&Advert<'_>>, received: Time) {
+        let is_rival = reject == Reject::Owner
+            && advert.is_some_and(|advert| advert.priority() == PRIORITY_OWNER);
+        if is_rival && let Some(suppressed) = self.mismatches.allow(received.as_micros()) {
+            tracing::warn!(
+                "{}: another router claims to own the addresses of group {} ({suppressed} more \
+                 like it not logged)",
+                self.interface,
+                advert.map_or(0, |advert| advert.vrid().number()),
+            );
+        }
+    }
+
+    fn complain(&self, reject: Reject, datagram: Option<&Datagram<'_>>, received: Time) {
+        self.global.rejects.of(reject).count();
+        let Some(suppressed) = self.complaints[reject.index()].allow(received.as_micros()) else {
+            return;
+        };
+        match datagram {
+            Some(datagram) => tracing::warn!(
+                "{}: packet from {} refused: {reject} ({suppressed} more like it not logged)",
+                self.interface,
+                datagram.source,
+            ),
+            None => tracing::warn!(
+                "{}: packet refused: {reject} ({suppressed} more like it not logged)",
+                self.interface,
+            ),
+        }
+    }
+}
+
+impl Sink for Dispatcher {
+    fn packet(&mut self, datagram: Result<Datagram<'_>, Reject>, received: Time) {
+        match datagram {
+            Ok(datagram) => {
+                if let Err(reject) = self.dispatch(&datagram, received) {
+                    self.complain(reject, Some(&datagram), received);
+                }
+            }
+            Err(reject) => self.complain(reject, None, received),
+        }
+    }
+}

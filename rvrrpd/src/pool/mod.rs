@@ -1,0 +1,136 @@
+//! The pool: worker threads that own the virtual routers.
+//!
+//! ```text
+//!  listener ─▶ Dispatcher ──┬─▶ bounded queue ─▶ Worker 0 ─▶ sender, driver
+//!  (checks, table of VRIDs) └─▶ bounded queue ─▶ Worker 1 ─▶ sender, driver
+//!  supervisor ──────────────── control queue ──▶ each
+//! ```
+//!
+//! A worker alone touches its routers, so there are no locks; a router stays on its worker for
+//! life. Nothing in here waits for the kernel, a file or a script.
+
+mod deadlines;
+mod dispatch;
+mod port;
+mod table;
+mod worker;
+
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender};
+
+pub use dispatch::Dispatcher;
+pub use port::Port;
+pub use table::{Entry, Table};
+pub use worker::Worker;
+
+use crate::driver::{Command, RouterId};
+use crate::fsm::{Advert, Params, Reasons};
+use crate::stats::Status;
+use crate::wire::advert::ChecksumForm;
+use crate::wire::auth::Key;
+use crate::wire::{Family, Mac, Version, Vrid};
+use std::net::IpAddr;
+
+/// Advertisements that may wait for one worker. A worker that is this far behind has lost them
+/// anyway; bounding the queue bounds the memory that the LAN can make us use.
+const QUEUE: usize = 8192;
+
+/// An accepted advertisement on its way to its router.
+#[derive(Clone, Copy, Debug)]
+pub struct Delivery {
+    /// The virtual router.
+    pub id: RouterId,
+    /// What the state machine needs.
+    pub advert: Advert,
+    /// Checksum form that the sender used.
+    pub checksum_form: ChecksumForm,
+}
+
+/// What a virtual router sends, from which its frames are made.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// VRID.
+    pub vrid: Vrid,
+    /// Address family.
+    pub family: Family,
+    /// Version.
+    pub version: Version,
+    /// Addresses in the order in which they are advertised.
+    pub addresses: Vec<IpAddr>,
+    /// Authentication.
+    pub auth: Key,
+    /// Ethernet source address.
+    pub source_mac: Mac,
+    /// Checksum form; none: follow the peer, message only until one is heard.
+    pub checksum_form: Option<ChecksumForm>,
+}
+
+/// Everything a worker needs to run a virtual router.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Its handle.
+    pub id: RouterId,
+    /// How it is called in the log: `<vip> for group <g> on interface <if>`.
+    pub title: String,
+    /// Parameters of the state machine.
+    pub params: Params,
+    /// What it sends.
+    pub message: Message,
+    /// The interface it sends on and hears; none while there is no such interface.
+    pub port: Option<Arc<Port>>,
+    /// Where its state is published.
+    pub status: Arc<Status>,
+}
+
+/// What the supervisor tells a worker.
+#[derive(Debug)]
+pub enum Control {
+    /// A new virtual router, or new values for one that is there: it keeps its state.
+    Set(Box<Setup>),
+    /// The reasons why it cannot run have changed.
+    Readiness(RouterId, Reasons),
+    /// It leaves: as Master with priority 0. Everything of it is then taken out of the kernel.
+    Remove(RouterId),
+    /// All leave, and the thread ends.
+    Stop,
+}
+
+/// One worker thread, as the others see it.
+#[derive(Debug)]
+pub struct Handle {
+    /// Its queue of advertisements.
+    pub adverts: Sender<Delivery>,
+    /// Its control queue.
+    pub control: Sender<Control>,
+    thread: JoinHandle<()>,
+}
+
+impl Handle {
+    /// Starts worker `number`, which calls `prepare` once (scheduling) and tells the driver
+    /// through `driver`.
+    ///
+    /// # Errors
+    /// The thread cannot be made.
+    pub fn start(
+        number: usize,
+        driver: Sender<Command>,
+        prepare: impl FnOnce() + Send + 'static,
+    ) -> io::Result<Self> {
+        let (adverts, incoming): (_, Receiver<Delivery>) = crossbeam_channel::bounded(QUEUE);
+        let (control, orders) = crossbeam_channel::unbounded();
+        let thread =
+            std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
+                prepare();
+                Worker::new(incoming, orders, driver).run();
+            })?;
+        Ok(Self { adverts, control, thread })
+    }
+
+    /// Waits until the thread has ended, after [`Control::Stop`].
+    pub fn join(self) {
+        let _panicked = self.thread.join();
+    }
+}

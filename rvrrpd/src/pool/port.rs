@@ -1,0 +1,28 @@
+//! An interface as the workers see it.
+
+use std::sync::Arc;
+
+use crate::fsm::Time;
+use crate::net::listener::Progress;
+use crate::net::sender::Sender;
+
+/// Where the routers of one interface send, and how they find out whether its listener has
+/// caught up.
+#[derive(Debug)]
+pub struct Port {
+    /// Interface index.
+    pub index: u32,
+    /// Send socket.
+    pub sender: Arc<Sender>,
+    /// The listener.
+    pub progress: Arc<Progress>,
+}
+
+impl Port {
+    /// Whether every advertisement that the kernel received before `deadline` is in the queue of
+    /// its worker.
+    #[must_use]
+    pub fn is_drained(&self, deadline: Time) -> bool {
+        self.progress.is_past(deadline)
+    }
+}

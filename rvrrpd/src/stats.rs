@@ -1,0 +1,157 @@
+//! Counters and the published state of virtual routers: written by the thread that owns the event,
+//! read by anybody without a lock.
+//!
+//! Names are those of RFC 8347 (`ietf-vrrp`, statistics).
+
+use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU64, Ordering};
+
+use crate::fsm::{Reasons, State, Time};
+use crate::wire::verdict::Reject;
+
+/// One counter.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Counts one.
+    pub fn count(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The present value.
+    #[must_use]
+    pub fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// One counter for each receive rule.
+#[derive(Debug)]
+pub struct Rejects([Counter; Reject::ALL.len()]);
+
+impl Default for Rejects {
+    fn default() -> Self {
+        Self(core::array::from_fn(|_| Counter::default()))
+    }
+}
+
+impl Rejects {
+    /// The counter of one rule.
+    #[must_use]
+    pub fn of(&self, reject: Reject) -> &Counter {
+        &self.0[reject.index()]
+    }
+
+    /// The rules that were broken at least once, and how often.
+    pub fn broken(&self) -> impl Iterator<Item = (Reject, u64)> {
+        Reject::ALL
+            .into_iter()
+            .map(|reject| (reject, self.of(reject).value()))
+            .filter(|(_, value)| *value > 0)
+    }
+
+    /// Sum of the counters of these rules.
+    #[must_use]
+    pub fn sum(&self, rules: &[Reject]) -> u64 {
+        rules.iter().map(|reject| self.of(*reject).value()).sum()
+    }
+}
+
+/// Counters of the whole daemon (RFC 8347 `/vrrp/statistics`), and of packets that belong to no
+/// virtual router of ours.
+#[derive(Debug, Default)]
+pub struct Global {
+    /// Every refused packet, by rule.
+    pub rejects: Rejects,
+    /// Advertisements that were accepted but found the queue of their worker full.
+    pub queue_overflows: Counter,
+}
+
+/// What one virtual router publishes.
+#[derive(Debug)]
+pub struct Status {
+    state: AtomicU8,
+    reasons: AtomicU16,
+    priority: AtomicU8,
+    since: AtomicU64,
+    /// Accepted advertisements.
+    pub advertisement_rcvd: Counter,
+    /// Sent advertisements, those with priority 0 included.
+    pub advertisement_sent: Counter,
+    /// Accepted advertisements with priority 0.
+    pub priority_zero_pkts_rcvd: Counter,
+    /// Sent advertisements with priority 0.
+    pub priority_zero_pkts_sent: Counter,
+    /// Transitions to Master.
+    pub master_transitions: Counter,
+    /// Advertisements that could not be sent.
+    pub send_errors: Counter,
+    /// Accepted advertisements whose interval differs from the configured one (version 3).
+    pub interval_mismatches: Counter,
+    /// Accepted advertisements whose address list differs from the configured one (version 3).
+    pub address_list_mismatches: Counter,
+    /// Refused packets with the VRID of this router, by rule.
+    pub rejects: Rejects,
+}
+
+impl Default for Status {
+    fn default() -> Self {
+        Self {
+            state: AtomicU8::new(State::Init as u8),
+            reasons: AtomicU16::new(0),
+            priority: AtomicU8::new(0),
+            since: AtomicU64::new(0),
+            advertisement_rcvd: Counter::default(),
+            advertisement_sent: Counter::default(),
+            priority_zero_pkts_rcvd: Counter::default(),
+            priority_zero_pkts_sent: Counter::default(),
+            master_transitions: Counter::default(),
+            send_errors: Counter::default(),
+            interval_mismatches: Counter::default(),
+            address_list_mismatches: Counter::default(),
+            rejects: Rejects::default(),
+        }
+    }
+}
+
+impl Status {
+    /// Publishes a change of state.
+    pub fn transition(&self, state: State, at: Time) {
+        self.state.store(state as u8, Ordering::Relaxed);
+        self.since.store(at.as_micros(), Ordering::Relaxed);
+    }
+
+    /// Publishes why the router cannot run and its effective priority.
+    pub fn publish(&self, reasons: Reasons, priority: u8) {
+        self.reasons.store(reasons.bits(), Ordering::Relaxed);
+        self.priority.store(priority, Ordering::Relaxed);
+    }
+
+    /// The state.
+    #[must_use]
+    pub fn state(&self) -> State {
+        match self.state.load(Ordering::Relaxed) {
+            1 => State::Backup,
+            2 => State::Master,
+            _ => State::Init,
+        }
+    }
+
+    /// When the state changed last; the start of the clock where it never did.
+    #[must_use]
+    pub fn since(&self) -> Time {
+        Time::from_micros(self.since.load(Ordering::Relaxed))
+    }
+
+    /// Why the router cannot run.
+    #[must_use]
+    pub fn reasons(&self) -> Reasons {
+        Reasons::from_bits(self.reasons.load(Ordering::Relaxed))
+    }
+
+    /// The effective priority.
+    #[must_use]
+    pub fn priority(&self) -> u8 {
+        self.priority.load(Ordering::Relaxed)
+    }
+}
