@@ -22,5 +22,8 @@
 pub mod config;
 pub mod driver;
 pub mod fsm;
+pub mod log;
 pub mod net;
+pub mod pool;
+pub mod stats;
 pub mod wire;

@@ -100,7 +100,9 @@ impl Reasons {
 
     /// The reasons of the set.
     pub fn iter(self) -> impl Iterator<Item = Reason> {
-        Reason::ALL.into_iter().filter(move |reason| self.contains(*reason))
+        Reason::ALL
+            .into_iter()
+            .filter(move |reason| self.contains(*reason))
     }
 
     /// The set as a number, for atomics.

@@ -115,7 +115,10 @@ impl Router {
             (Some(timer), None) => timer,
             (None, _) => return None,
         };
-        Some(Deadline { at, generation: self.generation })
+        Some(Deadline {
+            at,
+            generation: self.generation,
+        })
     }
 
     /// Whether the deadline may only be believed once every advertisement that the kernel
@@ -242,7 +245,11 @@ impl Router {
         }
         self.since = now;
         let next = deadline + self.params.interval;
-        self.arm(if next > now { next } else { now + self.params.interval });
+        self.arm(if next > now {
+            next
+        } else {
+            now + self.params.interval
+        });
     }
 
     fn advert_in_backup(&mut self, advert: &Advert) {
@@ -304,7 +311,10 @@ impl Router {
     /// hosts and switches again, for the other Master told them something else.
     fn answer(&mut self, now: Time, actions: &mut Vec<Action>) {
         let gap = self.params.interval.min(LONGEST_ANSWER_GAP);
-        if self.answered.is_some_and(|answered| now.since(answered) < gap) {
+        if self
+            .answered
+            .is_some_and(|answered| now.since(answered) < gap)
+        {
             return;
         }
         self.answered = Some(now);

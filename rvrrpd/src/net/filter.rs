@@ -96,7 +96,12 @@ fn select_word(code: &mut Vec<SockFilter>, words: &[u32], first: u32) {
     // The lower half ends with a jump over the upper one. At most 2·8 instructions: no jump is
     // too far.
     let skip = below.len() as u8 + 1;
-    code.push(SockFilter::new(JUMP | IF_GREATER_OR_EQUAL, skip, 0, middle << 5));
+    code.push(SockFilter::new(
+        JUMP | IF_GREATER_OR_EQUAL,
+        skip,
+        0,
+        middle << 5,
+    ));
     code.append(&mut below);
     code.push(SockFilter::new(JUMP, 0, 0, above.len() as u32));
     code.append(&mut above);

@@ -81,11 +81,17 @@ impl Listener {
             passed_on: AtomicU64::new(0),
         });
         let shared = Arc::clone(&progress);
-        let thread = std::thread::Builder::new().name(format!("rx-{name}")).spawn(move || {
-            prepare();
-            listen(&shared, &stopped, sink);
-        })?;
-        Ok(Self { progress, stop: Some(stop), thread: Some(thread) })
+        let thread = std::thread::Builder::new()
+            .name(format!("rx-{name}"))
+            .spawn(move || {
+                prepare();
+                listen(&shared, &stopped, sink);
+            })?;
+        Ok(Self {
+            progress,
+            stop: Some(stop),
+            thread: Some(thread),
+        })
     }
 
     /// How far the listener has come.
@@ -150,14 +156,20 @@ fn read(receiver: &Receiver, batch: &mut Batch, progress: &Progress, sink: &mut 
             let age = packet
                 .stamp
                 .map_or_else(Default::default, |stamp| realtime.saturating_sub(stamp));
-            let age = if age > LONGEST_QUEUE { core::time::Duration::ZERO } else { age };
+            let age = if age > LONGEST_QUEUE {
+                core::time::Duration::ZERO
+            } else {
+                age
+            };
             let age = u64::try_from(age.as_micros()).unwrap_or(0);
             let received = Time::from_micros(monotonic.as_micros().saturating_sub(age));
             sink.packet(datagram(receiver.family(), &packet), received);
             last = Some(received);
         }
         if let Some(last) = last {
-            progress.passed_on.fetch_max(last.as_micros(), Ordering::SeqCst);
+            progress
+                .passed_on
+                .fetch_max(last.as_micros(), Ordering::SeqCst);
         }
         if !more {
             return;

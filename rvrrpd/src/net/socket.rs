@@ -65,7 +65,9 @@ impl Receiver {
     /// That of setsockopt(2).
     pub fn filter(&self, vrids: Option<&VridSet>) -> io::Result<()> {
         match vrids {
-            Some(vrids) => self.socket.attach_filter(&filter::program(self.family, vrids)),
+            Some(vrids) => self
+                .socket
+                .attach_filter(&filter::program(self.family, vrids)),
             None => attach(&self.socket, &[PASS_ALL]),
         }
     }
@@ -90,6 +92,9 @@ impl AsFd for Receiver {
 }
 
 fn attach(socket: &Socket, code: &[(u16, u8, u8, u32)]) -> io::Result<()> {
-    let code: Vec<_> = code.iter().map(|&(op, jt, jf, k)| SockFilter::new(op, jt, jf, k)).collect();
+    let code: Vec<_> = code
+        .iter()
+        .map(|&(op, jt, jf, k)| SockFilter::new(op, jt, jf, k))
+        .collect();
     socket.attach_filter(&code)
 }

@@ -7,7 +7,7 @@ use crossbeam_channel::Sender;
 
 use super::{Delivery, Entry, Table};
 use crate::fsm::{self, Time};
-use crate::log::limit::Limiter;
+use crate::log::Limiter;
 use crate::net::listener::Sink;
 use crate::stats::Global;
 use crate::wire::advert::{Accepted, Advert, Datagram, peek_vrid};
@@ -103,7 +103,11 @@ impl Dispatcher {
     /// V3-RX-8, V3-RX-9: accepted, but the two routers are configured differently.
     fn warn_of_mismatch(&self, accepted: &Accepted, received: Time) {
         if let Some(suppressed) = self.mismatches.allow(received.as_micros()) {
-            let what = if accepted.address_list_differs { "address list" } else { "interval" };
+            let what = if accepted.address_list_differs {
+                "address list"
+            } else {
+                "interval"
+            };
             tracing::warn!(
                 "{}: advertisement of {} has another {what} than configured here ({suppressed} \
                  more like it not logged)",

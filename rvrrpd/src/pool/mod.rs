@@ -121,12 +121,17 @@ impl Handle {
     ) -> io::Result<Self> {
         let (adverts, incoming): (_, Receiver<Delivery>) = crossbeam_channel::bounded(QUEUE);
         let (control, orders) = crossbeam_channel::unbounded();
-        let thread =
-            std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
+        let thread = std::thread::Builder::new()
+            .name(format!("worker-{number}"))
+            .spawn(move || {
                 prepare();
                 Worker::new(incoming, orders, driver).run();
             })?;
-        Ok(Self { adverts, control, thread })
+        Ok(Self {
+            adverts,
+            control,
+            thread,
+        })
     }
 
     /// Waits until the thread has ended, after [`Control::Stop`].

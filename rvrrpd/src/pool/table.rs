@@ -36,13 +36,21 @@ type Entries = [Option<Arc<Entry>>; 256];
 impl Default for Table {
     fn default() -> Self {
         let empty = || ArcSwap::from_pointee([const { None }; 256]);
-        Self { v4: empty(), v6: empty() }
+        Self {
+            v4: empty(),
+            v6: empty(),
+        }
     }
 }
 
 impl Table {
     /// Calls `found` with the router of this VRID.
-    pub fn with<T>(&self, family: Family, vrid: Vrid, found: impl FnOnce(&Entry) -> T) -> Option<T> {
+    pub fn with<T>(
+        &self,
+        family: Family,
+        vrid: Vrid,
+        found: impl FnOnce(&Entry) -> T,
+    ) -> Option<T> {
         let entries = self.of(family).load();
         entries[usize::from(vrid.number())].as_deref().map(found)
     }

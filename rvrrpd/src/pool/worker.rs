@@ -10,7 +10,7 @@ use super::deadlines::Deadlines;
 use super::{Control, Delivery, Port, Setup};
 use crate::driver::{Command, RouterId};
 use crate::fsm::{Action, Deadline, Event, Reason, Reasons, Router, State, Time, Transition};
-use crate::log::limit::Limiter;
+use crate::log::Limiter;
 use crate::net::sys::clock;
 use crate::wire::advert::{AdvertRepr, ChecksumForm};
 use crate::wire::{PRIORITY_RESIGN, Version};
@@ -83,9 +83,10 @@ impl Worker {
     /// Works until [`Control::Stop`].
     pub fn run(mut self) {
         loop {
-            let wait = self.deadlines.first().map_or(IDLE, |(deadline, _)| {
-                deadline.at.since(clock::monotonic())
-            });
+            let wait = self
+                .deadlines
+                .first()
+                .map_or(IDLE, |(deadline, _)| deadline.at.since(clock::monotonic()));
             select! {
                 recv(self.control) -> control => match control {
                     Ok(Control::Stop) | Err(_) => return self.stop(),
@@ -131,13 +132,23 @@ impl Worker {
         } else {
             let mut slot = Slot::new(setup);
             slot.make_frames();
-            self.places.insert(slot.setup.id, self.slots.len());
-            self.slots.push(Some(slot));
+            let place = self
+                .slots
+                .iter()
+                .position(Option::is_none)
+                .unwrap_or_else(|| {
+                    self.slots.push(None);
+                    self.slots.len() - 1
+                });
+            self.places.insert(slot.setup.id, place);
+            self.slots[place] = Some(slot);
         }
     }
 
     fn remove(&mut self, id: RouterId) {
-        let Some(slot) = self.places.remove(&id) else { return };
+        let Some(slot) = self.places.remove(&id) else {
+            return;
+        };
         self.handle(slot, Event::Readiness(Reasons::from(Reason::Stopping)));
         self.flush();
         self.slots[slot] = None;
@@ -156,13 +167,17 @@ impl Worker {
     /// Handles the advertisements that are in the queue now, not those that come meanwhile.
     fn empty_queue(&mut self) {
         for _ in 0..self.adverts.len() {
-            let Ok(delivery) = self.adverts.try_recv() else { return };
+            let Ok(delivery) = self.adverts.try_recv() else {
+                return;
+            };
             self.deliver(&delivery);
         }
     }
 
     fn deliver(&mut self, delivery: &Delivery) {
-        let Some(&place) = self.places.get(&delivery.id) else { return };
+        let Some(&place) = self.places.get(&delivery.id) else {
+            return;
+        };
         if let Some(slot) = &mut self.slots[place] {
             slot.follow_checksum_form(delivery.checksum_form);
         }
@@ -178,7 +193,10 @@ impl Worker {
             && deadline.at <= now
         {
             self.expired.push(place);
-            let later = Deadline { at: now + DRAIN_RETRY, generation: deadline.generation };
+            let later = Deadline {
+                at: now + DRAIN_RETRY,
+                generation: deadline.generation,
+            };
             self.deadlines.set(place, Some(later));
         }
         if self.expired.is_empty() {
@@ -188,10 +206,17 @@ impl Worker {
         expired.retain(|&place| self.is_proven(place, now));
         self.empty_queue();
         for place in expired.drain(..) {
-            let Some(slot) = &self.slots[place] else { continue };
+            let Some(slot) = &self.slots[place] else {
+                continue;
+            };
             match slot.router.deadline() {
                 Some(deadline) if deadline.at <= now => {
-                    self.handle(place, Event::Timer { generation: deadline.generation });
+                    self.handle(
+                        place,
+                        Event::Timer {
+                            generation: deadline.generation,
+                        },
+                    );
                 }
                 deadline => self.deadlines.set(place, deadline),
             }
@@ -201,8 +226,15 @@ impl Worker {
 
     /// Whether everything that was received before `now` for this router is in our queue.
     fn is_proven(&mut self, place: usize, now: Time) -> bool {
-        let Some(slot) = &self.slots[place] else { return true };
-        let Some(port) = slot.setup.port.as_ref().filter(|_| slot.router.needs_drain()) else {
+        let Some(slot) = &self.slots[place] else {
+            return true;
+        };
+        let Some(port) = slot
+            .setup
+            .port
+            .as_ref()
+            .filter(|_| slot.router.needs_drain())
+        else {
             return true;
         };
         if let Some((_, drained)) = self.drained.iter().find(|(index, _)| *index == port.index) {
@@ -214,7 +246,9 @@ impl Worker {
     }
 
     fn handle(&mut self, place: usize, event: Event) {
-        let Some(slot) = &mut self.slots[place] else { return };
+        let Some(slot) = &mut self.slots[place] else {
+            return;
+        };
         let now = clock::monotonic();
         slot.router.handle(now, event, &mut self.actions);
         self.deadlines.set(place, slot.router.deadline());
@@ -226,7 +260,11 @@ impl Worker {
             match action {
                 Action::SendAdvert | Action::SendResign => {
                     let resign = action == Action::SendResign;
-                    self.outgoing.extend(port.map(|port| Outgoing { port, slot: place, resign }));
+                    self.outgoing.extend(port.map(|port| Outgoing {
+                        port,
+                        slot: place,
+                        resign,
+                    }));
                 }
                 Action::Activate => self.commands.push(Command::Activate(id)),
                 Action::Announce => self.commands.push(Command::Announce(id)),
@@ -246,7 +284,11 @@ impl Worker {
             let slots = &self.slots;
             let frames = batch.iter().filter_map(|outgoing| {
                 let slot = slots[outgoing.slot].as_ref()?;
-                Some(if outgoing.resign { &*slot.resign } else { &*slot.advert })
+                Some(if outgoing.resign {
+                    &*slot.resign
+                } else {
+                    &*slot.advert
+                })
             });
             let port = batch
                 .first()
@@ -274,7 +316,13 @@ impl Slot {
     fn new(setup: Setup) -> Self {
         let router = Router::new(setup.params);
         let checksum_form = setup.message.checksum_form.unwrap_or(ChecksumForm::Message);
-        Self { setup, router, checksum_form, advert: Vec::new(), resign: Vec::new() }
+        Self {
+            setup,
+            router,
+            checksum_form,
+            advert: Vec::new(),
+            resign: Vec::new(),
+        }
     }
 
     fn choose_checksum_form(&mut self) {
@@ -285,8 +333,8 @@ impl Slot {
 
     /// V3-CK-1, V3-CK-2: where nothing else is configured, speak as the peer does.
     fn follow_checksum_form(&mut self, form: ChecksumForm) {
-        let follows = self.setup.message.version == Version::V3
-            && self.setup.message.checksum_form.is_none();
+        let follows =
+            self.setup.message.version == Version::V3 && self.setup.message.checksum_form.is_none();
         if follows && form != self.checksum_form {
             self.checksum_form = form;
             self.make_frames();

@@ -154,7 +154,8 @@ fn read_controls(mut bytes: &[u8], received: &mut Received<'_>) {
     while bytes.len() >= HEADER {
         // SAFETY: at least one cmsghdr of bytes is there; cmsghdr consists of integers and the
         // read does not need alignment.
-        let header: libc::cmsghdr = unsafe { bytes.as_ptr().cast::<libc::cmsghdr>().read_unaligned() };
+        let header: libc::cmsghdr =
+            unsafe { bytes.as_ptr().cast::<libc::cmsghdr>().read_unaligned() };
         let length = header.cmsg_len.min(bytes.len());
         if length < HEADER {
             return;
@@ -173,7 +174,9 @@ fn read_controls(mut bytes: &[u8], received: &mut Received<'_>) {
             }
             _ => {}
         }
-        bytes = bytes.get(length.next_multiple_of(size_of::<usize>())..).unwrap_or_default();
+        bytes = bytes
+            .get(length.next_multiple_of(size_of::<usize>())..)
+            .unwrap_or_default();
     }
 }
 

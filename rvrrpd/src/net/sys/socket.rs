@@ -116,5 +116,9 @@ fn set_int(socket: BorrowedFd<'_>, level: i32, option: i32, value: i32) -> io::R
 }
 
 fn done(result: i32) -> io::Result<()> {
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }

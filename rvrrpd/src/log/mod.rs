@@ -1,0 +1,3 @@
+//! Log.
+pub mod limit;
+pub use limit::Limiter;
