@@ -1,3 +1,200 @@
 //! Configuration: a file becomes a validated model, two models become a difference.
+//!
+//! ```text
+//!  TOML ─▶ toml ─┐
+//!                ├─▶ tree ─▶ reader + schema ─▶ router, route, api, global ─▶ neighbours ─▶ model
+//!  JSON ─▶ json ─┘  values     types, ranges,       rules inside a table       rules between
+//!                   + lines    unknown keys                                    virtual routers
+//! ```
+//!
+//! Nothing here looks at the host, but for the file of a secret: whether an interface or an
+//! address is there is found out when it is needed, and may change while the daemon runs.
+#![forbid(unsafe_code)]
 
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+mod address;
+mod api;
+mod diagnostic;
+mod diff;
+mod global;
+mod json;
 pub mod model;
+mod neighbours;
+mod reader;
+mod route;
+mod router;
+pub mod schema;
+mod secret;
+mod toml;
+mod tree;
+
+pub use diagnostic::{Diagnostic, Errors};
+pub use diff::{Diff, GLOBAL_NEEDS_RESTART, diff};
+
+use diagnostic::Findings;
+use model::Config;
+use reader::Reader;
+use tree::Value;
+
+/// Largest configuration file in bytes.
+pub const LARGEST_FILE: usize = 16 << 20;
+/// Most virtual routers of a file.
+pub const MOST_VROUTERS: usize = 65_536;
+
+/// Language of a configuration file.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Format {
+    /// TOML 1.1.
+    Toml,
+    /// JSON, RFC 8259; a key that is `null` is absent.
+    Json,
+}
+
+/// A name of a format that there is not.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("unknown configuration format {0}, allowed: toml, json")]
+pub struct UnknownFormat(String);
+
+impl Format {
+    /// The format with the name `asked` (`-g`), otherwise that of the ending of `path`: JSON for
+    /// `.json`, TOML for all others.
+    ///
+    /// # Errors
+    /// [`UnknownFormat`] when `asked` is neither `toml` nor `json`.
+    pub fn of(path: &Path, asked: Option<&str>) -> Result<Self, UnknownFormat> {
+        match asked {
+            Some("toml") => Ok(Self::Toml),
+            Some("json") => Ok(Self::Json),
+            Some(other) => Err(UnknownFormat(diagnostic::quoted(other))),
+            None if path.extension().is_some_and(|ending| ending == "json") => Ok(Self::Json),
+            None => Ok(Self::Toml),
+        }
+    }
+}
+
+/// A configuration that was accepted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// What the operator should know about it, by line.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// Reads and validates a file of at most [`LARGEST_FILE`] bytes.
+///
+/// # Errors
+/// Everything that is wrong with the file; one diagnostic without a line when it cannot be read.
+pub fn load(path: &Path, format: Format) -> Result<Loaded, Errors> {
+    let file = path.to_string_lossy();
+    match read(path) {
+        Ok(text) => parse(&text, &file, format),
+        Err((line, message)) => Err(refused(&file, line, message)),
+    }
+}
+
+/// Validates a text; `file` is its name in diagnostics.
+///
+/// # Errors
+/// Everything that is wrong with the text.
+pub fn parse(text: &str, file: &str, format: Format) -> Result<Loaded, Errors> {
+    if text.len() > LARGEST_FILE {
+        return Err(refused(file, 0, too_large()));
+    }
+    let mut findings = Findings::new(file);
+    let tree = match format {
+        Format::Toml => toml::tree(text, &mut findings),
+        Format::Json => json::tree(text, &mut findings),
+    };
+    let config = tree.and_then(|root| {
+        if let Value::Table(entries) = &root.value {
+            let top = Reader::new(&schema::TOP, "", root.line, entries, &mut findings);
+            Some(config(top))
+        } else {
+            let message = format!("is {}, allowed: a table", root.value.kind());
+            findings.error(root.line, "", message);
+            None
+        }
+    });
+    let (config, warnings) = findings.judge(config)?;
+    // Without a model there is an error, so this is never reached; it keeps the types honest.
+    let config = config.ok_or_else(|| refused(file, 0, "holds no configuration".to_owned()))?;
+    Ok(Loaded { config, warnings })
+}
+
+/// Reads the whole configuration from its top level.
+fn config(mut top: Reader<'_, '_>) -> Config {
+    let global = global::global(&mut top);
+    let vrouters = top.tables("vrouter", MOST_VROUTERS);
+    let drafts = vrouters
+        .into_iter()
+        .filter_map(|(line, entries)| router::draft(line, entries, top.findings()))
+        .collect();
+    let vrouters = neighbours::settle(drafts, top.findings());
+    let static_routes = top
+        .table("protocols")
+        .given()
+        .map_or_else(Vec::new, |entries| {
+            let line = top.entry("protocols").map_or(0, |entry| entry.line);
+            let mut protocols = Reader::new(&schema::PROTOCOLS, "", line, entries, top.findings());
+            let tables = protocols.tables("static", router::MOST_ROUTES);
+            route::routes(&schema::STATIC, "", tables, protocols.findings())
+        });
+    Config {
+        global,
+        vrouters,
+        static_routes,
+        api: api::api(&mut top),
+    }
+}
+
+/// The text of a file; the configuration may hold secrets, so it is wiped after use. The error
+/// has a line, 0 where it is about the whole file.
+fn read(path: &Path) -> Result<Zeroizing<String>, (u32, String)> {
+    let unreadable = |error: std::io::Error| (0, format!("cannot be read: {error}"));
+    let file = File::open(path).map_err(unreadable)?;
+    let expected = file
+        .metadata()
+        .map_or(0, |metadata| usize::try_from(metadata.len()).unwrap_or(0));
+    if expected > LARGEST_FILE {
+        return Err((0, too_large()));
+    }
+    let mut bytes = Zeroizing::new(Vec::with_capacity(expected + 1));
+    let bound = u64::try_from(LARGEST_FILE).unwrap_or(u64::MAX) + 1;
+    file.take(bound)
+        .read_to_end(&mut bytes)
+        .map_err(unreadable)?;
+    if bytes.len() > LARGEST_FILE {
+        return Err((0, too_large()));
+    }
+    match str::from_utf8(&bytes) {
+        Ok(text) => Ok(Zeroizing::new(text.to_owned())),
+        Err(error) => {
+            let good = bytes.get(..error.valid_up_to()).unwrap_or_default();
+            let before = good.iter().filter(|byte| **byte == b'\n').count();
+            let line = u32::try_from(before).unwrap_or(u32::MAX).saturating_add(1);
+            Err((line, "is not UTF-8, allowed: UTF-8".to_owned()))
+        }
+    }
+}
+
+fn too_large() -> String {
+    format!("is too large, allowed: at most {LARGEST_FILE} bytes")
+}
+
+fn refused(file: &str, line: u32, message: String) -> Errors {
+    Errors {
+        errors: vec![Diagnostic {
+            file: diagnostic::one_line(file),
+            line,
+            key: String::new(),
+            message,
+        }],
+        warnings: Vec::new(),
+    }
+}

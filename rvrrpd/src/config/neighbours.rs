@@ -1,0 +1,197 @@
+//! Rules between virtual routers: what must be unique, and who may share an interface.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::IpAddr;
+
+use super::address::{self, LONGEST_INTERFACE};
+use super::diagnostic::Findings;
+use super::model::{InterfaceType, RouterKey, VirtualRouter};
+use super::router::Draft;
+use crate::wire::Vrid;
+
+/// Compares the virtual routers with each other, reports what collides and gives a `vifname` to
+/// those without one.
+pub(super) fn settle(drafts: Vec<Draft>, findings: &mut Findings) -> Vec<VirtualRouter> {
+    let drafts = without_duplicates(drafts, findings);
+    names(&drafts, findings);
+    virtual_macs(&drafts, findings);
+    addresses(&drafts, findings);
+    vifnames(drafts, findings)
+}
+
+/// Reports virtual routers that have the key of an earlier one, and leaves them out: nearly all
+/// that they are would collide.
+fn without_duplicates(drafts: Vec<Draft>, findings: &mut Findings) -> Vec<Draft> {
+    let mut first: HashMap<RouterKey, u32> = HashMap::new();
+    let mut kept = Vec::with_capacity(drafts.len());
+    for draft in drafts {
+        let key = draft.router.key();
+        if let Some(line) = first.get(&key) {
+            findings.error(
+                draft.lines.group,
+                "group",
+                format!(
+                    "group {} of {} ({}) stands in line {line} already, allowed: once for each \
+                     interface and family",
+                    key.vrid,
+                    key.interface,
+                    address::family_name(key.family)
+                ),
+            );
+        } else {
+            first.insert(key, draft.lines.group);
+            kept.push(draft);
+        }
+    }
+    kept
+}
+
+fn names(drafts: &[Draft], findings: &mut Findings) {
+    let mut first: HashMap<&str, u32> = HashMap::new();
+    for Draft { router, lines } in drafts {
+        if let Some(line) = first.get(router.name.as_str()) {
+            findings.error(
+                lines.name,
+                "name",
+                format!(
+                    "the name {} stands in line {line} already, allowed: a unique one",
+                    router.name
+                ),
+            );
+        } else {
+            first.insert(&router.name, lines.name);
+        }
+    }
+}
+
+/// An interface that carries a virtual MAC itself has room for one virtual router.
+fn virtual_macs(drafts: &[Draft], findings: &mut Findings) {
+    let mut of_interface: BTreeMap<&str, Vec<&Draft>> = BTreeMap::new();
+    for draft in drafts {
+        of_interface
+            .entry(&draft.router.interface)
+            .or_default()
+            .push(draft);
+    }
+    for (interface, drafts) in of_interface {
+        let crowded = drafts
+            .iter()
+            .any(|draft| draft.router.iftype == InterfaceType::Ether && draft.router.virtual_mac);
+        let [first, second, ..] = drafts.as_slice() else {
+            continue;
+        };
+        if crowded {
+            findings.error(
+                second.lines.iftype,
+                "iftype",
+                format!(
+                    "{interface} has {} virtual routers (the first in line {}) and carries a \
+                     virtual MAC itself, allowed: one; for more, iftype = \"macvlan\" or \
+                     virtual_mac = false in each of them",
+                    drafts.len(),
+                    first.lines.table
+                ),
+            );
+        }
+    }
+}
+
+fn addresses(drafts: &[Draft], findings: &mut Findings) {
+    let mut first: HashMap<(&str, IpAddr), u32> = HashMap::new();
+    for Draft { router, lines } in drafts {
+        for (vip, line) in router.vips.iter().zip(&lines.vips) {
+            let place = (router.interface.as_str(), vip.address);
+            if let Some(earlier) = first.get(&place) {
+                findings.error(
+                    *line,
+                    "vip",
+                    format!(
+                        "{} of {} stands in line {earlier} already, allowed: once on an interface",
+                        vip.address, router.interface
+                    ),
+                );
+            } else {
+                first.insert(place, *line);
+            }
+        }
+    }
+}
+
+/// Judges the given names, then makes the others: `standby<group>` for the first interface by
+/// name, `standby<group>-2` and so on for the next ones; names that are taken are skipped.
+fn vifnames(drafts: Vec<Draft>, findings: &mut Findings) -> Vec<VirtualRouter> {
+    let parents: HashSet<String> = drafts
+        .iter()
+        .map(|draft| draft.router.interface.clone())
+        .collect();
+    let mut taken: HashMap<String, u32> = HashMap::new();
+    for Draft { router, lines } in drafts.iter().filter(|draft| is_named(draft)) {
+        if parents.contains(&router.vifname) {
+            findings.error(
+                lines.vifname,
+                "vifname",
+                format!(
+                    "{} is the interface of a virtual router, allowed: a name of its own",
+                    router.vifname
+                ),
+            );
+        } else if let Some(line) = taken.get(&router.vifname) {
+            findings.error(
+                lines.vifname,
+                "vifname",
+                format!(
+                    "the name {} stands in line {line} already, allowed: a unique one",
+                    router.vifname
+                ),
+            );
+        } else {
+            taken.insert(router.vifname.clone(), lines.vifname);
+        }
+    }
+
+    let mut drafts = drafts;
+    let mut nameless: Vec<&mut Draft> =
+        drafts.iter_mut().filter(|draft| !is_named(draft)).collect();
+    nameless.sort_by_cached_key(|draft| {
+        let key = draft.router.key();
+        (key.vrid, key.interface, key.family)
+    });
+    let mut last: Option<(Vrid, u32)> = None;
+    for draft in nameless {
+        let vrid = draft.router.vrid;
+        let mut number = match last {
+            Some((previous, number)) if previous == vrid => number + 1,
+            _ => 1,
+        };
+        let mut name = numbered(vrid, number);
+        while parents.contains(&name) || taken.contains_key(&name) {
+            number += 1;
+            name = numbered(vrid, number);
+        }
+        last = Some((vrid, number));
+        if name.len() > LONGEST_INTERFACE {
+            findings.error(
+                draft.lines.table,
+                "vifname",
+                format!(
+                    "missing, and too many virtual routers of group {vrid} have none; allowed: \
+                     a name of at most {LONGEST_INTERFACE} bytes"
+                ),
+            );
+        }
+        draft.router.vifname = name;
+    }
+    drafts.into_iter().map(|draft| draft.router).collect()
+}
+
+const fn is_named(draft: &Draft) -> bool {
+    !draft.router.vifname.is_empty()
+}
+
+fn numbered(vrid: Vrid, number: u32) -> String {
+    if number == 1 {
+        format!("standby{vrid}")
+    } else {
+        format!("standby{vrid}-{number}")
+    }
+}

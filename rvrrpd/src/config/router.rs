@@ -1,0 +1,523 @@
+//! One `[[vrouter]]`: its keys, and the rules between its own keys.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::address;
+use super::diagnostic::{Findings, quoted};
+use super::model::{
+    Auth, ChecksumPolicy, FilterType, InterfaceType, NetworkDriver, Protocol, Vip, VirtualRouter,
+};
+use super::reader::{Field, Reader};
+use super::route;
+use super::schema;
+use super::secret;
+use super::tree::{Entry, Value};
+use crate::wire::{Family, Vrid};
+
+/// Most addresses of a virtual router: the count has 8 bits (TX-10).
+const MOST_VIPS: usize = 255;
+/// MTU of Ethernet in bytes; an advertisement is one packet (TX-10).
+const MTU: usize = 1500;
+/// IPv6 header and fixed part of the message in bytes, RFC 8200 §3 and RFC 9568 §5.2.
+const V6_OVERHEAD: usize = 40 + 8;
+/// Longest `preempt_delay` and `startup_delay` in seconds.
+const LONGEST_DELAY: u32 = 3600;
+/// Longest name of a virtual router.
+const LONGEST_NAME: usize = 31;
+/// Most routes of a list.
+pub(super) const MOST_ROUTES: usize = 65_536;
+
+/// A virtual router whose name and `vifname` have not been compared with those of others.
+#[derive(Debug)]
+pub(super) struct Draft {
+    /// The router; `vifname` is empty when the file gives none.
+    pub(super) router: VirtualRouter,
+    /// Where its keys stand.
+    pub(super) lines: Lines,
+}
+
+/// Lines of the keys that other virtual routers are compared with.
+#[derive(Debug)]
+pub(super) struct Lines {
+    /// The table.
+    pub(super) table: u32,
+    /// `group`.
+    pub(super) group: u32,
+    /// `iftype`, or `interface` when it is absent.
+    pub(super) iftype: u32,
+    /// `name`, or the table when it is absent.
+    pub(super) name: u32,
+    /// `vifname`, or the table when it is absent.
+    pub(super) vifname: u32,
+    /// Each element of `vip`.
+    pub(super) vips: Vec<u32>,
+}
+
+/// Reads one `[[vrouter]]`; none when it lacks what identifies a virtual router. Everything that
+/// is wrong is in `findings`.
+pub(super) fn draft(line: u32, entries: &[Entry<'_>], findings: &mut Findings) -> Option<Draft> {
+    let mut reader = Reader::new(&schema::VROUTER, "", line, entries, findings);
+    let reader = &mut reader;
+    let group = group(reader);
+    let interface = interface(reader);
+    let vips = vips(reader);
+    let family = vips.as_deref().and_then(family_of);
+    let protocol = protocol(reader, family);
+    let name = name(reader);
+    let vifname = vifname(reader);
+    let primary = primary(reader, family);
+    let priority = priority(reader);
+    let interval = interval(reader, protocol);
+    let auth = secret::auth(reader, protocol);
+    let rfc3768 = rfc3768(reader, &auth);
+    let (netdrv, iftype, virtual_mac, iftype_line) = carrier(reader, family);
+    let tables = reader.tables("routes", MOST_ROUTES);
+    let routes = route::routes(&schema::ROUTES, "routes.", tables, reader.findings());
+
+    let preemption = reader.boolean("preemption").or(false);
+    let preempt_delay = reader.seconds("preempt_delay", LONGEST_DELAY);
+    let startup_delay = reader.seconds("startup_delay", LONGEST_DELAY);
+    let accept_mode = reader.boolean("accept_mode").or(true);
+    let enabled = reader.boolean("enabled").or(true);
+    let v3_checksum = v3_checksum(reader);
+    let address_list_check = address_list_check(reader);
+    let (socket_filter, socket_filter_type) = socket_filter(reader);
+
+    let (vrid, group_line) = group?;
+    let (interface, interface_line) = interface?;
+    let (vips, vip_lines): (Vec<Vip>, Vec<u32>) = vips?.into_iter().unzip();
+    let family = family?;
+    let lines = Lines {
+        table: line,
+        group: group_line,
+        iftype: iftype_line.unwrap_or(interface_line),
+        name: name.line().unwrap_or(line),
+        vifname: vifname.line().unwrap_or(line),
+        vips: vip_lines,
+    };
+    let name = name
+        .given()
+        .unwrap_or_else(|| default_name(&interface, vrid, family));
+    Some(Draft {
+        router: VirtualRouter {
+            name,
+            vrid,
+            interface,
+            family,
+            protocol: protocol.unwrap_or(Protocol::V2),
+            vips,
+            primary,
+            priority,
+            preemption,
+            preempt_delay: preempt_delay.or(Duration::ZERO),
+            startup_delay: startup_delay.or(Duration::ZERO),
+            accept_mode,
+            auth,
+            interval,
+            rfc3768,
+            v3_checksum,
+            address_list_check,
+            netdrv,
+            iftype,
+            virtual_mac,
+            vifname: vifname.or(String::new()),
+            socket_filter,
+            socket_filter_type,
+            enabled,
+            routes,
+        },
+        lines,
+    })
+}
+
+fn group(reader: &mut Reader<'_, '_>) -> Option<(Vrid, u32)> {
+    match reader.integer("group", 1..=u8::MAX) {
+        Field::Given { value, line } => Vrid::new(value).map(|vrid| (vrid, line)),
+        Field::Wrong => None,
+        Field::Absent => {
+            reader.missing("group");
+            None
+        }
+    }
+}
+
+fn interface(reader: &mut Reader<'_, '_>) -> Option<(String, u32)> {
+    match reader.string("interface") {
+        Field::Given { value, line } => match address::interface(value) {
+            Ok(interface) => Some((interface, line)),
+            Err(message) => {
+                reader.error(line, "interface", message);
+                None
+            }
+        },
+        Field::Wrong => None,
+        Field::Absent => {
+            reader.missing("interface");
+            None
+        }
+    }
+}
+
+/// The virtual addresses, each with its line.
+fn vips(reader: &mut Reader<'_, '_>) -> Option<Vec<(Vip, u32)>> {
+    let (texts, line) = match reader.strings("vip") {
+        Field::Given { value, line } => (value, line),
+        Field::Wrong => return None,
+        Field::Absent => {
+            reader.missing("vip");
+            return None;
+        }
+    };
+    let mut vips: Vec<(Vip, u32)> = Vec::with_capacity(texts.len());
+    let mut seen = HashSet::new();
+    let mut right = true;
+    for (line, text) in texts {
+        let vip = address::vip(text).and_then(|vip| {
+            if !seen.insert(vip.address) {
+                return Err(format!("{} stands twice, allowed: once", vip.address));
+            }
+            match family_of(&vips) {
+                Some(family) if family != address::family_of(vip.address) => Err(format!(
+                    "{} is of another family than the first address, allowed: {}",
+                    vip.address,
+                    address::family_name(family)
+                )),
+                _ => Ok(vip),
+            }
+        });
+        match vip {
+            Ok(vip) => vips.push((vip, line)),
+            Err(message) => {
+                reader.error(line, "vip", message);
+                right = false;
+            }
+        }
+    }
+    if !right {
+        return None;
+    }
+    let Some(family) = family_of(&vips) else {
+        reader.error(line, "vip", "is empty, allowed: 1 address or more");
+        return None;
+    };
+    let most = most_vips(family);
+    if vips.len() > most {
+        reader.error(
+            line,
+            "vip",
+            format!("{} addresses, allowed: at most {most}", vips.len()),
+        );
+        return None;
+    }
+    if reader.is_not_yet("vip", address::family_name(family)) {
+        reader.error(line, "vip", "not supported yet: IPv6, allowed: IPv4");
+    }
+    Some(vips)
+}
+
+fn family_of(vips: &[(Vip, u32)]) -> Option<Family> {
+    vips.first().map(|(vip, _)| address::family_of(vip.address))
+}
+
+/// How many addresses an advertisement holds (TX-10).
+fn most_vips(family: Family) -> usize {
+    match family {
+        Family::V4 => MOST_VIPS,
+        Family::V6 => ((MTU - V6_OVERHEAD) / family.address_len()).min(MOST_VIPS),
+    }
+}
+
+/// None when it is wrong, or when it hangs on a `vip` that is wrong.
+fn protocol(reader: &mut Reader<'_, '_>, family: Option<Family>) -> Option<Protocol> {
+    let Some(entry) = reader.entry("version") else {
+        return family.map(|family| match family {
+            Family::V4 => Protocol::V2,
+            Family::V6 => Protocol::V3,
+        });
+    };
+    let line = entry.line;
+    match &entry.node.value {
+        Value::Integer(Some(2)) if family == Some(Family::V6) => {
+            reader.error(line, "version", "2 is for IPv4 alone, allowed: 3");
+            None
+        }
+        Value::Integer(Some(2)) => Some(Protocol::V2),
+        Value::Integer(Some(3)) => Some(Protocol::V3),
+        Value::String(text) if reader.is_not_yet("version", text) => {
+            let message = format!("not supported yet: {}, allowed: 2, 3", quoted(text));
+            reader.error(line, "version", message);
+            None
+        }
+        Value::Integer(Some(number)) => {
+            let message = format!("unknown version {number}, allowed: 2, 3");
+            reader.error(line, "version", message);
+            None
+        }
+        other => {
+            let message = format!("is {}, allowed: 2, 3", other.kind());
+            reader.error(line, "version", message);
+            None
+        }
+    }
+}
+
+fn name(reader: &mut Reader<'_, '_>) -> Field<String> {
+    match reader.string("name") {
+        Field::Given { value, line } => {
+            let right =
+                (1..=LONGEST_NAME).contains(&value.len()) && value.chars().all(is_name_character);
+            if right {
+                return Field::Given {
+                    value: value.to_owned(),
+                    line,
+                };
+            }
+            let allowed = reader.allowed("name");
+            let message = format!("{} is no name, allowed: {allowed}", quoted(value));
+            reader.error(line, "name", message);
+            Field::Wrong
+        }
+        Field::Wrong => Field::Wrong,
+        Field::Absent => Field::Absent,
+    }
+}
+
+const fn is_name_character(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-')
+}
+
+/// `<interface>-<group>`, `-v6` behind it for IPv6; characters that names do not have become `_`.
+fn default_name(interface: &str, vrid: Vrid, family: Family) -> String {
+    let interface: String = interface
+        .chars()
+        .map(|c| if is_name_character(c) { c } else { '_' })
+        .collect();
+    match family {
+        Family::V4 => format!("{interface}-{vrid}"),
+        Family::V6 => format!("{interface}-{vrid}-v6"),
+    }
+}
+
+fn vifname(reader: &mut Reader<'_, '_>) -> Field<String> {
+    match reader.string("vifname") {
+        Field::Given { value, line } => match address::interface(value) {
+            Ok(value) => Field::Given { value, line },
+            Err(message) => {
+                reader.error(line, "vifname", message);
+                Field::Wrong
+            }
+        },
+        Field::Wrong => Field::Wrong,
+        Field::Absent => Field::Absent,
+    }
+}
+
+fn primary(reader: &mut Reader<'_, '_>, family: Option<Family>) -> Option<IpAddr> {
+    let Field::Given { value, line } = reader.string("primary") else {
+        return None;
+    };
+    let primary = address::unicast(value).and_then(|primary| match family {
+        Some(family) if family != address::family_of(primary) => Err(format!(
+            "{primary} is of another family than vip, allowed: {}",
+            address::family_name(family)
+        )),
+        _ => Ok(primary),
+    });
+    primary
+        .map_err(|message| reader.error(line, "primary", message))
+        .ok()
+}
+
+fn priority(reader: &mut Reader<'_, '_>) -> u8 {
+    const DEFAULT: u8 = 100;
+    if let Some(entry) = reader.entry("priority") {
+        let special = match entry.node.value {
+            Value::Integer(Some(0)) => "0 is sent by itself when a Master stops",
+            Value::Integer(Some(255)) => {
+                "255 comes by itself when a vip is an address of the interface"
+            }
+            _ => return reader.integer("priority", 1..=254).or(DEFAULT),
+        };
+        reader.error(
+            entry.line,
+            "priority",
+            format!("{special}, allowed: 1..254"),
+        );
+    }
+    DEFAULT
+}
+
+/// `timers.advert`. Nothing is rounded: what a version cannot send is refused (V3-TX-6).
+fn interval(reader: &mut Reader<'_, '_>, protocol: Option<Protocol>) -> Duration {
+    const DEFAULT: Duration = Duration::from_secs(1);
+    let Field::Given { value, line } = reader.table("timers") else {
+        return DEFAULT;
+    };
+    let timers = &mut Reader::new(&schema::TIMERS, "timers.", line, value, reader.findings());
+    let Some(entry) = timers.entry("advert") else {
+        return DEFAULT;
+    };
+    let seconds = match entry.node.value {
+        // Anything that an f64 does not hold exactly is out of range anyway.
+        Value::Integer(number) => number
+            .and_then(|number| u32::try_from(number).ok())
+            .map_or(f64::INFINITY, f64::from),
+        Value::Float(number) => number,
+        _ => {
+            timers.wrong_type(entry.line, "advert", &entry.node);
+            return DEFAULT;
+        }
+    };
+    let (step, most, allowed) = match protocol {
+        Some(Protocol::V2) => (1.0, 255.0, "whole seconds, 1..255, in version 2"),
+        Some(Protocol::V3) => (100.0, 4095.0, "0.01..40.95 in steps of 0.01 in version 3"),
+        None => return DEFAULT,
+    };
+    let steps = (seconds * step).round();
+    // The division is rounded to the nearest number like the text was, so this is exact.
+    let fits = (1.0..=most).contains(&steps) && steps / step == seconds;
+    let interval = fits
+        .then(|| Duration::try_from_secs_f64(steps / step).ok())
+        .flatten();
+    interval.unwrap_or_else(|| {
+        let message = format!("{seconds} is out of range, allowed: {allowed}");
+        timers.error(entry.line, "advert", message);
+        DEFAULT
+    })
+}
+
+/// The proprietary authentication types cover the address list without a length, so that only an
+/// exact list is safe with them.
+fn rfc3768(reader: &mut Reader<'_, '_>, auth: &Auth) -> bool {
+    let field = reader.boolean("rfc3768");
+    match (&field, auth) {
+        (Field::Given { value: false, line }, Auth::P0Sha256(_) | Auth::P1Shake256(_)) => {
+            reader.warn(
+                *line,
+                "rfc3768",
+                "the proprietary authentication types need true, which is used instead of false",
+            );
+            true
+        }
+        _ => field.or(true),
+    }
+}
+
+/// `netdrv`, `iftype`, `virtual_mac`, and the line of `iftype`.
+fn carrier(
+    reader: &mut Reader<'_, '_>,
+    family: Option<Family>,
+) -> (NetworkDriver, InterfaceType, bool, Option<u32>) {
+    let netdrv = reader.choice(
+        "netdrv",
+        &[
+            ("libnl", NetworkDriver::Netlink),
+            ("netlink", NetworkDriver::Netlink),
+            ("ioctl", NetworkDriver::Ioctl),
+        ],
+    );
+    let iftype = reader.choice(
+        "iftype",
+        &[
+            ("ether", InterfaceType::Ether),
+            ("macvlan", InterfaceType::Macvlan),
+        ],
+    );
+    let virtual_mac = reader.boolean("virtual_mac");
+    let macvlan = matches!(
+        iftype,
+        Field::Given {
+            value: InterfaceType::Macvlan,
+            ..
+        }
+    );
+    if let Field::Given {
+        value: NetworkDriver::Ioctl,
+        line,
+    } = netdrv
+    {
+        if macvlan {
+            reader.error(
+                line,
+                "netdrv",
+                "a macvlan cannot be made with ioctl, allowed: libnl",
+            );
+        } else if family == Some(Family::V6) {
+            reader.error(line, "netdrv", "ioctl is for IPv4 alone, allowed: libnl");
+        }
+    }
+    if let Field::Given { value: false, line } = virtual_mac
+        && macvlan
+    {
+        reader.error(
+            line,
+            "virtual_mac",
+            "a macvlan carries the virtual MAC, allowed: false only with iftype = \"ether\"",
+        );
+    }
+    let line = iftype.line();
+    (
+        netdrv.or(NetworkDriver::Netlink),
+        iftype.or(InterfaceType::Ether),
+        virtual_mac.or(true),
+        line,
+    )
+}
+
+fn v3_checksum(reader: &mut Reader<'_, '_>) -> ChecksumPolicy {
+    reader
+        .choice(
+            "v3_checksum",
+            &[
+                ("auto", ChecksumPolicy::Auto),
+                ("rfc9568", ChecksumPolicy::Rfc9568),
+                ("pseudo-header", ChecksumPolicy::PseudoHeader),
+            ],
+        )
+        .or(ChecksumPolicy::Auto)
+}
+
+fn address_list_check(reader: &mut Reader<'_, '_>) -> bool {
+    reader
+        .choice("address_list_check", &[("rfc", true), ("off", false)])
+        .or(true)
+}
+
+/// `socket_filter` and `socket_filter_type`. What `socket_filter_absorb` and `nonlocal_bind` permit
+/// is done by nothing here, so their values are only judged.
+fn socket_filter(reader: &mut Reader<'_, '_>) -> (bool, FilterType) {
+    let _: Field<bool> = reader.boolean("socket_filter_absorb");
+    let _: Field<bool> = reader.boolean("nonlocal_bind");
+    let filter_type = reader.choice(
+        "socket_filter_type",
+        &[("auto", FilterType::Auto), ("classic", FilterType::Classic)],
+    );
+    (
+        reader.boolean("socket_filter").or(true),
+        filter_type.or(FilterType::Auto),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// TX-10.
+    #[test]
+    fn an_advertisement_fits_the_mtu() {
+        assert_eq!(most_vips(Family::V4), 255);
+        assert_eq!(most_vips(Family::V6), 90);
+        assert!(V6_OVERHEAD + 90 * 16 <= MTU && V6_OVERHEAD + 91 * 16 > MTU);
+        assert!(20 + 8 + 255 * 4 + 8 <= MTU);
+    }
+
+    #[test]
+    fn default_names_are_names() {
+        let vrid = Vrid::new(7).unwrap();
+        assert_eq!(default_name("ens1.9", vrid, Family::V4), "ens1.9-7");
+        assert_eq!(default_name("ens1.9", vrid, Family::V6), "ens1.9-7-v6");
+        assert_eq!(default_name("a@ü", vrid, Family::V4), "a__-7");
+    }
+}
