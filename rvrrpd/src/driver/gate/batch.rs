@@ -157,6 +157,13 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
+    pub(super) fn new(number: i32, target: Option<Target>) -> Self {
+        Self {
+            error: io::Error::from_raw_os_error(number),
+            target,
+        }
+    }
+
     pub(super) fn is(&self, numbers: &[i32]) -> bool {
         self.error
             .raw_os_error()
@@ -305,12 +312,16 @@ impl Socket {
             None => Err(whole(io::Error::other("the kernel has not answered"))),
             Some((position, number)) => {
                 let at = position.wrapping_sub(1) as usize;
-                Err(Refusal {
-                    error: io::Error::from_raw_os_error(number),
-                    target: (at < targets.len()).then(|| targets.swap_remove(at)),
-                })
+                let target = (at < targets.len()).then(|| targets.swap_remove(at));
+                Err(Refusal::new(number, target))
             }
         }
+    }
+
+    /// Grows with every transaction.
+    #[cfg(test)]
+    pub(super) fn asked(&self) -> u32 {
+        self.sequence
     }
 }
 

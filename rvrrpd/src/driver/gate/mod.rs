@@ -22,6 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 
+use crate::net::sys::ioctl;
 use crate::wire::Mac;
 use batch::{Batch, Refusal, Socket};
 use ruleset::Table;
@@ -141,9 +142,9 @@ impl Gate {
     /// and made again with the same index); what was closed stays closed.
     ///
     /// # Errors
-    /// `NotFound`: no interface has this name. Else what the kernel says; then nothing has changed.
+    /// `NotFound`: no interface has this name and index. Else what the kernel says; then nothing has changed.
     pub fn attach(&mut self, parent: &str, index: u32) -> io::Result<()> {
-        check_interface(parent)?;
+        check_interface(parent, index)?;
         let known = self.state.parents.contains_key(&index);
         if !known {
             let mut batch = Batch::new();
@@ -371,12 +372,175 @@ fn check_name(name: &str) -> io::Result<()> {
     ))
 }
 
-fn check_interface(name: &str) -> io::Result<()> {
-    if (1..libc::IFNAMSIZ).contains(&name.len()) && !name.contains('\0') {
+/// The interface must be there with this index: newer kernels (6.16) would take any name and hook
+/// what appears under it one day.
+fn check_interface(name: &str, index: u32) -> io::Result<()> {
+    let Some(kernel_name) = ioctl::Name::new(name) else {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("`{name}` is no name of an interface"),
+        ));
+    };
+    if ioctl::index(&kernel_name).ok() == Some(index) {
         return Ok(());
     }
     Err(io::Error::new(
-        io::ErrorKind::InvalidInput,
-        format!("`{name}` is no name of an interface"),
+        io::ErrorKind::NotFound,
+        format!("there is no interface `{name}` with index {index}"),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    const NAME: &str = "gate_unit_test";
+    const FIRST: Mac = Mac([0, 0, 0x5e, 0, 1, 1]);
+    const SECOND: Mac = Mac([0, 0, 0x5e, 0, 1, 2]);
+    const LO: u32 = 1;
+
+    /// Runs the test once more in a network namespace of its own, which goes with the process.
+    fn in_namespace(test: &str, body: impl FnOnce()) {
+        const INSIDE: &str = "RVRRPD_TEST_NAMESPACE";
+        if std::env::var_os(INSIDE).is_some() {
+            return body();
+        }
+        let output = Command::new("unshare")
+            .args(["--map-root-user", "--net"])
+            .arg(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "--nocapture",
+                &format!("driver::gate::tests::{test}"),
+            ])
+            .env(INSIDE, "1")
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{text}{errors}");
+        assert!(text.contains("1 passed"), "{text}");
+    }
+
+    fn nft(command: &str) -> String {
+        let output = Command::new("nft").arg(command).output().unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{command}: {errors}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    fn closed(mac: Mac) -> bool {
+        nft("list ruleset").contains(&mac.to_string())
+    }
+
+    /// As on a kernel that cannot protect our tables.
+    fn unprotected() -> Gate {
+        let mut gate = Gate::new(NAME).unwrap();
+        remove_tables(&mut gate.socket, NAME).unwrap();
+        gate.flags = 0;
+        gate.make_first_table().unwrap();
+        gate.attach("lo", LO).unwrap();
+        gate
+    }
+
+    #[test]
+    fn what_others_changed_is_put_right_by_the_next_change() {
+        in_namespace(
+            "what_others_changed_is_put_right_by_the_next_change",
+            || {
+                let mut gate = unprotected();
+                let vip: IpAddr = "192.0.2.1".parse().unwrap();
+                gate.apply(&[Change::Close(LO, FIRST), Change::Refuse(vip)])
+                    .unwrap();
+
+                nft("flush ruleset");
+                gate.apply(&[Change::Close(LO, SECOND)]).unwrap();
+                assert!(closed(FIRST) && closed(SECOND));
+                assert!(nft("list ruleset").contains("192.0.2.1"));
+
+                nft(&format!(
+                    "delete element netdev {NAME} closed_1 {{ {FIRST} }}"
+                ));
+                gate.apply(&[Change::Open(LO, FIRST)]).unwrap();
+                assert!(!closed(FIRST) && closed(SECOND));
+
+                nft(&format!("add element netdev {NAME} closed_1 {{ {FIRST} }}"));
+                gate.apply(&[Change::Close(LO, FIRST)]).unwrap();
+                assert!(closed(FIRST));
+
+                nft(&format!("delete chain netdev {NAME} ingress_1"));
+                gate.detach(LO).unwrap();
+                assert!(!closed(FIRST) && !closed(SECOND));
+                gate.attach("lo", LO).unwrap();
+
+                nft(&format!("delete table inet {NAME}"));
+                gate.apply(&[Change::Accept(vip)]).unwrap();
+                assert!(!nft("list ruleset").contains("192.0.2.1"));
+                nft("flush ruleset");
+                gate.remove().unwrap();
+            },
+        );
+    }
+
+    #[test]
+    fn what_is_so_already_asks_nothing_of_the_kernel() {
+        in_namespace("what_is_so_already_asks_nothing_of_the_kernel", || {
+            let mut gate = unprotected();
+            gate.apply(&[Change::Close(LO, FIRST)]).unwrap();
+            let asked = gate.socket.asked();
+            gate.apply(&[Change::Close(LO, FIRST), Change::Open(LO, SECOND)])
+                .unwrap();
+            gate.apply(&[Change::Close(LO, SECOND), Change::Open(LO, SECOND)])
+                .unwrap();
+            assert_eq!(gate.socket.asked(), asked);
+            gate.apply(&[Change::Open(LO, FIRST), Change::Close(LO, SECOND)])
+                .unwrap();
+            assert_ne!(gate.socket.asked(), asked);
+            assert!(!closed(FIRST) && closed(SECOND));
+        });
+    }
+
+    #[test]
+    fn a_refused_transaction_changes_nothing() {
+        in_namespace("a_refused_transaction_changes_nothing", || {
+            let mut gate = unprotected();
+            gate.apply(&[Change::Close(LO, FIRST)]).unwrap();
+            // Another process takes the table: no change of ours is permitted any more.
+            nft("flush ruleset");
+            let mut other = Gate::new(NAME).unwrap();
+            other.attach("lo", LO).unwrap();
+            let before = format!("{:?}", gate.state);
+            let error = gate.apply(&[Change::Close(LO, SECOND)]).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+            assert!(
+                error.to_string().contains("another process owns"),
+                "{error}"
+            );
+            assert_eq!(format!("{:?}", gate.state), before);
+            assert!(!closed(SECOND));
+            other.remove().unwrap();
+            gate.apply(&[Change::Close(LO, SECOND)]).unwrap();
+            assert!(closed(FIRST) && closed(SECOND));
+        });
+    }
+
+    #[test]
+    fn what_the_kernel_lacks_is_named() {
+        let lacking = |table, object, number| {
+            Refusal::new(number, Some(batch::Target { table, object })).explain(NAME)
+        };
+        for (table, option) in [
+            (Table::Netdev, "netdev (CONFIG_NF_TABLES_NETDEV)"),
+            (Table::Inet, "inet (CONFIG_NF_TABLES_INET)"),
+            (Table::Arp, "arp (CONFIG_NF_TABLES_ARP)"),
+        ] {
+            let error = lacking(table, ruleset::Object::Chain, libc::ENOENT);
+            assert_eq!(error.kind(), io::ErrorKind::Unsupported);
+            assert!(error.to_string().contains(option), "{error}");
+        }
+        let error = Refusal::new(libc::EOPNOTSUPP, None).explain(NAME);
+        assert_eq!(error.kind(), io::ErrorKind::Unsupported);
+        assert!(error.to_string().contains("CONFIG_NF_TABLES"), "{error}");
+    }
 }

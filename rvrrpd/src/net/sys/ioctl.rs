@@ -30,6 +30,21 @@ impl Name {
     }
 }
 
+/// The index of an interface of the calling thread's network namespace (if_nametoindex(3)).
+///
+/// # Errors
+/// What the kernel says; `ENODEV` if there is none of this name.
+pub fn index(name: &Name) -> io::Result<u32> {
+    // SAFETY: the name lives until the call returns and ends with a NUL, because it has one byte
+    // more than the longest name.
+    let index = unsafe { libc::if_nametoindex(name.0.as_ptr()) };
+    if index == 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(index)
+    }
+}
+
 /// A route by a gateway, of the table `main`.
 #[derive(Clone, Copy, Debug)]
 pub struct Route {
