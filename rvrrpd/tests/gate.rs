@@ -110,7 +110,7 @@ fn a_closed_virtual_mac_does_not_concern_vlans_of_the_parent() {
             lab.router(
                 "nft add table netdev seen
                  nft 'add chain netdev seen c { type filter hook ingress device lan priority -500; }'
-                 nft add rule netdev seen c @ll,0,48 0x5e000107 counter",
+                 nft add rule netdev seen c ether daddr 00:00:5e:00:01:07 counter",
             );
             let index = lab.index("lan");
             let mut gate = Gate::new(NAME).unwrap();
@@ -131,7 +131,9 @@ fn a_closed_virtual_mac_does_not_concern_vlans_of_the_parent() {
                 ));
                 seen += 1;
                 dropped += u64::from(ours);
-                lab::eventually("the frame arrives", || lab.counted("@ll,0,48") == seen);
+                lab::eventually("the frame arrives", || {
+                    lab.counted("ether daddr 00:00:5e:00:01:07") == seen
+                });
                 assert_eq!(drops(lab, index), dropped, "tag `{tag}`");
             }
             gate.remove().unwrap();

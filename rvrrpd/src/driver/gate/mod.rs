@@ -59,17 +59,6 @@ enum Element {
     Owned(u32, Ipv4Addr),
 }
 
-impl Element {
-    /// The table whose set it is in.
-    const fn table(self) -> Table {
-        match self {
-            Self::Closed(..) => Table::Netdev,
-            Self::Refused(_) => Table::Inet,
-            Self::Owned(..) => Table::Arp,
-        }
-    }
-}
-
 impl From<Change> for (Element, bool) {
     fn from(change: Change) -> Self {
         match change {

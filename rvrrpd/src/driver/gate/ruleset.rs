@@ -128,8 +128,8 @@ pub(super) enum Object {
         index: u32,
     },
     Rule(String),
-    Set(String),
-    Elements(String),
+    Set(Set),
+    Elements(Set),
 }
 
 impl fmt::Display for Object {
@@ -145,47 +145,99 @@ impl fmt::Display for Object {
     }
 }
 
-/// What is looked up in a set: the `TYPE_*` numbers by which the nft program shows it, and bytes.
-#[derive(Clone, Copy)]
-enum Key {
-    Mac,
-    Ipv4,
-    Ipv6,
-    /// Interface index in host order, then an IPv4 address.
-    InterfaceIpv4,
+/// One of our sets.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum Set {
+    /// MAC addresses that are closed at a parent.
+    Closed(u32),
+    Refused4,
+    Refused6,
+    /// Interface indexes in host order, each with an IPv4 address.
+    Owned,
 }
 
-impl Key {
-    const fn nft_type(self) -> u32 {
+impl Set {
+    const fn table(self) -> Table {
         match self {
-            Self::Mac => 9,
-            Self::Ipv4 => 7,
-            Self::Ipv6 => 8,
-            Self::InterfaceIpv4 => 20 << 6 | 7,
+            Self::Closed(_) => Table::Netdev,
+            Self::Refused4 | Self::Refused6 => Table::Inet,
+            Self::Owned => Table::Arp,
         }
     }
 
-    const fn length(self) -> u32 {
+    /// By which the nft program knows what to show: `TYPE_*` of libnftables.
+    const fn key_type(self) -> u32 {
         match self {
-            Self::Mac => 6,
-            Self::Ipv4 => 4,
-            Self::Ipv6 => 16,
-            Self::InterfaceIpv4 => 8,
+            Self::Closed(_) => 9,
+            Self::Refused4 => 7,
+            Self::Refused6 => 8,
+            Self::Owned => 20 << 6 | 7,
+        }
+    }
+
+    /// In bytes.
+    const fn key_length(self) -> u32 {
+        match self {
+            Self::Closed(_) => 6,
+            Self::Refused4 => 4,
+            Self::Refused6 => 16,
+            Self::Owned => 8,
         }
     }
 }
 
+impl fmt::Display for Set {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed(index) => write!(f, "closed_{index}"),
+            Self::Refused4 => f.write_str("refused4"),
+            Self::Refused6 => f.write_str("refused6"),
+            Self::Owned => f.write_str("owned"),
+        }
+    }
+}
+
+impl Element {
+    /// The set that it is in.
+    const fn set(self) -> Set {
+        match self {
+            Self::Closed(index, _) => Set::Closed(index),
+            Self::Refused(IpAddr::V4(_)) => Set::Refused4,
+            Self::Refused(IpAddr::V6(_)) => Set::Refused6,
+            Self::Owned(..) => Set::Owned,
+        }
+    }
+
+    /// The table whose set it is in.
+    pub(super) const fn table(self) -> Table {
+        self.set().table()
+    }
+
+    fn write_key(self, to: &mut Attributes<'_>) {
+        match self {
+            Self::Closed(_, mac) => to.bytes(attribute::DATA_VALUE, &mac.0),
+            Self::Refused(IpAddr::V4(address)) => {
+                to.bytes(attribute::DATA_VALUE, &address.octets());
+            }
+            Self::Refused(IpAddr::V6(address)) => {
+                to.bytes(attribute::DATA_VALUE, &address.octets());
+            }
+            Self::Owned(index, address) => {
+                let mut key = [0; 8];
+                key[..4].copy_from_slice(&index.to_ne_bytes());
+                key[4..].copy_from_slice(&address.octets());
+                to.bytes(attribute::DATA_VALUE, &key);
+            }
+        }
+    }
+}
+
+/// The only chain of a table that has one for all interfaces.
 const INPUT: &str = "input";
-const REFUSED4: &str = "refused4";
-const REFUSED6: &str = "refused6";
-const OWNED: &str = "owned";
 
+/// The chain of a parent.
 fn ingress(index: u32) -> String {
     format!("ingress_{index}")
-}
-
-fn closed(index: u32) -> String {
-    format!("closed_{index}")
 }
 
 pub(super) fn add_table(batch: &mut Batch, table: Table, name: &str, flags: u32) {
@@ -253,8 +305,8 @@ pub(super) fn add_hooks(batch: &mut Batch, table: Table, name: &str) {
 /// ```
 pub(super) fn add_parent(batch: &mut Batch, name: &str, index: u32, parent: &str, hooked: bool) {
     let table = Table::Netdev;
-    let (chain, set) = (ingress(index), closed(index));
-    add_set(batch, table, name, &set, Key::Mac);
+    let (chain, set) = (ingress(index), Set::Closed(index));
+    add_set(batch, name, set);
     if !hooked {
         return;
     }
@@ -288,14 +340,14 @@ pub(super) fn add_parent(batch: &mut Batch, name: &str, index: u32, parent: &str
     }
     add_rule(batch, table, name, &chain, |rule| {
         rule.payload(Base::Link, 0, 6);
-        rule.lookup(&set);
+        rule.lookup(set);
         rule.counter();
         rule.verdict(libc::NF_DROP);
     });
 }
 
 pub(super) fn delete_parent(batch: &mut Batch, name: &str, index: u32, parent: &str) {
-    let (chain, set) = (ingress(index), closed(index));
+    let (chain, set) = (ingress(index), Set::Closed(index));
     let hooked = Object::Ingress {
         parent: parent.to_owned(),
         index,
@@ -311,10 +363,10 @@ pub(super) fn delete_parent(batch: &mut Batch, name: &str, index: u32, parent: &
     delete(
         batch,
         message::DELSET,
-        Object::Set(set.clone()),
+        Object::Set(set),
         name,
         attribute::SET_NAME,
-        &set,
+        &set.to_string(),
     );
 }
 
@@ -337,8 +389,8 @@ fn add_input(batch: &mut Batch, name: &str) {
     /// Index of the loopback interface in every namespace.
     const LOOPBACK: u32 = 1;
     let table = Table::Inet;
-    add_set(batch, table, name, REFUSED4, Key::Ipv4);
-    add_set(batch, table, name, REFUSED6, Key::Ipv6);
+    add_set(batch, name, Set::Refused4);
+    add_set(batch, name, Set::Refused6);
     // NF_INET_LOCAL_IN
     let hook = Hook {
         number: 1,
@@ -355,7 +407,7 @@ fn add_input(batch: &mut Batch, name: &str) {
         rule.meta(Meta::Family, REGISTER);
         rule.compare(Comparison::Equal, &[NFPROTO_IPV4]);
         rule.payload(Base::Network, 16, 4);
-        rule.lookup(REFUSED4);
+        rule.lookup(Set::Refused4);
         rule.counter();
         rule.verdict(libc::NF_DROP);
     });
@@ -373,7 +425,7 @@ fn add_input(batch: &mut Batch, name: &str) {
         rule.meta(Meta::Family, REGISTER);
         rule.compare(Comparison::Equal, &[NFPROTO_IPV6]);
         rule.payload(Base::Network, 24, 16);
-        rule.lookup(REFUSED6);
+        rule.lookup(Set::Refused6);
         rule.counter();
         rule.verdict(libc::NF_DROP);
     });
@@ -388,7 +440,7 @@ fn add_input(batch: &mut Batch, name: &str) {
 fn add_arp(batch: &mut Batch, name: &str) {
     const REQUEST: u16 = 1;
     let table = Table::Arp;
-    add_set(batch, table, name, OWNED, Key::InterfaceIpv4);
+    add_set(batch, name, Set::Owned);
     // NF_ARP_IN
     let hook = Hook {
         number: 0,
@@ -401,7 +453,7 @@ fn add_arp(batch: &mut Batch, name: &str) {
         rule.compare(Comparison::Equal, &REQUEST.to_be_bytes());
         rule.meta(Meta::InputInterface, REGISTER);
         rule.payload_into(Base::Network, 24, 4, REGISTER + 1);
-        rule.lookup(OWNED);
+        rule.lookup(Set::Owned);
         rule.counter();
         rule.verdict(libc::NF_DROP);
     });
@@ -409,78 +461,53 @@ fn add_arp(batch: &mut Batch, name: &str) {
 
 /// Adds the elements that are true and deletes those that are false, a few messages for each set.
 pub(super) fn change_elements(batch: &mut Batch, name: &str, changes: &BTreeMap<Element, bool>) {
-    let mut groups: BTreeMap<(Table, String, bool), Vec<Vec<u8>>> = BTreeMap::new();
+    let mut groups: BTreeMap<(Set, bool), Vec<Element>> = BTreeMap::new();
     for (element, present) in changes {
-        let (set, key) = located(*element);
         groups
-            .entry((element.table(), set, *present))
+            .entry((element.set(), *present))
             .or_default()
-            .push(key);
+            .push(*element);
     }
-    for ((table, set, present), keys) in groups {
+    for ((set, present), elements) in groups {
         let (kind, flags) = if present {
             (message::NEWSETELEM, NLM_F_CREATE)
         } else {
             (message::DELSETELEM, 0)
         };
-        for keys in keys.chunks(ELEMENTS_A_MESSAGE) {
-            batch.message(
-                kind,
-                flags,
-                table.about(Object::Elements(set.clone())),
-                |to| {
-                    to.string(attribute::TABLE, name);
-                    to.string(attribute::LIST_SET, &set);
-                    to.nested(attribute::LIST_ELEMENTS, |to| {
-                        for key in keys {
-                            to.nested(attribute::LIST_ELEM, |to| {
-                                to.nested(attribute::SET_ELEM_KEY, |to| {
-                                    to.bytes(attribute::DATA_VALUE, key);
-                                });
-                            });
-                        }
-                    });
-                },
-            );
+        for elements in elements.chunks(ELEMENTS_A_MESSAGE) {
+            let target = set.table().about(Object::Elements(set));
+            batch.message(kind, flags, target, |to| {
+                to.string(attribute::TABLE, name);
+                to.string(attribute::LIST_SET, &set.to_string());
+                to.nested(attribute::LIST_ELEMENTS, |to| {
+                    for element in elements {
+                        to.nested(attribute::LIST_ELEM, |to| {
+                            to.nested(attribute::SET_ELEM_KEY, |to| element.write_key(to));
+                        });
+                    }
+                });
+            });
         }
     }
 }
 
-/// The set that an element is in, and its key there.
-fn located(element: Element) -> (String, Vec<u8>) {
-    match element {
-        Element::Closed(index, mac) => (closed(index), mac.0.to_vec()),
-        Element::Refused(IpAddr::V4(address)) => (REFUSED4.to_owned(), address.octets().to_vec()),
-        Element::Refused(IpAddr::V6(address)) => (REFUSED6.to_owned(), address.octets().to_vec()),
-        Element::Owned(index, address) => {
-            let key = [index.to_ne_bytes(), address.octets()].concat();
-            (OWNED.to_owned(), key)
-        }
-    }
-}
-
-fn add_set(batch: &mut Batch, table: Table, name: &str, set: &str, key: Key) {
+fn add_set(batch: &mut Batch, name: &str, set: Set) {
     /// `NFTNL_UDATA_SET_KEYBYTEORDER` of libnftnl, 4 bytes: `BYTEORDER_BIG_ENDIAN`. Only the nft
     /// program reads it.
     const NETWORK_ORDER: [[u8; 2]; 3] = [[0, 4], 2_u16.to_ne_bytes(), 0_u16.to_ne_bytes()];
-    let flags = NLM_F_CREATE | NLM_F_EXCL;
-    batch.message(
-        message::NEWSET,
-        flags,
-        table.about(Object::Set(set.to_owned())),
-        |to| {
-            to.string(attribute::TABLE, name);
-            to.string(attribute::SET_NAME, set);
-            to.number(attribute::SET_FLAGS, 0);
-            to.number(attribute::SET_KEY_TYPE, key.nft_type());
-            to.number(attribute::SET_KEY_LEN, key.length());
-            // Rules refer to sets by name, but the kernel insists.
-            to.number(attribute::SET_ID, 1);
-            if !matches!(key, Key::InterfaceIpv4) {
-                to.bytes(attribute::SET_USERDATA, &NETWORK_ORDER.concat());
-            }
-        },
-    );
+    let target = set.table().about(Object::Set(set));
+    batch.message(message::NEWSET, NLM_F_CREATE | NLM_F_EXCL, target, |to| {
+        to.string(attribute::TABLE, name);
+        to.string(attribute::SET_NAME, &set.to_string());
+        to.number(attribute::SET_FLAGS, 0);
+        to.number(attribute::SET_KEY_TYPE, set.key_type());
+        to.number(attribute::SET_KEY_LEN, set.key_length());
+        // Rules refer to sets by name, but the kernel insists.
+        to.number(attribute::SET_ID, 1);
+        if set != Set::Owned {
+            to.bytes(attribute::SET_USERDATA, &NETWORK_ORDER.concat());
+        }
+    });
 }
 
 /// Where a base chain is called.
@@ -619,9 +646,9 @@ impl Rule<'_, '_> {
     }
 
     /// `NFTA_LOOKUP_*`: goes on if the set has it.
-    fn lookup(&mut self, set: &str) {
+    fn lookup(&mut self, set: Set) {
         self.expression("lookup", |to| {
-            to.string(1, set);
+            to.string(1, &set.to_string());
             to.number(2, REGISTER);
         });
     }
