@@ -437,7 +437,16 @@ fn thousands_of_changes_are_one_transaction() {
 #[ignore = "a measurement, nothing is asserted"]
 fn measure_apply() {
     inside("measure_apply", |lab| {
+        let index = lab.index("lan");
+        let start = Instant::now();
         let mut gate = Gate::new(NAME).unwrap();
+        println!("new: {:?}", start.elapsed());
+        let start = Instant::now();
+        gate.attach("lan", index).unwrap();
+        println!("attach: {:?}", start.elapsed());
+        let start = Instant::now();
+        gate.apply(&[Change::Refuse(address(VIP))]).unwrap();
+        println!("first refusal, with its table: {:?}", start.elapsed());
         let all = every_mac(lab, &mut gate);
         for count in [1, 250, 1000, 4000] {
             let closes = &all[..count.min(all.len())];

@@ -15,6 +15,8 @@ use crate::wire::Mac;
 
 /// Largest metric that a route can have here: the field is a signed short and holds metric + 1.
 const LARGEST_METRIC: u32 = 32_766;
+/// Longest prefix of a subnet that has a broadcast address (RFC 3021).
+const LONGEST_WITH_BROADCAST: u8 = 30;
 /// The table `main`, the only one that `SIOCADDRT` knows.
 const TABLE_MAIN: u32 = libc::RT_TABLE_MAIN as u32;
 
@@ -70,6 +72,12 @@ impl Ioctl {
             Ok(_) => {}
             Err(_) => ioctl::set_address(fd, &name, address)
                 .map_err(|error| explain(&format!("{label}: adding {address}"), &error))?,
+        }
+        if prefix > LONGEST_WITH_BROADCAST {
+            // The kernel would keep the broadcast address of the class.
+            ioctl::set_broadcast(fd, &name, Ipv4Addr::UNSPECIFIED).map_err(|error| {
+                explain(&format!("{label}: clearing broadcast address"), &error)
+            })?;
         }
         ioctl::set_netmask(fd, &name, mask)
             .map_err(|error| explain(&format!("{label}: setting netmask {mask}"), &error))

@@ -289,3 +289,194 @@ fn load(directory: &Path) -> io::Result<Option<Stored>> {
 fn explain(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    /// A directory that goes with the test.
+    struct Directory(PathBuf);
+
+    impl Directory {
+        fn new() -> Self {
+            static NUMBER: AtomicU32 = AtomicU32::new(0);
+            let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+            let path = std::env::temp_dir()
+                .join(format!("rvrrpd-journal-{}-{number}", std::process::id()));
+            fs::create_dir(&path).unwrap();
+            Self(path)
+        }
+
+        fn file(&self) -> PathBuf {
+            self.0.join(FILE)
+        }
+
+        /// What a process finds that starts now.
+        fn found(&self) -> Vec<Entry> {
+            Journal::open(&self.0).unwrap().1
+        }
+    }
+
+    impl Drop for Directory {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn alias(label: &str) -> Entry {
+        Entry::Alias {
+            label: label.to_owned(),
+        }
+    }
+
+    fn one_of_each() -> Vec<Entry> {
+        vec![
+            Entry::Macvlan {
+                name: "standby1".to_owned(),
+                mac: [0, 0, 0x5e, 0, 1, 1],
+                parent: "eth0.5".to_owned(),
+                group: 112,
+            },
+            Entry::Address {
+                interface: "standby1".to_owned(),
+                address: "2001:db8::1".parse().unwrap(),
+                prefix: 128,
+            },
+            alias("eth0:v1"),
+            Entry::Route {
+                destination: "198.51.100.0".parse().unwrap(),
+                prefix: 24,
+                next_hop: "192.0.2.254".parse().unwrap(),
+                metric: u32::MAX,
+                mtu: 1400,
+                table: 1000,
+            },
+            Entry::Sysctl {
+                path: "net/ipv4/conf/eth0.5/arp_ignore".to_owned(),
+                before: "0".to_owned(),
+                ours: "1".to_owned(),
+            },
+            Entry::EtherMac {
+                interface: "eth1".to_owned(),
+                before: [2, 0, 0, 0, 0, 1],
+                ours: [0, 0, 0x5e, 0, 1, 2],
+            },
+            Entry::Table {
+                name: "rvrrpd".to_owned(),
+            },
+        ]
+    }
+
+    #[test]
+    fn a_successor_finds_what_a_dead_process_left_until_it_is_forgotten() {
+        let directory = Directory::new();
+        let (mut journal, left) = Journal::open(&directory.0).unwrap();
+        assert!(left.is_empty());
+        assert!(
+            !directory.file().exists(),
+            "nothing is written before there is something"
+        );
+        journal.record(one_of_each()).unwrap();
+        drop(journal);
+
+        let (mut journal, left) = Journal::open(&directory.0).unwrap();
+        assert_eq!(left, one_of_each());
+        journal.record([alias("eth0:v2")]).unwrap();
+        assert_eq!(directory.found().len(), 8);
+        journal.forget(|entry| left.contains(entry)).unwrap();
+        assert_eq!(journal.entries(), [alias("eth0:v2")]);
+        assert_eq!(directory.found(), [alias("eth0:v2")]);
+        journal.clear().unwrap();
+        assert!(directory.found().is_empty());
+        assert_eq!(fs::read_dir(&directory.0).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn an_entry_is_there_once() {
+        let directory = Directory::new();
+        let (mut journal, _) = Journal::open(&directory.0).unwrap();
+        journal.record([alias("a:1"), alias("a:1")]).unwrap();
+        let written = fs::metadata(directory.file()).unwrap().ino();
+        journal.record([alias("a:1")]).unwrap();
+        journal.forget(|_| false).unwrap();
+        assert_eq!(journal.entries(), [alias("a:1")]);
+        assert_eq!(
+            fs::metadata(directory.file()).unwrap().ino(),
+            written,
+            "not written again"
+        );
+    }
+
+    #[test]
+    fn only_root_reads_it() {
+        let directory = Directory::new();
+        let (mut journal, _) = Journal::open(&directory.0).unwrap();
+        // The rest of a writer that was killed, and a trap.
+        symlink("/dev/null", directory.0.join(NEXT)).unwrap();
+        journal.record([alias("a:1")]).unwrap();
+        let metadata = fs::symlink_metadata(directory.file()).unwrap();
+        assert!(metadata.is_file());
+        assert_eq!(metadata.permissions().mode() & 0o7777, 0o600);
+        assert_eq!(directory.found(), [alias("a:1")]);
+    }
+
+    #[test]
+    fn one_of_another_boot_or_namespace_is_ignored() {
+        for (from, to) in [
+            ("\"boot\":\"", "\"boot\":\"x"),
+            ("\"namespace\":[", "\"namespace\":[1"),
+        ] {
+            let directory = Directory::new();
+            let (mut journal, _) = Journal::open(&directory.0).unwrap();
+            journal.record(one_of_each()).unwrap();
+            let text = fs::read_to_string(directory.file()).unwrap();
+            let other = text.replace(from, to);
+            assert_ne!(text, other);
+            fs::write(directory.file(), other).unwrap();
+            let (mut journal, left) = Journal::open(&directory.0).unwrap();
+            assert!(left.is_empty());
+            journal.record([alias("a:1")]).unwrap();
+            assert_eq!(directory.found(), [alias("a:1")]);
+        }
+    }
+
+    #[test]
+    fn a_damaged_one_is_put_aside_and_reported() {
+        let directory = Directory::new();
+        let (mut journal, _) = Journal::open(&directory.0).unwrap();
+        journal.record(one_of_each()).unwrap();
+        let whole = fs::read(directory.file()).unwrap();
+        let short = whole[..whole.len() / 2].to_vec();
+        for damaged in [
+            Vec::new(),
+            short,
+            b"\xff\0{}".to_vec(),
+            b"[[[[".repeat(100_000),
+        ] {
+            fs::write(directory.file(), &damaged).unwrap();
+            let error = Journal::open(&directory.0).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+            assert!(error.to_string().contains(DAMAGED), "{error}");
+            assert_eq!(fs::read(directory.0.join(DAMAGED)).unwrap(), damaged);
+            assert!(directory.found().is_empty());
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_not_recorded() {
+        let directory = Directory::new();
+        let (mut journal, _) = Journal::open(&directory.0).unwrap();
+        journal.record([alias("a:1")]).unwrap();
+        // A directory in its place is what even root cannot write over.
+        fs::create_dir(directory.0.join(NEXT)).unwrap();
+        assert!(journal.record([alias("a:2")]).is_err());
+        assert!(journal.forget(|_| true).is_err());
+        assert_eq!(journal.entries(), [alias("a:1")]);
+        assert_eq!(directory.found(), [alias("a:1")]);
+        fs::remove_dir(directory.0.join(NEXT)).unwrap();
+        journal.record([alias("a:2")]).unwrap();
+        assert_eq!(directory.found(), [alias("a:1"), alias("a:2")]);
+    }
+}

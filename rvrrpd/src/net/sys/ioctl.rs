@@ -83,6 +83,16 @@ pub fn set_address(fd: BorrowedFd<'_>, name: &Name, address: Ipv4Addr) -> io::Re
     call(fd, libc::SIOCSIFADDR, &mut request)
 }
 
+/// Sets the broadcast address of an interface or label (`SIOCSIFBRDADDR`); 0.0.0.0 for none.
+///
+/// # Errors
+/// What the kernel says.
+pub fn set_broadcast(fd: BorrowedFd<'_>, name: &Name, broadcast: Ipv4Addr) -> io::Result<()> {
+    let mut request = interface_request(name);
+    request.ifr_ifru.ifru_broadaddr = socket_address(broadcast);
+    call(fd, libc::SIOCSIFBRDADDR, &mut request)
+}
+
 /// Sets the network mask of an interface or label (`SIOCSIFNETMASK`).
 ///
 /// # Errors
