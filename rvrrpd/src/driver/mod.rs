@@ -3,6 +3,11 @@
 //! One thread owns it. Commands come over a channel and are coalesced into batches, reports go
 //! back over another; a slow kernel therefore never delays an advertisement.
 
+pub mod gate;
+pub mod ioctl;
+pub mod journal;
+pub mod sysctl;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
