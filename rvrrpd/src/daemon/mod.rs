@@ -1,1 +1,143 @@
 //! The daemon: start order, signals, reload, orderly stop.
+//!
+//! ```text
+//!  signals ─┐                       ┌─▶ workers (control)
+//!           ├─▶ supervisor (main) ──┤
+//!  driver ──┘   configuration,      ├─▶ driver (plans)
+//!  (reports)    view, readiness     └─▶ interfaces (tables, filters)
+//! ```
+
+mod interface;
+pub mod privilege;
+mod readiness;
+pub mod realtime;
+mod reload;
+mod routers;
+pub mod run_dir;
+mod signals;
+mod status;
+mod supervisor;
+mod threads;
+
+use std::num::NonZero;
+use std::path::PathBuf;
+
+use crate::config::Format;
+use crate::config::model::Config;
+use crate::driver::view::View;
+use crate::driver::{Driver, KernelEvent};
+use crate::{driver, log, pool};
+use signals::Signal;
+use supervisor::{End, Supervisor};
+
+/// Worker threads where the configuration names no number.
+const MOST_DEFAULT_WORKERS: usize = 4;
+
+/// What the daemon needs beyond its configuration.
+#[derive(Debug)]
+pub struct Context {
+    /// Configuration file, an absolute path.
+    pub conf: PathBuf,
+    /// Its format.
+    pub format: Format,
+    /// Debug level of the command line.
+    pub debug: Option<u8>,
+    /// Directory that the daemon was started in.
+    pub base: PathBuf,
+    /// Runtime directory, held by this process.
+    pub run_dir: run_dir::RunDir,
+    /// The log.
+    pub log: log::Handle,
+    postponed: Vec<Signal>,
+}
+
+impl Context {
+    /// A context.
+    #[must_use]
+    pub const fn new(
+        conf: PathBuf,
+        format: Format,
+        debug: Option<u8>,
+        base: PathBuf,
+        run_dir: run_dir::RunDir,
+        log: log::Handle,
+    ) -> Self {
+        Self {
+            conf,
+            format,
+            debug,
+            base,
+            run_dir,
+            log,
+            postponed: Vec::new(),
+        }
+    }
+}
+
+/// Why the daemon could not run or stopped by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A thread or a signal handler cannot be made.
+    #[error("{0}: {1}")]
+    Start(&'static str, #[source] std::io::Error),
+    /// The kernel cannot be changed or watched.
+    #[error(transparent)]
+    Driver(#[from] driver::Error),
+    /// The thread of the driver ended.
+    #[error("the driver ended unexpectedly")]
+    DriverLost,
+}
+
+/// Runs the configured virtual routers until a signal ends the daemon. `ready` is called once
+/// everything has been started.
+///
+/// # Errors
+/// The daemon cannot start, has lost its driver, or could not take back all that it had put into
+/// the kernel.
+pub fn run(config: Config, mut context: Context, ready: impl FnOnce()) -> Result<(), Error> {
+    // First of all, so that from here on a signal ends the daemon in order.
+    let signals = signals::receive().map_err(|error| Error::Start("signal handlers", error))?;
+    if config.global.realtime
+        && let Err(error) = realtime::lock_memory()
+    {
+        tracing::warn!("memory not locked, so that swapping can delay advertisements: {error}");
+    }
+    let (reports, incoming) = crossbeam_channel::unbounded();
+    let driver = Driver::start(context.run_dir.path(), reports)?;
+    let mut view = View::default();
+    let (links, addresses) = driver::snapshot().map_err(|error| Error::Start("netlink", error))?;
+    view.apply(&KernelEvent::Resync(links, addresses));
+    let workers = start_workers(&config, &driver)?;
+    let mut supervisor = Supervisor::new(config, view, driver, incoming, workers);
+    supervisor.start();
+    tracing::info!("rVRRPd (v{}) daemon started", env!("CARGO_PKG_VERSION"));
+    ready();
+    let end = supervisor.run(&signals, &mut context);
+    if end == End::Requested {
+        tracing::info!("Received termination signal");
+    }
+    supervisor.stop()?;
+    tracing::info!("Exiting...");
+    match end {
+        End::Requested => Ok(()),
+        End::DriverLost => Err(Error::DriverLost),
+    }
+}
+
+fn start_workers(
+    config: &Config,
+    driver: &driver::DriverHandle,
+) -> Result<Vec<pool::Handle>, Error> {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let number = config
+        .global
+        .workers
+        .map_or_else(|| cores.min(MOST_DEFAULT_WORKERS), usize::from);
+    (0..number)
+        .map(|number| {
+            let prepare = threads::prepare(config.global.realtime, threads::WORKER);
+            pool::Handle::start(number, driver.commands.clone(), prepare)
+        })
+        .collect::<std::io::Result<_>>()
+        .map_err(|error| Error::Start("worker thread", error))
+}

@@ -17,12 +17,14 @@ const JUMP: u16 = 0x05;
 const RETURN: u16 = 0x06;
 const TAX: u16 = 0x07;
 const BYTE: u16 = 0x10;
+const ABSOLUTE: u16 = 0x20;
 const INDEXED: u16 = 0x40;
 const HEADER_LENGTH: u16 = 0xa0;
 const AND: u16 = 0x50;
 const SHIFT_RIGHT: u16 = 0x70;
 const BY_X: u16 = 0x08;
 const MEMORY: u16 = 0x60;
+const IF_EQUAL: u16 = 0x10;
 const IF_GREATER_OR_EQUAL: u16 = 0x30;
 
 /// Offset of the VRID in a VRRP message.
@@ -64,7 +66,7 @@ pub fn program(family: Family, vrids: &VridSet) -> Vec<SockFilter> {
             code.push(SockFilter::new(LD | BYTE | INDEXED, 0, 0, VRID_OFFSET));
         }
         // Data start at the VRRP message.
-        Family::V6 => code.push(SockFilter::new(LD | BYTE | 0x20, 0, 0, VRID_OFFSET)),
+        Family::V6 => code.push(SockFilter::new(LD | BYTE | ABSOLUTE, 0, 0, VRID_OFFSET)),
     }
     code.push(SockFilter::new(STORE, 0, 0, 0));
     code.push(SockFilter::new(ALU | AND, 0, 0, 31));
@@ -73,36 +75,84 @@ pub fn program(family: Family, vrids: &VridSet) -> Vec<SockFilter> {
     select_word(&mut code, &vrids.0, 0);
     code.push(SockFilter::new(ALU | SHIFT_RIGHT | BY_X, 0, 0, 0));
     code.push(SockFilter::new(ALU | AND, 0, 0, 1));
-    // jeq #0: to the drop, else to the pass.
-    code.push(SockFilter::new(JUMP | 0x10, 0, 1, 0));
+    // The bit is 0: to the drop, else to the pass.
+    code.push(SockFilter::new(JUMP | IF_EQUAL, 0, 1, 0));
     code.push(SockFilter::new(RETURN, 0, 0, 0));
     code.push(SockFilter::new(RETURN, 0, 0, PASS));
     code
 }
 
 /// Appends a binary search that loads the word of the VRID in A; all paths leave at the end.
-/// `first` is the number of the first of `words`.
+/// `first` is the lowest VRID of the first of `words`.
 fn select_word(code: &mut Vec<SockFilter>, words: &[u32], first: u32) {
     if let [word] = words {
         code.push(SockFilter::new(LD, 0, 0, *word));
         return;
     }
     let (low, high) = words.split_at(words.len() / 2);
-    let middle = first + low.len() as u32;
+    let middle = low.iter().fold(first, |vrid, _| vrid + u32::BITS);
     let mut below = Vec::new();
     select_word(&mut below, low, first);
     let mut above = Vec::new();
     select_word(&mut above, high, middle);
-    // The lower half ends with a jump over the upper one. At most 2·8 instructions: no jump is
-    // too far.
-    let skip = below.len() as u8 + 1;
-    code.push(SockFilter::new(
-        JUMP | IF_GREATER_OR_EQUAL,
-        skip,
-        0,
-        middle << 5,
-    ));
+    // The lower half ends with a jump over the upper one. At most sixteen instructions are
+    // skipped: no jump is too far.
+    let skip = below.iter().fold(1, |skip: u8, _| skip + 1);
+    code.push(SockFilter::new(JUMP | IF_GREATER_OR_EQUAL, skip, 0, middle));
     code.append(&mut below);
-    code.push(SockFilter::new(JUMP, 0, 0, above.len() as u32));
+    let skip = above.iter().fold(0, |skip: u32, _| skip + 1);
+    code.push(SockFilter::new(JUMP, 0, 0, skip));
     code.append(&mut above);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixDatagram;
+
+    use proptest::prelude::*;
+    use socket2::Socket;
+
+    use super::*;
+
+    /// A message of this VRID as a raw socket of the family delivers it.
+    fn packet(family: Family, options: usize, vrid: u8) -> Vec<u8> {
+        let mut packet = match family {
+            Family::V4 => vec![0; 20 + 4 * options],
+            Family::V6 => Vec::new(),
+        };
+        if let Some(first) = packet.first_mut() {
+            *first = 0x45 + options as u8;
+        }
+        packet.extend([0x21, vrid, 100, 1, 0, 1, 0, 0]);
+        packet
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20))]
+
+        /// The kernel passes exactly the VRIDs of the set (V2-RX-6, V3-RX-7), also behind IPv4
+        /// options, with a program of the same length for any set.
+        #[test]
+        fn the_kernel_passes_the_set_and_nothing_else(
+            chosen in prop::collection::btree_set(1_u8..=255, 0..256),
+            options in 0_usize..=10,
+        ) {
+            for family in [Family::V4, Family::V6] {
+                let vrids = chosen.iter().filter_map(|number| Vrid::new(*number)).collect();
+                let code = program(family, &vrids);
+                prop_assert_eq!(code.len(), program(family, &VridSet::default()).len());
+                let (sender, receiver) = UnixDatagram::pair().unwrap();
+                let receiver = Socket::from(OwnedFd::from(receiver));
+                receiver.attach_filter(&code).unwrap();
+                let receiver = UnixDatagram::from(OwnedFd::from(receiver));
+                receiver.set_nonblocking(true).unwrap();
+                for vrid in 0..=255 {
+                    sender.send(&packet(family, options, vrid)).unwrap();
+                    let passed = receiver.recv(&mut [0; 128]).is_ok();
+                    prop_assert_eq!(passed, chosen.contains(&vrid), "VRID {}", vrid);
+                }
+            }
+        }
+    }
 }

@@ -92,8 +92,9 @@ pub enum Control {
     Set(Box<Setup>),
     /// The reasons why it cannot run have changed.
     Readiness(RouterId, Reasons),
-    /// It leaves: as Master with priority 0. Everything of it is then taken out of the kernel.
-    Remove(RouterId),
+    /// They leave: as Master with priority 0. Everything of theirs is then taken out of the
+    /// kernel. The sender is dropped when the last advertisements have left.
+    Remove(Vec<RouterId>, Sender<()>),
     /// All leave, and the thread ends.
     Stop,
 }

@@ -71,7 +71,7 @@ impl Table {
             .load()
             .iter()
             .zip(0_u8..=255)
-            .filter_map(|(entry, number)| entry.as_ref().and(Vrid::new(number)))
+            .filter_map(|(entry, number)| entry.as_ref().and_then(|_| Vrid::new(number)))
             .collect()
     }
 

@@ -113,7 +113,7 @@ impl Worker {
                     self.handle(slot, Event::Readiness(reasons));
                 }
             }
-            Control::Remove(id) => self.remove(id),
+            Control::Remove(ids, _left) => self.remove(ids),
             Control::Stop => {}
         }
     }
@@ -145,15 +145,17 @@ impl Worker {
         }
     }
 
-    fn remove(&mut self, id: RouterId) {
-        let Some(slot) = self.places.remove(&id) else {
-            return;
-        };
-        self.handle(slot, Event::Readiness(Reasons::from(Reason::Stopping)));
+    fn remove(&mut self, ids: Vec<RouterId>) {
+        let places: Vec<usize> = ids.iter().filter_map(|id| self.places.remove(id)).collect();
+        for &place in &places {
+            self.handle(place, Event::Readiness(Reasons::from(Reason::Stopping)));
+        }
+        self.commands.push(Command::Remove(ids));
         self.flush();
-        self.slots[slot] = None;
-        self.deadlines.set(slot, None);
-        self.commands.push(Command::Remove(vec![id]));
+        for place in places {
+            self.slots[place] = None;
+            self.deadlines.set(place, None);
+        }
     }
 
     /// All Masters resign in one batch before the first address is taken out.

@@ -10,6 +10,10 @@ use super::clock;
 
 /// Packets taken from a socket at once.
 const RECEIVE_BATCH: usize = 64;
+#[allow(clippy::cast_possible_truncation, reason = "a constant that fits")]
+const RECEIVE_BATCH_COUNT: u32 = RECEIVE_BATCH as u32;
+#[allow(clippy::cast_possible_truncation, reason = "a constant that fits")]
+const NAME_SIZE: libc::socklen_t = size_of::<libc::sockaddr_in6>() as libc::socklen_t;
 /// Longest packet: an IPv4 header with options and a version 2 message with 255 addresses are
 /// 1096 bytes, an IPv6 message with 255 addresses 4088. What is longer is cut and then refused.
 const PACKET_SIZE: usize = 4096;
@@ -88,7 +92,7 @@ impl Batch {
             // SAFETY: msghdr consists of integers and pointers, for which zero is a valid value.
             let mut header: libc::mmsghdr = unsafe { mem::zeroed() };
             header.msg_hdr.msg_name = (&raw mut self.names[index]).cast();
-            header.msg_hdr.msg_namelen = size_of::<libc::sockaddr_in6>() as libc::socklen_t;
+            header.msg_hdr.msg_namelen = NAME_SIZE;
             header.msg_hdr.msg_iov = vector;
             header.msg_hdr.msg_iovlen = 1;
             header.msg_hdr.msg_control = self.controls[index].0.as_mut_ptr().cast();
@@ -101,7 +105,7 @@ impl Batch {
             libc::recvmmsg(
                 socket.as_raw_fd(),
                 headers.as_mut_ptr().cast(),
-                RECEIVE_BATCH as u32,
+                RECEIVE_BATCH_COUNT,
                 libc::MSG_DONTWAIT,
                 core::ptr::null_mut(),
             )
@@ -208,6 +212,7 @@ pub fn send_all<'a>(
         let mut headers: [MaybeUninit<libc::mmsghdr>; SEND_BATCH] =
             [const { MaybeUninit::uninit() }; SEND_BATCH];
         let mut count = 0;
+        let mut left: u32 = 0;
         for frame in frames.by_ref().take(SEND_BATCH) {
             let vector = vectors[count].write(libc::iovec {
                 iov_base: frame.as_ptr().cast_mut().cast(),
@@ -219,6 +224,7 @@ pub fn send_all<'a>(
             header.msg_hdr.msg_iovlen = 1;
             headers[count].write(header);
             count += 1;
+            left += 1;
         }
         let mut first = 0;
         while first < count {
@@ -229,13 +235,14 @@ pub fn send_all<'a>(
                 libc::sendmmsg(
                     socket.as_raw_fd(),
                     headers[first..].as_mut_ptr().cast(),
-                    (count - first) as u32,
+                    left,
                     libc::MSG_DONTWAIT,
                 )
             };
             match usize::try_from(result) {
                 Ok(done) => {
                     first += done;
+                    left = left.saturating_sub(result.unsigned_abs());
                     sent += done;
                 }
                 Err(_) => {

@@ -4,6 +4,14 @@ use core::mem::size_of;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
+// The kernel counts in narrower integers than Rust; these values fit.
+#[allow(clippy::cast_possible_truncation, reason = "constants that fit")]
+const AF_PACKET: u16 = libc::AF_PACKET as u16;
+#[allow(clippy::cast_possible_truncation, reason = "constants that fit")]
+const LINK_ADDRESS_SIZE: libc::socklen_t = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
+#[allow(clippy::cast_possible_truncation, reason = "constants that fit")]
+const INT_SIZE: libc::socklen_t = size_of::<i32>() as libc::socklen_t;
+
 /// Asks the kernel for a receive time stamp on each packet (`SO_TIMESTAMPNS`, socket(7)).
 ///
 /// # Errors
@@ -55,7 +63,7 @@ pub fn enable_ipv6_details(socket: BorrowedFd<'_>) -> io::Result<()> {
 /// That of bind(2): `ENODEV` where the interface is gone.
 pub fn bind_packet_sender(socket: BorrowedFd<'_>, index: u32) -> io::Result<()> {
     let address = libc::sockaddr_ll {
-        sll_family: libc::AF_PACKET as u16,
+        sll_family: AF_PACKET,
         sll_protocol: 0,
         sll_ifindex: i32::try_from(index).map_err(io::Error::other)?,
         sll_hatype: 0,
@@ -69,7 +77,7 @@ pub fn bind_packet_sender(socket: BorrowedFd<'_>, index: u32) -> io::Result<()> 
         libc::bind(
             socket.as_raw_fd(),
             (&raw const address).cast(),
-            size_of::<libc::sockaddr_ll>() as libc::socklen_t,
+            LINK_ADDRESS_SIZE,
         )
     };
     done(result)
@@ -109,7 +117,7 @@ fn set_int(socket: BorrowedFd<'_>, level: i32, option: i32, value: i32) -> io::R
             level,
             option,
             (&raw const value).cast(),
-            size_of::<i32>() as libc::socklen_t,
+            INT_SIZE,
         )
     };
     done(result)

@@ -1,0 +1,102 @@
+//! An interface that carries virtual routers: its sockets, its listener, its table of VRIDs.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use crossbeam_channel::Sender;
+
+use crate::config::model::VirtualRouter;
+use crate::net::filter::VridSet;
+use crate::net::listener::Listener;
+use crate::net::sender;
+use crate::net::socket::Receiver;
+use crate::pool::{Delivery, Dispatcher, Entry, Port, Table};
+use crate::stats::Global;
+use crate::wire::{Family, Vrid};
+
+/// A parent interface that is open.
+#[derive(Debug)]
+pub(super) struct Interface {
+    /// What the workers see of it.
+    pub(super) port: Arc<Port>,
+    table: Arc<Table>,
+    listener: Listener,
+    entries: BTreeMap<(Family, Vrid), Arc<Entry>>,
+    filters: BTreeMap<Family, Option<VridSet>>,
+}
+
+impl Interface {
+    /// Opens the sockets of an interface and starts its listener; `prepare` runs once in the
+    /// listener's thread.
+    ///
+    /// # Errors
+    /// A socket cannot be opened.
+    pub(super) fn open(
+        name: &str,
+        index: u32,
+        families: &[Family],
+        workers: Vec<Sender<Delivery>>,
+        global: Arc<Global>,
+        prepare: impl FnOnce() + Send + 'static,
+    ) -> io::Result<Self> {
+        let sender = Arc::new(sender::Sender::open(index)?);
+        let receivers = families
+            .iter()
+            .map(|family| Receiver::open(name, index, *family))
+            .collect::<io::Result<Vec<_>>>()?;
+        let table = Arc::new(Table::default());
+        let dispatcher = Dispatcher::new(name, Arc::clone(&table), workers, global);
+        let listener = Listener::start(name, receivers, prepare, dispatcher)?;
+        let progress = Arc::clone(listener.progress());
+        Ok(Self {
+            port: Arc::new(Port {
+                index,
+                sender,
+                progress,
+            }),
+            table,
+            listener,
+            entries: BTreeMap::new(),
+            filters: BTreeMap::new(),
+        })
+    }
+
+    /// Adds or replaces a virtual router; it is heard after [`Self::publish`].
+    pub(super) fn set(&mut self, router: &VirtualRouter, entry: Arc<Entry>) {
+        self.entries.insert((router.family, router.vrid), entry);
+    }
+
+    /// Takes a virtual router out; it is not heard any more after [`Self::publish`].
+    pub(super) fn remove(&mut self, family: Family, vrid: Vrid) {
+        self.entries.remove(&(family, vrid));
+    }
+
+    /// Whether no virtual router is left.
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Makes table and socket filters those of the present set of routers. A socket whose routers
+    /// want no filter hears everything.
+    ///
+    /// # Errors
+    /// A filter cannot be attached; the one before it stays.
+    pub(super) fn publish(&mut self, unfiltered: impl Fn(Family) -> bool) -> io::Result<()> {
+        for receiver in self.listener.progress().receivers() {
+            let family = receiver.family();
+            let routers = self
+                .entries
+                .iter()
+                .filter(|((of, _), _)| *of == family)
+                .map(|((_, vrid), entry)| (*vrid, Arc::clone(entry)));
+            self.table.replace(family, routers);
+            let filter = (!unfiltered(family)).then(|| self.table.vrids(family));
+            if self.filters.get(&family) != Some(&filter) {
+                receiver.filter(filter.as_ref())?;
+                self.filters.insert(family, filter);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,98 @@
+//! Readiness: whether a virtual router can run, as a pure function of what the kernel says now.
+//!
+//! Nothing is counted up and down, so no lost event can leave a router stuck.
+
+use std::net::IpAddr;
+
+use crate::config::model::VirtualRouter;
+use crate::driver::view::View;
+use crate::driver::{Address, Link};
+use crate::fsm::{Reason, Reasons};
+use crate::wire::{Family, Mac};
+
+/// `ARPHRD_ETHER` of linux/if_arp.h.
+const ETHERNET: u16 = 1;
+
+/// What a virtual router takes from its interface.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Binding {
+    /// Interface index of the parent.
+    pub(super) index: u32,
+    /// Ethernet address of the parent.
+    pub(super) mac: Mac,
+    /// Source of the advertisements.
+    pub(super) source: IpAddr,
+    /// Prefix length of the subnet that the source is in.
+    pub(super) prefix: u8,
+    /// A virtual address is an address of the interface: priority 255.
+    pub(super) owner: bool,
+    /// The interface's own addresses of the family, in the order of the kernel.
+    pub(super) own_addresses: Vec<IpAddr>,
+}
+
+/// The reasons that the kernel gives why `router` cannot run and, if there is an interface with
+/// an address, what the router takes from it.
+pub(super) fn assess(router: &VirtualRouter, view: &View) -> (Reasons, Option<Binding>) {
+    let reasons = Reasons::NONE.with_if(!router.enabled, Reason::Disabled);
+    let Some(link) = view.link_by_name(&router.interface) else {
+        return (reasons.with(Reason::NoInterface), None);
+    };
+    let Some(mac) = link.mac.filter(|_| link.kind == ETHERNET) else {
+        return (reasons.with(Reason::NotEthernet), None);
+    };
+    let reasons = reasons
+        .with_if(!link.up, Reason::InterfaceDown)
+        .with_if(link.up && !link.carrier, Reason::NoCarrier);
+    match source(router, link, view) {
+        Ok(binding) => (reasons, Some(Binding { mac, ..binding })),
+        Err(reason) => (reasons.with(reason), None),
+    }
+}
+
+fn source(router: &VirtualRouter, link: &Link, view: &View) -> Result<Binding, Reason> {
+    let own: Vec<&Address> = view
+        .addresses(link.index)
+        .into_iter()
+        .filter(|address| !address.ours && is_of(router.family, address.address))
+        .collect();
+    let candidates = own.iter().filter(|address| match router.primary {
+        Some(primary) => address.address == primary,
+        None => is_source(address.address),
+    });
+    let (usable, tentative): (Vec<&Address>, Vec<&Address>) =
+        candidates.partition(|address| !address.tentative);
+    let Some(source) = usable.first() else {
+        return Err(if tentative.is_empty() {
+            Reason::NoPrimaryAddress
+        } else {
+            Reason::TentativeAddress
+        });
+    };
+    Ok(Binding {
+        index: link.index,
+        mac: Mac::BROADCAST,
+        source: source.address,
+        prefix: source.prefix,
+        owner: router
+            .vips
+            .iter()
+            .any(|vip| own.iter().any(|own| own.address == vip.address)),
+        own_addresses: own.iter().map(|own| own.address).collect(),
+    })
+}
+
+fn is_of(family: Family, address: IpAddr) -> bool {
+    match family {
+        Family::V4 => address.is_ipv4(),
+        Family::V6 => address.is_ipv6(),
+    }
+}
+
+/// Any IPv4 address of the interface will do; IPv6 advertisements come from a link-local one
+/// (RFC 9568 §5.1.2.1).
+fn is_source(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(_) => true,
+        IpAddr::V6(address) => address.is_unicast_link_local(),
+    }
+}

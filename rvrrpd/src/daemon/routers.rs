@@ -1,0 +1,182 @@
+//! From the configuration of a virtual router and its interface to what pool, listener and driver
+//! need.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::readiness::Binding;
+use crate::config::model::{Auth, ChecksumPolicy, InterfaceType, Protocol, Vip, VirtualRouter};
+use crate::driver::{Carrier, Plan, RouterId};
+use crate::fsm::Params;
+use crate::net::sender::Sender;
+use crate::pool::Message;
+use crate::wire::advert::{ChecksumForm, Expect};
+use crate::wire::auth::Key;
+use crate::wire::{Family, Mac, PRIORITY_OWNER, Version, arp, ndp};
+
+/// Parameters of the state machine.
+pub(super) fn params(router: &VirtualRouter, binding: &Binding) -> Params {
+    Params {
+        version: version(router),
+        priority: if binding.owner {
+            PRIORITY_OWNER
+        } else {
+            router.priority
+        },
+        interval: router.interval,
+        preempt: router.preemption,
+        preempt_delay: router.preempt_delay,
+        startup_delay: router.startup_delay,
+        source: binding.source,
+    }
+}
+
+/// What the router sends.
+pub(super) fn message(router: &VirtualRouter, binding: &Binding) -> Message {
+    Message {
+        vrid: router.vrid,
+        family: router.family,
+        version: version(router),
+        addresses: advertised(router, binding),
+        auth: key(&router.auth),
+        source_mac: mac(router, binding),
+        checksum_form: match (router.v3_checksum, router.family, router.protocol) {
+            (_, Family::V6, _) => Some(ChecksumForm::PseudoHeader),
+            (_, _, Protocol::V2) | (ChecksumPolicy::Rfc9568, ..) => Some(ChecksumForm::Message),
+            (ChecksumPolicy::PseudoHeader, ..) => Some(ChecksumForm::PseudoHeader),
+            (ChecksumPolicy::Auto, ..) => None,
+        },
+    }
+}
+
+/// What the router demands of an advertisement.
+pub(super) fn expect(router: &VirtualRouter, binding: &Binding) -> Expect {
+    Expect {
+        version: version(router),
+        vrid: router.vrid,
+        source: binding.source,
+        interval: router.interval,
+        addresses: advertised(router, binding),
+        // The list of a peer with `rfc3768 = false` ends with addresses of its own interface.
+        address_list_check: router.address_list_check && router.rfc3768,
+        owner: binding.owner,
+        auth: key(&router.auth),
+    }
+}
+
+/// What the router needs in the kernel.
+pub(super) fn plan(
+    id: RouterId,
+    router: &VirtualRouter,
+    binding: &Binding,
+    sender: Arc<Sender>,
+) -> Plan {
+    let announced = mac(router, binding);
+    Plan {
+        id,
+        name: router.name.clone(),
+        vrid: router.vrid,
+        family: router.family,
+        parent: binding.index,
+        parent_name: router.interface.clone(),
+        carrier: match router.iftype {
+            InterfaceType::Macvlan => Carrier::Macvlan {
+                name: router.vifname.clone(),
+            },
+            InterfaceType::Ether => Carrier::Ether {
+                virtual_mac: router.virtual_mac,
+                netdrv: router.netdrv,
+            },
+        },
+        addresses: router
+            .vips
+            .iter()
+            .map(|vip| (vip.address, prefix(router, binding, *vip)))
+            .collect(),
+        owner: binding.owner,
+        accept: router.accept_mode || binding.owner,
+        routes: router.routes.clone(),
+        announcements: router
+            .vips
+            .iter()
+            .map(|vip| match vip.address {
+                IpAddr::V4(address) => arp::gratuitous(announced, address),
+                IpAddr::V6(address) => ndp::unsolicited_advertisement(announced, address, true),
+            })
+            .collect(),
+        sender,
+    }
+}
+
+/// How a virtual router is called in the log; the form is that of rVRRPd.
+pub(super) fn title(router: &VirtualRouter) -> String {
+    let vip = router
+        .vips
+        .first()
+        .map(|vip| vip.address.to_string())
+        .unwrap_or_default();
+    format!(
+        "{vip} for group {} on interface {}",
+        router.vrid, router.interface
+    )
+}
+
+/// Prefix length that a virtual address gets on its carrier (contract of the key `vip`).
+fn prefix(router: &VirtualRouter, binding: &Binding, vip: Vip) -> u8 {
+    vip.prefix
+        .unwrap_or_else(|| match (router.iftype, vip.address) {
+            (InterfaceType::Ether, _) => binding.prefix,
+            (InterfaceType::Macvlan, IpAddr::V4(_)) => 32,
+            // With /128 a link-local address would have no on-link route to answer by.
+            (InterfaceType::Macvlan, IpAddr::V6(address)) if address.is_unicast_link_local() => 64,
+            (InterfaceType::Macvlan, IpAddr::V6(_)) => 128,
+        })
+}
+
+fn advertised(router: &VirtualRouter, binding: &Binding) -> Vec<IpAddr> {
+    let vips = router.vips.iter().map(|vip| vip.address);
+    if router.rfc3768 {
+        return vips.collect();
+    }
+    let vips: Vec<IpAddr> = vips.collect();
+    let others = binding
+        .own_addresses
+        .iter()
+        .copied()
+        .filter(|own| !vips.contains(own));
+    vips.iter()
+        .copied()
+        .chain(others)
+        .take(usize::from(u8::MAX))
+        .collect()
+}
+
+fn mac(router: &VirtualRouter, binding: &Binding) -> Mac {
+    if router.virtual_mac {
+        Mac::of_virtual_router(router.family, router.vrid)
+    } else {
+        binding.mac
+    }
+}
+
+const fn version(router: &VirtualRouter) -> Version {
+    match router.protocol {
+        Protocol::V2 => Version::V2,
+        Protocol::V3 => Version::V3,
+    }
+}
+
+fn key(auth: &Auth) -> Key {
+    match auth {
+        Auth::None => Key::None,
+        Auth::Simple(secret) => {
+            let mut password = [0; 8];
+            for (place, byte) in password.iter_mut().zip(secret.0.iter()) {
+                *place = *byte;
+            }
+            Key::Simple(password)
+        }
+        Auth::P0Sha256(secret) => Key::P0Sha256(secret.0.clone()),
+        Auth::P1Shake256(secret) => Key::P1Shake256(secret.0.clone()),
+    }
+}

@@ -1,0 +1,483 @@
+//! The supervisor: it alone knows the configuration, what the kernel says and which routers there
+//! are, and tells the others what follows from it. It runs in the main thread.
+
+use core::time::Duration;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, select, tick};
+
+use super::interface::Interface;
+use super::readiness::{self, Binding};
+use super::signals::Signal;
+use super::{reload, routers, status, threads};
+use crate::config::model::{Config, RouterKey, VirtualRouter};
+use crate::driver::view::View;
+use crate::driver::{self, Command, DriverHandle, KernelEvent, Plan, Report, RouterId};
+use crate::fsm::{Reason, Reasons};
+use crate::pool::{self, Control, Entry, Setup};
+use crate::stats::{Global, Status};
+use crate::wire::Family;
+
+/// How often something that failed is tried again.
+const RETRY: Duration = Duration::from_secs(5);
+/// Reports that are taken before their consequences are drawn.
+const REPORTS: usize = 4096;
+
+/// The running daemon.
+#[derive(Debug)]
+pub(super) struct Supervisor {
+    pub(super) config: Config,
+    pub(super) routers: BTreeMap<RouterKey, Managed>,
+    pub(super) global: Arc<Global>,
+    view: View,
+    driver: DriverHandle,
+    reports: Receiver<Report>,
+    workers: Vec<pool::Handle>,
+    interfaces: BTreeMap<String, Interface>,
+    keys: HashMap<RouterId, RouterKey>,
+    next_id: u32,
+}
+
+/// A virtual router as the supervisor sees it.
+#[derive(Debug)]
+pub(super) struct Managed {
+    pub(super) config: VirtualRouter,
+    pub(super) status: Arc<Status>,
+    id: RouterId,
+    worker: usize,
+    /// What worker, listener and driver were told last; none: nothing yet.
+    bound: Option<Binding>,
+    /// The reasons that were told last.
+    reasons: Option<Reasons>,
+    /// What a Backup needs is in the kernel.
+    prepared: bool,
+    /// It is not, and has to be tried again.
+    failed: bool,
+}
+
+/// Why the daemon stops.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum End {
+    /// It was asked to.
+    Requested,
+    /// The driver is gone: nothing can be changed in the kernel any more.
+    DriverLost,
+}
+
+impl Supervisor {
+    /// A supervisor over a started driver and started workers; no router runs yet.
+    pub(super) fn new(
+        config: Config,
+        view: View,
+        driver: DriverHandle,
+        reports: Receiver<Report>,
+        workers: Vec<pool::Handle>,
+    ) -> Self {
+        Self {
+            config,
+            routers: BTreeMap::new(),
+            global: Arc::default(),
+            view,
+            driver,
+            reports,
+            workers,
+            interfaces: BTreeMap::new(),
+            keys: HashMap::new(),
+            next_id: 0,
+        }
+    }
+
+    /// Starts the configured routers.
+    pub(super) fn start(&mut self) {
+        self.tell_driver(Command::StaticRoutes(self.config.static_routes.clone()));
+        for router in self.config.vrouters.clone() {
+            self.add(router);
+        }
+        self.update_all();
+    }
+
+    /// Works until a signal ends it. `ready` is called once all that was reported at the start
+    /// has been dealt with.
+    pub(super) fn run(&mut self, signals: &Receiver<Signal>, context: &mut super::Context) -> End {
+        let retries = tick(RETRY);
+        loop {
+            select! {
+                recv(signals) -> signal => match signal {
+                    Ok(Signal::Terminate) | Err(_) => return End::Requested,
+                    Ok(Signal::Reload) => {
+                        // One reload serves for all requests that came until now.
+                        while signals.try_recv().is_ok_and(|signal| match signal {
+                            Signal::Reload => true,
+                            other => { context.postponed.push(other); false }
+                        }) {}
+                        reload::reload(self, context);
+                    }
+                    Ok(other) => context.postponed.push(other),
+                },
+                recv(self.reports) -> report => match report {
+                    Ok(report) => self.reported(report),
+                    Err(_) => return End::DriverLost,
+                },
+                recv(retries) -> _ => self.retry(),
+            }
+            for signal in context.postponed.drain(..) {
+                match signal {
+                    Signal::Terminate => return End::Requested,
+                    Signal::Reload => {}
+                    Signal::ReopenLogs => context.log.reopen(),
+                    Signal::Status => status::log(self),
+                }
+            }
+        }
+    }
+
+    /// Ends everything: all Masters resign, then everything of ours leaves the kernel.
+    pub(super) fn stop(self) -> Result<(), driver::Error> {
+        for worker in &self.workers {
+            let _ended = worker.control.send(Control::Stop);
+        }
+        for worker in self.workers {
+            worker.join();
+        }
+        let result = self.driver.shutdown();
+        drop(self.interfaces);
+        result
+    }
+
+    /// Takes a new router under supervision. It is told to nobody before [`Self::update`].
+    pub(super) fn add(&mut self, router: VirtualRouter) {
+        let id = RouterId(self.next_id);
+        self.next_id += 1;
+        let key = router.key();
+        self.keys.insert(id, key.clone());
+        let worker = id.0 as usize % self.workers.len().max(1);
+        self.routers.insert(
+            key,
+            Managed {
+                config: router,
+                status: Arc::default(),
+                id,
+                worker,
+                bound: None,
+                reasons: None,
+                prepared: false,
+                failed: false,
+            },
+        );
+    }
+
+    /// Gives a router a new configuration; it keeps its state.
+    pub(super) fn change(&mut self, router: VirtualRouter) {
+        if let Some(managed) = self.routers.get_mut(&router.key()) {
+            managed.config = router;
+            managed.bound = None;
+        }
+    }
+
+    /// Lets routers leave. When this returns their last advertisements have left.
+    pub(super) fn remove(&mut self, keys: &[RouterKey]) {
+        let mut leaving = vec![Vec::new(); self.workers.len()];
+        for key in keys {
+            let Some(managed) = self.routers.remove(key) else {
+                continue;
+            };
+            self.keys.remove(&managed.id);
+            leaving[managed.worker].push(managed.id);
+            if let Some(interface) = self.interfaces.get_mut(&key.interface) {
+                interface.remove(key.family, key.vrid);
+            }
+        }
+        let (left, all_left) = crossbeam_channel::unbounded();
+        for (worker, ids) in self.workers.iter().zip(leaving) {
+            if !ids.is_empty() {
+                let _ended = worker.control.send(Control::Remove(ids, left.clone()));
+            }
+        }
+        drop(left);
+        // Ends when every worker has dropped its end.
+        for () in all_left {}
+        let names: BTreeSet<String> = keys.iter().map(|key| key.interface.clone()).collect();
+        for name in names {
+            self.publish(&name);
+        }
+    }
+
+    /// Draws the consequences for every router.
+    pub(super) fn update_all(&mut self) {
+        let names = self
+            .routers
+            .keys()
+            .map(|key| key.interface.clone())
+            .collect();
+        self.update(&names);
+    }
+
+    /// Draws the consequences for the routers on these interfaces.
+    pub(super) fn update(&mut self, names: &BTreeSet<String>) {
+        let mut plans = Vec::new();
+        for name in names {
+            self.open(name);
+            let keys: Vec<RouterKey> = self
+                .routers
+                .keys()
+                .filter(|key| key.interface == *name)
+                .cloned()
+                .collect();
+            for key in keys {
+                plans.extend(self.bind(&key));
+            }
+            self.publish(name);
+        }
+        if !plans.is_empty() {
+            self.tell_driver(Command::Prepare(plans));
+        }
+        // Only now: a router starts when all that it needs has been told.
+        let keys: Vec<RouterKey> = self
+            .routers
+            .keys()
+            .filter(|key| names.contains(&key.interface))
+            .cloned()
+            .collect();
+        for key in keys {
+            self.tell_readiness(&key);
+        }
+    }
+
+    pub(super) fn tell_driver(&self, command: Command) {
+        // A driver that is gone is noticed by its reports.
+        let _ended = self.driver.commands.send(command);
+    }
+
+    /// Makes the sockets of an interface fit the interface: opens them when it appears, closes
+    /// them when it is gone, and does both when it is another one of the same name.
+    fn open(&mut self, name: &str) {
+        let index = self.view.link_by_name(name).map(|link| link.index);
+        if self
+            .interfaces
+            .get(name)
+            .map(|interface| interface.port.index)
+            == index
+        {
+            return;
+        }
+        self.interfaces.remove(name);
+        for managed in self
+            .routers
+            .values_mut()
+            .filter(|managed| managed.config.interface == name)
+        {
+            managed.bound = None;
+            managed.prepared = false;
+        }
+        let Some(index) = index else { return };
+        let families: BTreeSet<Family> = self
+            .routers
+            .keys()
+            .filter(|key| key.interface == name)
+            .map(|key| key.family)
+            .collect();
+        if families.is_empty() {
+            return;
+        }
+        let families: Vec<Family> = families.into_iter().collect();
+        let workers = self
+            .workers
+            .iter()
+            .map(|worker| worker.adverts.clone())
+            .collect();
+        let prepare = threads::prepare(self.config.global.realtime, threads::LISTENER);
+        let opened = Interface::open(
+            name,
+            index,
+            &families,
+            workers,
+            Arc::clone(&self.global),
+            prepare,
+        );
+        match opened {
+            Ok(interface) => {
+                self.interfaces.insert(name.to_owned(), interface);
+            }
+            Err(error) => tracing::error!("sockets on interface {name}: {error}"),
+        }
+    }
+
+    /// Tells worker and listener what a router takes from its interface, where that has changed,
+    /// and returns what the driver has to be told.
+    fn bind(&mut self, key: &RouterKey) -> Option<Plan> {
+        let managed = self.routers.get_mut(key)?;
+        let interface = self.interfaces.get_mut(&key.interface)?;
+        let (_, binding) = readiness::assess(&managed.config, &self.view);
+        let binding = binding?;
+        if managed.bound.as_ref() == Some(&binding) {
+            return None;
+        }
+        let router = &managed.config;
+        let setup = Setup {
+            id: managed.id,
+            title: routers::title(router),
+            params: routers::params(router, &binding),
+            message: routers::message(router, &binding),
+            port: Some(Arc::clone(&interface.port)),
+            status: Arc::clone(&managed.status),
+        };
+        let entry = Entry {
+            id: managed.id,
+            worker: managed.worker,
+            expect: routers::expect(router, &binding),
+            status: Arc::clone(&managed.status),
+        };
+        interface.set(router, Arc::new(entry));
+        let sender = Arc::clone(&interface.port.sender);
+        let plan = routers::plan(managed.id, router, &binding, sender);
+        let _ended = self.workers[managed.worker]
+            .control
+            .send(Control::Set(Box::new(setup)));
+        managed.bound = Some(binding);
+        Some(plan)
+    }
+
+    fn publish(&mut self, name: &str) {
+        let Some(interface) = self.interfaces.get_mut(name) else {
+            return;
+        };
+        if interface.is_empty() {
+            // The last router has left, or none was ever bound.
+            let waiting = self.routers.keys().any(|key| key.interface == name);
+            if !waiting {
+                self.interfaces.remove(name);
+                return;
+            }
+        }
+        let routers = &self.routers;
+        let unfiltered = |family| {
+            routers.iter().any(|(key, managed)| {
+                key.interface == name && key.family == family && !managed.config.socket_filter
+            })
+        };
+        if let Err(error) = interface.publish(unfiltered) {
+            tracing::error!("socket filter on interface {name}: {error}");
+        }
+    }
+
+    /// Tells a worker, and the log, why a router can or cannot run, where that has changed.
+    fn tell_readiness(&mut self, key: &RouterKey) {
+        let Some(managed) = self.routers.get_mut(key) else {
+            return;
+        };
+        let (reasons, binding) = readiness::assess(&managed.config, &self.view);
+        let reasons = reasons
+            .with_if(
+                binding.is_some() && managed.bound.is_none(),
+                Reason::NoSocket,
+            )
+            .with_if(binding.is_some() && !managed.prepared, Reason::NotPrepared);
+        if managed.reasons.replace(reasons) == Some(reasons) {
+            return;
+        }
+        let waits_for_driver = reasons == Reason::NotPrepared.into() && !managed.failed;
+        if !reasons.is_ready() && !waits_for_driver {
+            tracing::info!(
+                "VR {} - Waits in Init: {reasons}",
+                routers::title(&managed.config)
+            );
+        }
+        if managed.bound.is_none() {
+            managed.status.publish(reasons, managed.config.priority);
+        }
+        let control = Control::Readiness(managed.id, reasons);
+        let _ended = self.workers[managed.worker].control.send(control);
+    }
+
+    /// Takes this report and those that wait behind it, then draws the consequences of all.
+    fn reported(&mut self, first: Report) {
+        let mut names = BTreeSet::new();
+        let mut report = Some(first);
+        for _ in 0..REPORTS {
+            let Some(next) = report else { break };
+            match next {
+                Report::Kernel(event) => {
+                    self.affected(&event, &mut names);
+                    self.view.apply(&event);
+                    self.affected(&event, &mut names);
+                }
+                Report::Prepared(id) => self.prepared(id, true, &mut names),
+                Report::Unprepared(id, error) => {
+                    tracing::error!("VR {} - Not prepared: {error}", self.title(id));
+                    self.prepared(id, false, &mut names);
+                }
+                Report::Activated(id) => {
+                    tracing::debug!("VR {} - Addresses are in", self.title(id))
+                }
+                Report::ActivationFailed(id, error) => {
+                    tracing::error!("VR {} - Incomplete: {error}", self.title(id));
+                }
+                Report::Repaired(id, what) => {
+                    tracing::warn!("VR {} - Put back: {what}", self.title(id));
+                }
+            }
+            report = self.reports.try_recv().ok();
+        }
+        if let Some(report) = report {
+            self.reported(report);
+        }
+        self.update(&names);
+    }
+
+    fn prepared(&mut self, id: RouterId, prepared: bool, names: &mut BTreeSet<String>) {
+        let Some(key) = self.keys.get(&id) else {
+            return;
+        };
+        if let Some(managed) = self.routers.get_mut(key) {
+            managed.prepared = prepared;
+            managed.failed = !prepared;
+            names.insert(key.interface.clone());
+        }
+    }
+
+    /// Adds the interfaces with routers that an event is about.
+    fn affected(&self, event: &KernelEvent, names: &mut BTreeSet<String>) {
+        let index = match event {
+            KernelEvent::Link(link) => link.index,
+            KernelEvent::LinkGone { index } => *index,
+            KernelEvent::Address(address) | KernelEvent::AddressGone(address) => address.index,
+            KernelEvent::RouteGone(_) => return,
+            KernelEvent::Resync(..) => {
+                names.extend(self.routers.keys().map(|key| key.interface.clone()));
+                return;
+            }
+        };
+        if let Some(link) = self.view.link(index)
+            && self.routers.keys().any(|key| key.interface == link.name)
+        {
+            names.insert(link.name.clone());
+        }
+    }
+
+    /// Tries again what failed.
+    fn retry(&mut self) {
+        let mut names = BTreeSet::new();
+        for (key, managed) in &mut self.routers {
+            if managed.failed
+                || managed
+                    .reasons
+                    .is_some_and(|reasons| reasons.contains(Reason::NoSocket))
+            {
+                managed.bound = None;
+                names.insert(key.interface.clone());
+            }
+        }
+        if !names.is_empty() {
+            self.update(&names);
+        }
+    }
+
+    fn title(&self, id: RouterId) -> String {
+        self.keys
+            .get(&id)
+            .and_then(|key| self.routers.get(key))
+            .map(|managed| routers::title(&managed.config))
+            .unwrap_or_default()
+    }
+}

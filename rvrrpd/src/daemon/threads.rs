@@ -1,0 +1,29 @@
+//! Scheduling of the threads that time depends on.
+
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use super::realtime;
+
+/// Priority of listeners, SCHED_FIFO: above the workers, so that what was received is always
+/// known before a timer is believed.
+pub(super) const LISTENER: u8 = 12;
+/// Priority of workers.
+pub(super) const WORKER: u8 = 11;
+
+/// One warning serves for all threads.
+static WARNED: AtomicBool = AtomicBool::new(false);
+
+/// What a new thread runs first: it makes the thread a real-time one, where that is wanted, and
+/// warns once where it is not permitted.
+pub(super) fn prepare(wanted: bool, priority: u8) -> impl FnOnce() + Send + 'static {
+    move || {
+        if !wanted {
+            return;
+        }
+        if let Err(error) = realtime::thread(priority)
+            && !WARNED.swap(true, Ordering::Relaxed)
+        {
+            tracing::warn!("not real-time, so that a busy host can delay advertisements: {error}");
+        }
+    }
+}
