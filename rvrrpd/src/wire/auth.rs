@@ -131,7 +131,7 @@ impl Drop for Key {
     }
 }
 
-/// Two keys are equal if they give the same data; compared in constant time for equal lengths.
+/// Same type and same secret; secrets of one length are compared in constant time.
 impl PartialEq for Key {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {

@@ -20,14 +20,14 @@ impl<'a> Advert<'a> {
     /// Checks what RFC 9568 §7.1 asks for, in its order, which matters because the first failure
     /// is the one that is counted:
     ///
-    /// 1. [`Reject::Truncated`]: there is nothing to look at;
+    /// 1. [`Reject::Truncated`], there is nothing to look at;
     /// 2. [`Reject::Ttl`];
-    /// 3. [`Reject::Version`]: neither 2 nor 3, or 2 over IPv6;
+    /// 3. [`Reject::Version`], neither 2 nor 3, or 2 over IPv6;
     /// 4. [`Reject::Type`];
     /// 5. [`Reject::CountZero`] (§5.2.5), before the length, which a count of 0 could satisfy;
-    /// 6. [`Reject::Length`]: not exactly what the count asks for;
-    /// 7. [`Reject::Checksum`]: after the length, because it covers no more than the message;
-    /// 8. [`Reject::Vrid`]: 0.
+    /// 6. [`Reject::Length`], not exactly what the count asks for;
+    /// 7. [`Reject::Checksum`], after the length, because it covers no more than the message;
+    /// 8. [`Reject::Vrid`], which is 0.
     ///
     /// # Errors
     /// The first of these that applies.

@@ -62,14 +62,14 @@ impl Accepted {
 impl Expect {
     /// Checks an advertisement, in this order:
     ///
-    /// 1. [`Reject::Destination`]: not the group of our family (V2-RX-12);
-    /// 2. [`Reject::Source`]: no unicast address (V2-RX-12);
-    /// 3. [`Reject::OwnAddress`]: ours (V3-RX-19);
-    /// 4. [`Reject::Version`], [`Reject::Vrid`]: not ours;
-    /// 5. [`Reject::Owner`]: we own the addresses; see [`Self::rival_owner`];
+    /// 1. [`Reject::Destination`], not the group of our family (V2-RX-12);
+    /// 2. [`Reject::Source`], no unicast address (V2-RX-12);
+    /// 3. [`Reject::OwnAddress`], ours (V3-RX-19);
+    /// 4. [`Reject::Version`], [`Reject::Vrid`], not ours;
+    /// 5. [`Reject::Owner`], we own the addresses; see [`Self::rival_owner`];
     /// 6. [`Reject::AuthType`], [`Reject::AuthData`] (V2-RX-8);
-    /// 7. [`Reject::AddressList`]: version 2, unless the sender is the owner (V2-RX-9);
-    /// 8. [`Reject::Interval`]: version 2 (V2-RX-10); [`Reject::IntervalZero`]: version 3
+    /// 7. [`Reject::AddressList`], version 2, unless the sender is the owner (V2-RX-9);
+    /// 8. [`Reject::Interval`], version 2 (V2-RX-10); [`Reject::IntervalZero`], version 3
     ///    (V3-RX-12).
     ///
     /// Version 3 accepts another list or interval and says so in the answer (V3-RX-8, V3-RX-9).
