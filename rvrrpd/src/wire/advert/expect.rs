@@ -148,8 +148,10 @@ impl Expect {
 
     /// Lists are compared as sets: that all routers list the addresses in the same order is a
     /// recommendation only (RFC 9568 §5.2.9), and two routers whose addresses are the same stand
-    /// in for each other whatever the order. Nothing is allocated: in the usual case the order is
-    /// the same, otherwise there are at most 255 addresses on either side.
+    /// in for each other whatever the order. A list that names an address twice is another one.
+    ///
+    /// Nothing is allocated: in the usual case the order is the same, otherwise there are at most
+    /// 255 addresses on either side.
     fn lists_same_addresses(&self, advert: &Advert<'_>) -> bool {
         let theirs = advert.addresses();
         theirs.len() == self.addresses.len()
