@@ -16,6 +16,7 @@
 //! neither does SIGKILL.
 
 mod batch;
+mod expression;
 mod ruleset;
 
 use std::collections::{BTreeMap, BTreeSet};
