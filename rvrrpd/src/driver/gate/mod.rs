@@ -16,6 +16,7 @@
 //! neither does SIGKILL.
 
 mod batch;
+mod expression;
 mod ruleset;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -230,6 +231,21 @@ impl Gate {
             }
             Err(refusal) => Err(self.explain(refusal)),
         }
+    }
+
+    /// Whether the kernel keeps others from changing the tables (6.9). If not, a firewall that
+    /// flushes the ruleset opens the gate until the next change or [`restore`](Self::restore).
+    #[must_use]
+    pub const fn protected(&self) -> bool {
+        self.flags == ruleset::OWNED_AND_PERSISTENT
+    }
+
+    /// Makes everything anew as it should be, in one transaction.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn restore(&mut self) -> io::Result<()> {
+        self.rebuild(self.state.clone(), None)
     }
 
     /// Removes the tables: all is open and accepted.
@@ -466,6 +482,12 @@ mod tests {
                 nft(&format!("delete table inet {NAME}"));
                 gate.apply(&[Change::Accept(vip)]).unwrap();
                 assert!(!nft("list ruleset").contains("192.0.2.1"));
+
+                gate.apply(&[Change::Close(LO, SECOND)]).unwrap();
+                assert!(!gate.protected());
+                nft("flush ruleset");
+                gate.restore().unwrap();
+                assert!(!closed(FIRST) && closed(SECOND));
                 nft("flush ruleset");
                 gate.remove().unwrap();
             },

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use libc::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL};
 
 use super::batch::{Attributes, Batch, Target};
+use super::expression::{Base, Comparison, Meta, REGISTER, Rule};
 use super::{Element, VIRTUAL_MAC_PREFIX};
 
 /// `NFT_TABLE_F_OWNER | NFT_TABLE_F_PERSIST`: only we can change the table, and it outlives us.
@@ -62,10 +63,6 @@ mod attribute {
     pub(super) const LIST_ELEM: u16 = 1;
     pub(super) const SET_ELEM_KEY: u16 = 1;
     pub(super) const DATA_VALUE: u16 = 1;
-    pub(super) const DATA_VERDICT: u16 = 2;
-    pub(super) const VERDICT_CODE: u16 = 1;
-    pub(super) const EXPR_NAME: u16 = 1;
-    pub(super) const EXPR_DATA: u16 = 2;
 }
 
 /// One of our tables: the family is what tells them apart, the name is the same.
@@ -557,117 +554,7 @@ fn add_rule(
         |to| {
             to.string(attribute::TABLE, name);
             to.string(attribute::RULE_CHAIN, chain);
-            to.nested(attribute::RULE_EXPRESSIONS, |to| body(&mut Rule { to }));
+            to.nested(attribute::RULE_EXPRESSIONS, |to| body(&mut Rule::new(to)));
         },
     );
-}
-
-/// `NFT_REG32_00`, where all expressions work; a longer value goes on in the next ones.
-const REGISTER: u32 = 8;
-
-/// `enum nft_payload_bases`.
-#[derive(Clone, Copy)]
-enum Base {
-    Link = 0,
-    Network = 1,
-    Transport = 2,
-}
-
-/// `enum nft_cmp_ops`.
-#[derive(Clone, Copy)]
-enum Comparison {
-    Equal = 0,
-    NotEqual = 1,
-    AtMost = 3,
-    AtLeast = 5,
-}
-
-/// `enum nft_meta_keys`.
-#[derive(Clone, Copy)]
-enum Meta {
-    InputInterface = 4,
-    Family = 15,
-    Protocol = 16,
-}
-
-/// The expressions of a rule, in order.
-struct Rule<'a, 'b> {
-    to: &'a mut Attributes<'b>,
-}
-
-impl Rule<'_, '_> {
-    fn expression(&mut self, name: &str, body: impl FnOnce(&mut Attributes<'_>)) {
-        self.to.nested(attribute::LIST_ELEM, |to| {
-            to.string(attribute::EXPR_NAME, name);
-            to.nested(attribute::EXPR_DATA, body);
-        });
-    }
-
-    /// `NFTA_PAYLOAD_*`: loads bytes of the packet.
-    fn payload(&mut self, base: Base, offset: u32, length: u32) {
-        self.payload_into(base, offset, length, REGISTER);
-    }
-
-    fn payload_into(&mut self, base: Base, offset: u32, length: u32, register: u32) {
-        self.expression("payload", |to| {
-            to.number(1, register);
-            to.number(2, base as u32);
-            to.number(3, offset);
-            to.number(4, length);
-        });
-    }
-
-    /// `NFTA_META_*`: loads what the kernel knows about the packet.
-    fn meta(&mut self, key: Meta, register: u32) {
-        self.expression("meta", |to| {
-            to.number(1, register);
-            to.number(2, key as u32);
-        });
-    }
-
-    /// `NFTA_BITWISE_*`: keeps the bits that are set in the mask.
-    fn mask(&mut self, mask: &[u8; 2]) {
-        self.expression("bitwise", |to| {
-            to.number(1, REGISTER);
-            to.number(2, REGISTER);
-            to.number(3, 2);
-            to.nested(4, |to| to.bytes(attribute::DATA_VALUE, mask));
-            to.nested(5, |to| to.bytes(attribute::DATA_VALUE, &[0; 2]));
-        });
-    }
-
-    /// `NFTA_CMP_*`: goes on if true, else to the next rule.
-    fn compare(&mut self, comparison: Comparison, value: &[u8]) {
-        self.expression("cmp", |to| {
-            to.number(1, REGISTER);
-            to.number(2, comparison as u32);
-            to.nested(3, |to| to.bytes(attribute::DATA_VALUE, value));
-        });
-    }
-
-    /// `NFTA_LOOKUP_*`: goes on if the set has it.
-    fn lookup(&mut self, set: Set) {
-        self.expression("lookup", |to| {
-            to.string(1, &set.to_string());
-            to.number(2, REGISTER);
-        });
-    }
-
-    fn counter(&mut self) {
-        self.expression("counter", |_| ());
-    }
-
-    /// `NFTA_IMMEDIATE_*`: `NF_ACCEPT` or `NF_DROP`.
-    fn verdict(&mut self, code: i32) {
-        let code = u32::try_from(code).unwrap_or_default();
-        self.expression("immediate", |to| {
-            // NFT_REG_VERDICT
-            to.number(1, 0);
-            to.nested(2, |to| {
-                to.nested(attribute::DATA_VERDICT, |to| {
-                    to.number(attribute::VERDICT_CODE, code)
-                });
-            });
-        });
-    }
 }
