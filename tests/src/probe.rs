@@ -15,6 +15,9 @@ use crate::sys::{self, Stamp};
 /// Identifier of the next series of echo requests.
 static IDENTIFIER: AtomicU16 = AtomicU16::new(0x7000);
 
+/// How long replies are waited for after the last request.
+const LAST_REPLIES: Duration = Duration::from_millis(200);
+
 /// One echo request.
 #[derive(Clone, Copy, Debug)]
 pub struct Echo {
@@ -50,8 +53,12 @@ impl Pinger {
                 let mut buffer = [0; 2048];
                 let mut due = Instant::now();
                 let mut sequence = 0_u16;
-                while !stop.load(Ordering::Relaxed) {
-                    if Instant::now() >= due {
+                let mut end: Option<Instant> = None;
+                while end.is_none_or(|end| Instant::now() < end) {
+                    if end.is_none() && stop.load(Ordering::Relaxed) {
+                        end = Some(Instant::now() + LAST_REPLIES);
+                    }
+                    if end.is_none() && Instant::now() >= due {
                         let sent = Stamp::now();
                         echoes.lock().unwrap().push(Echo {
                             sequence,
@@ -101,15 +108,11 @@ impl Pinger {
         })
     }
 
-    /// Stops and returns every ping that was sent. The last ones may have had no time to be
-    /// answered: those that were sent less than 0.2 s before are left out.
+    /// Stops and returns every ping that was sent. Replies to the last ones are waited for.
     #[must_use]
     pub fn stop(mut self) -> Vec<Echo> {
         self.finish();
-        let end = Stamp::now();
-        let mut echoes = self.echoes.lock().unwrap().clone();
-        echoes.retain(|echo| end.since(echo.sent) > Duration::from_millis(200));
-        echoes
+        self.echoes.lock().unwrap().clone()
     }
 
     fn finish(&mut self) {
