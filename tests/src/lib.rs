@@ -13,6 +13,7 @@
 //! * [`rvrrpd`] and [`keepalived`] are the daemons; [`process`] is what they have in common.
 //! * [`snapshot`] is the state of a host's kernel as comparable text.
 //! * [`probe`] asks as a client would: ping, ARP.
+//! * [`scene`] is the network that most tests use; [`random`] makes repeatable cases.
 //! * [`deadline`] is how everything waits: for a predicate, never for a time.
 
 pub mod capture;
@@ -24,6 +25,8 @@ pub mod keepalived;
 pub mod lab;
 pub mod probe;
 pub mod process;
+pub mod random;
 pub mod rvrrpd;
+pub mod scene;
 pub mod snapshot;
 pub mod sys;
