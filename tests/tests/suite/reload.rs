@@ -399,7 +399,7 @@ fn a_change_in_place() {
     let scene = Scene::new("a_change_in_place");
     let lan = scene.lan.capture();
     let first = Vrouter::new(VRID, &[VIP_TEXT]).macvlan();
-    let daemon = scene.start(&scene.r1, &config(&[first.clone()]));
+    let daemon = scene.start(&scene.r1, &config(std::slice::from_ref(&first)));
     daemon.wait_state(NAME, State::Master, within(5.0));
     converge(
         &lan,
@@ -509,7 +509,7 @@ fn a_router_is_removed_and_added() {
     let lan = scene.lan.capture();
     let usual = Vrouter::new(VRID, &[VIP_TEXT]).macvlan();
     let other = Vrouter::new(8, &["10.0.0.108"]).macvlan();
-    let daemon = scene.start(&scene.r1, &config(&[usual.clone()]));
+    let daemon = scene.start(&scene.r1, &config(std::slice::from_ref(&usual)));
     daemon.wait_state(NAME, State::Master, within(5.0));
     until("the VIP", within(5.0), || {
         (!scene.r1.carriers_of(VIP.into()).is_empty()).then_some(())
