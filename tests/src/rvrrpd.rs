@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
-use crate::deadline::{Deadline, within};
+use crate::deadline::{Deadline, until, within};
 use crate::host::Host;
 use crate::lab::Lab;
 use crate::process::{Log, Process};
@@ -276,7 +276,7 @@ impl Rvrrpd {
     /// that the log tells is to it.
     #[track_caller]
     pub fn wait_state(&self, name: &str, state: State, deadline: Deadline) {
-        crate::deadline::until(
+        until(
             &format!(
                 "{}: {name} is {state} (changes: {:?})",
                 self.process.name(),
@@ -338,28 +338,29 @@ impl Rvrrpd {
     /// Counters, as SIGUSR2 makes the daemon log them: those of virtual router `name`, or the
     /// global ones for `global`.
     #[track_caller]
-    pub fn counters(&self, name: &str) -> BTreeMap<String, u64> {
+    pub fn counters(&self, name: &str) -> Counters {
+        self.statistics()
+            .remove(name)
+            .unwrap_or_else(|| panic!("no counters of {name}"))
+    }
+
+    /// All counters: of every virtual router by its name, and the global ones as `global`.
+    #[track_caller]
+    pub fn statistics(&self) -> BTreeMap<String, Counters> {
         let mark = self.log().mark();
         self.process.signal(libc::SIGUSR2);
-        self.log()
-            .wait_after(mark, &format!("counters of {name}"), within(5.0), |line| {
-                let (_, fields) = line.text.split_once("stats ")?;
-                let fields: Vec<(&str, &str)> = fields
-                    .split_whitespace()
-                    .filter_map(|field| field.split_once('='))
-                    .collect();
-                let router = fields.iter().find(|(key, _)| *key == "router");
-                let wanted = match router {
-                    Some((_, router)) => *router == name,
-                    None => name == "global",
-                };
-                wanted.then(|| {
-                    fields
-                        .iter()
-                        .filter_map(|(key, value)| Some(((*key).to_owned(), value.parse().ok()?)))
-                        .collect()
-                })
-            })
+        until("the counters are logged", within(5.0), || {
+            let lines: Vec<_> = self
+                .log()
+                .texts_after(mark)
+                .iter()
+                .filter_map(|line| statistics_line(line))
+                .collect();
+            let global = lines.iter().position(|(name, _)| name == "global")?;
+            let routers = *lines[global].1.get("virtual-routers")?;
+            let lines: BTreeMap<_, _> = lines[global..].iter().cloned().collect();
+            (lines.len() as u64 == routers + 1).then_some(lines)
+        })
     }
 
     /// SIGTERM, then its exit status; it may take 3 s.
@@ -390,6 +391,27 @@ impl Rvrrpd {
     pub fn runs(&mut self) -> bool {
         self.process.exited().is_none()
     }
+}
+
+/// Counters by their names.
+pub type Counters = BTreeMap<String, u64>;
+
+/// A line `stats global k=v ...` or `stats router=NAME k=v ...`: whose counters, and the counters.
+fn statistics_line(line: &str) -> Option<(String, Counters)> {
+    let (_, fields) = line.split_once("stats ")?;
+    let mut name = "global";
+    let mut counters = Counters::new();
+    for (key, value) in fields
+        .split_whitespace()
+        .filter_map(|field| field.split_once('='))
+    {
+        if key == "router" {
+            name = value;
+        } else if let Ok(value) = value.parse() {
+            counters.insert(key.to_owned(), value);
+        }
+    }
+    Some((name.to_owned(), counters))
 }
 
 /// A line `VR <vip> for group <g> on interface <if> - Changed from <A> to <B>`.
