@@ -1,7 +1,7 @@
 //! A host: a network namespace and what can be asked of its kernel.
 
 use std::fs::File;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::process::{Command, Output};
 use std::sync::Arc;
 
@@ -173,17 +173,46 @@ impl Host {
             .collect()
     }
 
+    /// All addresses of `interface`, in the kernel's order.
+    #[must_use]
+    pub fn addresses(&self, interface: &str) -> Vec<IpAddr> {
+        let links = self.ip_json(&format!("address show dev {interface}"));
+        let address = |info: &Value| info["local"].as_str().and_then(|text| text.parse().ok());
+        let links = links.as_array().into_iter().flatten();
+        links
+            .flat_map(|link| link["addr_info"].as_array().into_iter().flatten())
+            .filter_map(address)
+            .collect()
+    }
+
     /// The first IPv4 address of `interface`.
     ///
     /// # Panics
     /// Where it has none.
     #[must_use]
     pub fn address(&self, interface: &str) -> Ipv4Addr {
-        let links = self.ip_json(&format!("-4 address show dev {interface}"));
-        links[0]["addr_info"][0]["local"]
-            .as_str()
-            .and_then(|text| text.parse().ok())
+        self.addresses(interface)
+            .into_iter()
+            .find_map(|address| match address {
+                IpAddr::V4(address) => Some(address),
+                IpAddr::V6(_) => None,
+            })
             .unwrap_or_else(|| panic!("{} {interface} has no IPv4 address", self.name()))
+    }
+
+    /// The link-local address of `interface`.
+    ///
+    /// # Panics
+    /// Where it has none.
+    #[must_use]
+    pub fn link_local(&self, interface: &str) -> Ipv6Addr {
+        self.addresses(interface)
+            .into_iter()
+            .find_map(|address| match address {
+                IpAddr::V6(address) => address.is_unicast_link_local().then_some(address),
+                IpAddr::V4(_) => None,
+            })
+            .unwrap_or_else(|| panic!("{} {interface} has no link-local address", self.name()))
     }
 
     /// What the neighbour cache holds for `address`; none where nothing or nothing valid.

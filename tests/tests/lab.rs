@@ -1,6 +1,7 @@
 //! The laboratory itself: what the other tests rely on, proven without rVRRPd.
 
 use std::net::Ipv4Addr;
+use std::process::Command;
 use std::time::Duration;
 
 use rvrrpd_tests::deadline::within;
@@ -179,4 +180,96 @@ fn a_snapshot_sees_changes() {
     host.sysctl("ipv4/conf/eth0/arp_ignore", "0");
     host.run("nft", &["add", "table", "inet", "t"]);
     assert!(before.diff(&snapshot(&host)).contains("nft"));
+}
+
+/// Names of the namespaces of `pid` that are left.
+fn namespaces_of(pid: u32) -> Vec<String> {
+    let own = format!("rvt-{pid}-");
+    std::fs::read_dir("/run/netns")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .filter(|name| name.starts_with(&own))
+        .collect()
+}
+
+/// Runs one of the ignored tests below in a process of its own: its exit code, its output, and
+/// what is left of its namespaces.
+fn run_ignored(test: &str) -> (Option<i32>, String, Vec<String>) {
+    // Makes a user namespace where one is needed, so that the child need not.
+    drop(Lab::new(test));
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "--ignored", test])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let pid = child.id();
+    let output = child.wait_with_output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (
+        output.status.code(),
+        String::from_utf8_lossy(&text).into_owned(),
+        namespaces_of(pid),
+    )
+}
+
+/// The watchdog ends a test that hangs, tells which and what it was doing, and cleans up.
+#[test]
+fn the_watchdog_ends_a_test_that_hangs() {
+    let (code, text, left) = run_ignored("this_test_hangs");
+    assert_eq!(code, Some(101), "{text}");
+    for part in [
+        "watchdog: test this_test_hangs",
+        "stuck on purpose",
+        "waiting: ",
+    ] {
+        assert!(text.contains(part), "{part:?} is missing:\n{text}");
+    }
+    assert_eq!(left, Vec::<String>::new());
+}
+
+/// A test that panics leaves nothing behind and shows what was on the wire.
+#[test]
+fn a_panic_cleans_up() {
+    let (code, text, left) = run_ignored("this_test_panics");
+    assert_eq!(code, Some(101), "{text}");
+    for part in [
+        "on purpose",
+        "--- capture LAN lan",
+        "VRRPv3 10.0.0.1 > 224.0.0.18",
+    ] {
+        assert!(text.contains(part), "{part:?} is missing:\n{text}");
+    }
+    assert_eq!(left, Vec::<String>::new());
+}
+
+#[test]
+#[ignore = "hangs on purpose, run by the_watchdog_ends_a_test_that_hangs"]
+fn this_test_hangs() {
+    let lab = Lab::with_limit("this_test_hangs", Duration::from_millis(500));
+    let lan = lab.lan("lan");
+    let host = lab.host_on(&lan, "host", &["10.0.0.1/24"]);
+    let mut command = host.command("sleep");
+    command.arg("1000");
+    let _sleep = rvrrpd_tests::process::Process::start("sleep", command);
+    lab.step("stuck on purpose");
+    lan.capture()
+        .wait_since(Stamp::now(), "nothing", within(1000.0), |_| false);
+}
+
+#[test]
+#[ignore = "panics on purpose, run by a_panic_cleans_up"]
+fn this_test_panics() {
+    let lab = Lab::new("this_test_panics");
+    let lan = lab.lan("lan");
+    let host = lab.host_on(&lan, "host", &["10.0.0.1/24"]);
+    let capture = lan.capture();
+    let bytes = AdvertSpec::v3(9, 1, 100, Ipv4Addr::new(10, 0, 0, 1), &[VIP]).frame();
+    host.injector("eth0").send(&bytes);
+    capture.wait_since(Stamp::default(), "the frame", within(5.0), |frame| {
+        frame.is_advert_of(9)
+    });
+    panic!("on purpose");
 }

@@ -6,6 +6,7 @@
 pub mod arp;
 pub mod icmp;
 pub mod ip;
+pub mod nd;
 pub mod vrrp;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use crate::sys::Stamp;
 
 pub use arp::Arp;
 pub use icmp::Icmp;
+pub use nd::Nd;
 pub use vrrp::{Advert, AdvertSpec, Sum};
 
 /// EtherType of IPv4.
@@ -129,6 +131,12 @@ impl Frame {
         Icmp::decode(self)
     }
 
+    /// The frame as a neighbor advertisement or solicitation.
+    #[must_use]
+    pub fn nd(&self) -> Option<Nd> {
+        Nd::decode(self)
+    }
+
     /// Whether it is an advertisement of virtual router `vrid`.
     #[must_use]
     pub fn is_advert_of(&self, vrid: u8) -> bool {
@@ -154,6 +162,9 @@ impl fmt::Debug for Frame {
         }
         if let Some(icmp) = self.icmp() {
             return write!(f, "{icmp}");
+        }
+        if let Some(nd) = self.nd() {
+            return write!(f, "{nd}");
         }
         write!(f, "{:04x}, {} bytes", self.ethertype(), self.bytes.len())
     }

@@ -555,3 +555,47 @@ fn another_interface_is_another_router() {
     );
     assert_eq!(daemon.state(NAME), Some(State::Master));
 }
+
+/// V3-CK-1, V3-CK-2: both forms of the checksum are accepted; with `auto` ours follows the peer,
+/// the other settings fix it.
+#[test]
+fn the_checksum_follows_the_peer() {
+    let scene = Scene::new("the_checksum_follows_the_peer");
+    let lan = scene.lan.capture();
+    let cases = [
+        ("auto", Sum::Message, Sum::PseudoHeader),
+        ("rfc9568", Sum::Message, Sum::Message),
+        ("pseudo-header", Sum::PseudoHeader, Sum::PseudoHeader),
+    ];
+    for (setting, alone, with_peer) in cases {
+        scene.lab.step(setting);
+        let start = Stamp::now();
+        let vrouter = Vrouter::new(VRID, &[VIP_TEXT])
+            .macvlan()
+            .text("v3_checksum", setting);
+        let daemon = scene.start(&scene.r1, &config(&[vrouter]));
+        let sum_of = |frame: &rvrrpd_tests::frame::Frame| frame.advert().map(|a| a.sum);
+        let ours = advert_from(&scene.r1, VRID);
+        let first = lan.wait_since(start, "an advert", within(5.0), &ours);
+        assert_eq!(sum_of(&first), Some(alone), "{setting}");
+        for (number, sum) in [Sum::Message, Sum::PseudoHeader].into_iter().enumerate() {
+            // A lower priority, which a Master answers.
+            scene.inject(AdvertSpec {
+                sum,
+                ..scene.ghost(50, 10)
+            });
+            until(
+                &format!("{setting}: {sum:?} is accepted"),
+                within(5.0),
+                || {
+                    let counters = daemon.counters(NAME);
+                    (counters["advertisement-rcvd"] == number as u64 + 1).then_some(())
+                },
+            );
+        }
+        let heard = Stamp::now();
+        let frames = lan.wait_count(heard, 4, "adverts", within(5.0), &ours);
+        assert_eq!(sum_of(&frames[3]), Some(with_peer), "{setting}");
+        daemon.stop();
+    }
+}
