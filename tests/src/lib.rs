@@ -1,1 +1,32 @@
-//! Network namespaces, captures and peers for the black-box tests.
+//! The laboratory: network namespaces, captures, injected frames and the daemons under test.
+//!
+//! Nothing here uses code of rVRRPd: what it sends is decoded by [`frame`], which was written from
+//! the RFCs alone, and what it does to the kernel is read with `ip`, `nft` and /proc.
+//!
+//! ```text
+//!   r1 ── eth0 ┐                 ┌ eth0 ── client
+//!   r2 ── eth0 ┴ bridge of a LAN ┘          every host and the bridges have a namespace each
+//! ```
+//!
+//! * [`lab`] makes and removes the namespaces and holds the watchdog; [`host`] is one of them.
+//! * [`capture`] keeps every frame with the kernel's time stamp; [`inject`] sends whole frames.
+//! * [`rvrrpd`] and [`keepalived`] are the daemons; [`process`] is what they have in common.
+//! * [`snapshot`] is the state of a host's kernel as comparable text.
+//! * [`probe`] asks as a client would: ping, ARP.
+//! * [`scene`] is the network that most tests use; [`random`] makes repeatable cases.
+//! * [`deadline`] is how everything waits: for a predicate, never for a time.
+
+pub mod capture;
+pub mod deadline;
+pub mod frame;
+pub mod host;
+pub mod inject;
+pub mod keepalived;
+pub mod lab;
+pub mod probe;
+pub mod process;
+pub mod random;
+pub mod rvrrpd;
+pub mod scene;
+pub mod snapshot;
+pub mod sys;

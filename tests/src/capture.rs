@@ -1,0 +1,244 @@
+//! Captures: every frame with the kernel's time stamp, kept in memory, and waiting for one.
+
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::deadline::{Deadline, Pending};
+use crate::frame::{Advert, Arp, Frame};
+use crate::sys::{self, Stamp};
+
+/// Frames that a failure message shows.
+const SHOWN: usize = 40;
+
+/// A running capture. Dropping it stops it; in a failing test it shows its last frames.
+pub struct Capture {
+    name: String,
+    shared: Arc<Shared>,
+    reader: Option<JoinHandle<()>>,
+}
+
+/// What the reader and the test share.
+#[derive(Default)]
+struct Shared {
+    frames: Mutex<Vec<Frame>>,
+    changed: Condvar,
+    stop: AtomicBool,
+}
+
+impl Capture {
+    /// Reads `socket` until dropped. `port` names the interface of an index, none to ignore it.
+    pub(crate) fn start(
+        name: &str,
+        socket: OwnedFd,
+        port: impl Fn(i32) -> Option<String> + Send + 'static,
+    ) -> Self {
+        let shared = Arc::<Shared>::default();
+        let reader = {
+            let (shared, name) = (Arc::clone(&shared), name.to_owned());
+            std::thread::spawn(move || read(&name, &socket, &shared, port))
+        };
+        Self {
+            name: name.to_owned(),
+            shared,
+            reader: Some(reader),
+        }
+    }
+
+    /// All frames up to now in the order of their time stamps.
+    #[must_use]
+    pub fn frames(&self) -> Vec<Frame> {
+        let mut frames = self.shared.frames.lock().unwrap().clone();
+        frames.sort_by_key(|frame| frame.stamp);
+        frames
+    }
+
+    /// All frames from `start` on.
+    #[must_use]
+    pub fn frames_since(&self, start: Stamp) -> Vec<Frame> {
+        let mut frames = self.frames();
+        frames.retain(|frame| frame.stamp >= start);
+        frames
+    }
+
+    /// All adverts of `vrid` from `start` on, with their frames.
+    #[must_use]
+    pub fn adverts_since(&self, start: Stamp, vrid: u8) -> Vec<(Frame, Advert)> {
+        self.frames_since(start)
+            .into_iter()
+            .filter_map(|frame| {
+                let advert = frame.advert()?;
+                (advert.vrid == vrid).then_some((frame, advert))
+            })
+            .collect()
+    }
+
+    /// All ARP packets from `start` on, with their frames.
+    #[must_use]
+    pub fn arps_since(&self, start: Stamp) -> Vec<(Frame, Arp)> {
+        self.frames_since(start)
+            .into_iter()
+            .filter_map(|frame| {
+                let arp = frame.arp()?;
+                Some((frame, arp))
+            })
+            .collect()
+    }
+
+    /// The first frame from `start` on that fulfils `predicate`.
+    ///
+    /// # Panics
+    /// When the deadline passes; the message shows what came instead.
+    #[track_caller]
+    pub fn wait_since(
+        &self,
+        start: Stamp,
+        what: &str,
+        deadline: Deadline,
+        predicate: impl Fn(&Frame) -> bool,
+    ) -> Frame {
+        self.wait_count(start, 1, what, deadline, predicate)
+            .remove(0)
+    }
+
+    /// The first `count` frames from `start` on that fulfil `predicate`.
+    ///
+    /// # Panics
+    /// When the deadline passes; the message shows what came instead.
+    #[track_caller]
+    pub fn wait_count(
+        &self,
+        start: Stamp,
+        count: usize,
+        what: &str,
+        deadline: Deadline,
+        predicate: impl Fn(&Frame) -> bool,
+    ) -> Vec<Frame> {
+        let _pending = Pending::new(&format!("{}: {what}", self.name));
+        let mut found = Vec::new();
+        let mut seen = 0;
+        let mut frames = self.shared.frames.lock().unwrap();
+        loop {
+            let new = frames[seen..].iter().filter(|frame| frame.stamp >= start);
+            found.extend(new.filter(|frame| predicate(frame)).cloned());
+            seen = frames.len();
+            if found.len() >= count {
+                found.truncate(count);
+                return found;
+            }
+            if deadline.passed() {
+                let shown = last_lines(&frames, start);
+                drop(frames);
+                panic!(
+                    "{}: not within {:?}: {what} ({} of {count} seen); the last frames:\n{shown}",
+                    self.name,
+                    deadline.limit(),
+                    found.len()
+                );
+            }
+            frames = self
+                .shared
+                .changed
+                .wait_timeout(frames, deadline.left())
+                .unwrap()
+                .0;
+        }
+    }
+
+    /// Waits until `quiet` has passed without a frame that fulfils `predicate`, and returns those
+    /// that came before, from `start` on.
+    ///
+    /// # Panics
+    /// When the deadline passes first.
+    #[track_caller]
+    pub fn until_quiet(
+        &self,
+        start: Stamp,
+        quiet: Duration,
+        deadline: Deadline,
+        predicate: impl Fn(&Frame) -> bool,
+    ) -> Vec<Frame> {
+        let began = Stamp::now();
+        loop {
+            let mut found = self.frames_since(start);
+            found.retain(|frame| predicate(frame));
+            let last = found.last().map_or(began, |frame| frame.stamp.max(began));
+            let silent = Stamp::now().since(last);
+            if silent >= quiet {
+                return found;
+            }
+            assert!(
+                !deadline.passed(),
+                "{}: never quiet for {quiet:?} within {:?}",
+                self.name,
+                deadline.limit()
+            );
+            std::thread::sleep(quiet - silent);
+        }
+    }
+}
+
+impl Drop for Capture {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        let lost = self
+            .reader
+            .take()
+            .is_some_and(|reader| reader.join().is_err());
+        if std::thread::panicking() {
+            let frames = self
+                .shared
+                .frames
+                .lock()
+                .unwrap_or_else(|error| error.into_inner());
+            eprintln!(
+                "--- capture {}, {} frames, the last:",
+                self.name,
+                frames.len()
+            );
+            eprintln!("{}", last_lines(&frames, Stamp::default()));
+        } else {
+            assert!(
+                !lost,
+                "capture {} lost frames, its verdicts are worth nothing",
+                self.name
+            );
+        }
+    }
+}
+
+/// The last frames from `start` on, one line each.
+fn last_lines(frames: &[Frame], start: Stamp) -> String {
+    let lines: Vec<String> = frames
+        .iter()
+        .filter(|frame| frame.stamp >= start)
+        .map(|frame| format!("{frame:?}"))
+        .collect();
+    lines[lines.len().saturating_sub(SHOWN)..].join("\n")
+}
+
+/// The thread of a capture.
+fn read(name: &str, socket: &OwnedFd, shared: &Shared, port: impl Fn(i32) -> Option<String>) {
+    let mut buffer = vec![0; 65536];
+    while !shared.stop.load(Ordering::Relaxed) {
+        let received = match sys::receive(socket, &mut buffer, 20) {
+            Ok(Some(received)) => received,
+            Ok(None) => continue,
+            Err(error) => panic!("capture {name}: {error}"),
+        };
+        let Some(port) = port(received.interface) else {
+            continue;
+        };
+        let frame = Frame {
+            stamp: received.stamp,
+            port,
+            bytes: buffer[..received.length].to_vec(),
+        };
+        shared.frames.lock().unwrap().push(frame);
+        shared.changed.notify_all();
+    }
+    let lost = sys::dropped(socket).unwrap_or(0);
+    assert_eq!(lost, 0, "capture {name}: the kernel dropped frames");
+}

@@ -1,0 +1,20 @@
+//! The black-box tests of rVRRPd. One program, so that they run beside each other.
+//!
+//! The daemon is `target/debug/rvrrpd` or what `RVRRPD_BIN` names. Every test makes its own
+//! network namespaces; a failing one shows the last frames and log lines.
+
+mod arp;
+mod badinput;
+mod cleanup;
+mod election;
+mod ether;
+mod failover;
+mod frames;
+mod gate;
+mod ipv6;
+mod keepalived_interop;
+mod modes;
+mod reload;
+mod routes;
+mod samples;
+mod scale;

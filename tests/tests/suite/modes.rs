@@ -1,0 +1,178 @@
+//! Switches and modes (contract §1).
+
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use rvrrpd_tests::deadline::{until, within};
+use rvrrpd_tests::frame::{AdvertSpec, Sum};
+use rvrrpd_tests::process::Process;
+use rvrrpd_tests::rvrrpd::{Vrouter, config, program, run};
+use rvrrpd_tests::scene::{Scene, VIP, VIP_TEXT, VRID, advert_from};
+use rvrrpd_tests::snapshot::snapshot;
+use rvrrpd_tests::sys::{self, Stamp};
+
+/// `-V` and `-h` succeed; without arguments, with unknown ones or wrong values there is a usage or
+/// a message, exit code 1, and never a panic.
+#[test]
+fn switches() {
+    let scene = Scene::new("switches");
+    for arguments in [["-V"], ["--version"], ["-h"], ["--help"]] {
+        let (code, out, _) = run(&scene.r1, &arguments);
+        assert_eq!(code, Some(0), "{arguments:?}");
+        assert!(!out.is_empty(), "{arguments:?} says nothing on stdout");
+    }
+    let wrong: [&[&str]; 8] = [
+        &[],
+        &["--nonsense"],
+        &["-m", "7"],
+        &["-m", "x"],
+        &["-m", "0"],
+        &["-m", "1", "-d", "9"],
+        &["-m", "1", "-g", "yaml"],
+        &["-m", "1", "-c", "/nonexistent/rvrrpd.conf"],
+    ];
+    for arguments in wrong {
+        let (code, out, err) = run(&scene.r1, arguments);
+        let said = [out, err].concat().join("\n");
+        assert_eq!(code, Some(1), "{arguments:?}: {said}");
+        assert!(
+            !said.trim().is_empty() && !said.contains("panicked"),
+            "{arguments:?}: {said}"
+        );
+    }
+    let (_, _, err) = run(&scene.r1, &["-m", "1", "-c", "/nonexistent/rvrrpd.conf"]);
+    assert!(
+        err.join("\n").contains("/nonexistent/rvrrpd.conf"),
+        "{err:?}"
+    );
+}
+
+/// `-m1`, `-m 1`, `--mode 1` and `--mode=1` are the same.
+#[test]
+fn forms_of_the_mode_switch() {
+    let scene = Scene::new("forms_of_the_mode_switch");
+    let files = rvrrpd_tests::rvrrpd::Files::of(&scene.lab, &scene.r1);
+    files.write(&config(&[Vrouter::new(VRID, &[VIP_TEXT]).macvlan()]));
+    let path = files.config.display().to_string();
+    let forms: [&[&str]; 4] = [&["-m1"], &["-m", "1"], &["--mode", "1"], &["--mode=1"]];
+    for form in forms {
+        let mut command = scene.r1.command(program());
+        command.args(form).args(["--conf", &path]);
+        let daemon = rvrrpd_tests::rvrrpd::Rvrrpd::start_command(&scene.r1, files.clone(), command);
+        daemon.wait_state("eth0-7", rvrrpd_tests::rvrrpd::State::Backup, within(5.0));
+        daemon.stop();
+    }
+}
+
+/// `-t` says nothing bad about a good configuration and touches nothing.
+#[test]
+fn check_touches_nothing() {
+    let scene = Scene::new("check_touches_nothing");
+    let path = scene.lab.dir().join("good.conf");
+    std::fs::write(&path, config(&[Vrouter::new(VRID, &[VIP_TEXT]).macvlan()])).unwrap();
+    let before = snapshot(&scene.r1);
+    let (code, out, err) = run(&scene.r1, &["-t", "-c", &path.display().to_string()]);
+    assert_eq!(code, Some(0), "{out:?} {err:?}");
+    before.assert_same(&snapshot(&scene.r1), "rvrrpd -t");
+}
+
+/// Mode 2: the caller returns, the PID file holds the process, the log files are written with mode
+/// 0640, SIGUSR1 opens them again, SIGTERM removes the PID file.
+#[test]
+fn daemon_mode() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let scene = Scene::new("daemon_mode");
+    let lan = scene.lan.capture();
+    let before = snapshot(&scene.r1);
+    let path = |name: &str| scene.lab.dir().join(name);
+    let text = format!(
+        "pid = {:?}\nworking_dir = {:?}\nmain_log = {:?}\nerror_log = {:?}\nrun_dir = {:?}\n{}",
+        path("d.pid").display().to_string(),
+        scene.lab.dir().display().to_string(),
+        path("d.log").display().to_string(),
+        path("d-error.log").display().to_string(),
+        path("d-run").display().to_string(),
+        config(&[Vrouter::new(VRID, &[VIP_TEXT]).macvlan()])
+    );
+    std::fs::write(path("d.conf"), text).unwrap();
+    let start = Stamp::now();
+    let (code, out, err) = run(
+        &scene.r1,
+        &["-m", "2", "-c", &path("d.conf").display().to_string()],
+    );
+    assert_eq!(code, Some(0), "{out:?} {err:?}");
+    let read = |name: &str| std::fs::read_to_string(path(name)).unwrap_or_default();
+    let pid: u32 = until("the PID file", within(5.0), || {
+        read("d.pid").trim().parse().ok()
+    });
+    lan.wait_since(
+        start,
+        "its advert",
+        within(8.0),
+        advert_from(&scene.r1, VRID),
+    );
+    until("the log tells of Master", within(5.0), || {
+        read("d.log").contains("to Master").then_some(())
+    });
+    let mode = std::fs::metadata(path("d.log"))
+        .unwrap()
+        .permissions()
+        .mode()
+        & 0o777;
+    assert_eq!(mode, 0o640, "mode of the log: {mode:o}");
+    std::fs::rename(path("d.log"), path("d.log.1")).unwrap();
+    sys::kill(pid, libc::SIGUSR1).unwrap();
+    until("the log is opened again", within(5.0), || {
+        path("d.log").exists().then_some(())
+    });
+    sys::kill(pid, libc::SIGTERM).unwrap();
+    until("the process ends", within(5.0), || {
+        (!PathBuf::from(format!("/proc/{pid}")).exists()).then_some(())
+    });
+    assert!(!path("d.pid").exists(), "the PID file is removed");
+    before.assert_same(&snapshot(&scene.r1), "after the stop");
+}
+
+/// Mode 0 decodes what passes, versions 2 and 3, and stops at once on SIGINT.
+#[test]
+fn sniffer_mode() {
+    let scene = Scene::new("sniffer_mode");
+    let mut command = scene.r1.command(program());
+    command.args(["-m", "0", "-i", "eth0"]);
+    let mut sniffer = Process::start("rvrrpd -m 0", command);
+    let source = Ipv4Addr::new(10, 0, 0, 200);
+    let v2 = AdvertSpec::v2(42, 123, 1, source, &[VIP]);
+    let v3 = AdvertSpec {
+        sum: Sum::PseudoHeader,
+        ..AdvertSpec::v3(43, 99, 250, source, &[VIP])
+    };
+    let text = || -> String {
+        sniffer
+            .log()
+            .lines()
+            .into_iter()
+            .map(|line| line.text + "\n")
+            .collect()
+    };
+    // It may need a moment until it listens: the frames are sent until they are seen.
+    until("both adverts are shown", within(5.0), || {
+        scene.inject(v2.clone());
+        scene.inject(v3.clone());
+        let shown = text();
+        (shown.contains("Virtual Router ID: 42") && shown.contains("Virtual Router ID: 43"))
+            .then_some(())
+    });
+    let shown = text();
+    for part in [
+        "VRRPv2",
+        "VRRPv3",
+        "Priority: 123",
+        "Priority: 99",
+        VIP_TEXT,
+    ] {
+        assert!(shown.contains(part), "{part} is missing:\n{shown}");
+    }
+    sniffer.signal(libc::SIGINT);
+    let status = sniffer.wait_exit(within(1.0));
+    assert_eq!(status.code(), Some(0), "{status}");
+}
