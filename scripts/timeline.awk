@@ -49,6 +49,16 @@ function since(stamp,   a, z) {
 
 function clock(t) { return sprintf("%+.3f s", t) }
 
+# Keeps what is told in the order of time.
+function tell(t, text,   i) {
+    for (i = ++n_told; i > 1 && told_at[i - 1] > t; i--) {
+        told_at[i] = told_at[i - 1]
+        told[i] = told[i - 1]
+    }
+    told_at[i] = t
+    told[i] = text
+}
+
 function row(label, cells, tint,   i, line) {
     line = ""
     for (i = 0; i < width; i++) line = line ((i in cells) ? cells[i] : " ")
@@ -137,25 +147,28 @@ END {
 
     skew = (256 - priority) * interval / 256
     if (farewell == "") {
-        printf "   %11s  last advertisement of %s\n", clock(last_old), old
-        printf "   %11s  %s: killed, cables cut\n", clock(0), old
-        printf "   %11s  first advertisement of %s, %.3f s after the last one of %s\n", \
-            clock(first_new), new, first_new - last_old, old
-        printf "   %11s  (Active_Down_Interval of RFC 9568: 3 x %s s + skew of priority %d = %.3f s)\n", \
-            "", interval, priority, 3 * interval + skew
+        tell(last_old, "last advertisement of " old)
+        tell(0, old ": killed, cables cut")
+        tell(first_new, sprintf("first advertisement of %s, %.3f s after the last one of %s", \
+            new, first_new - last_old, old))
+        why = sprintf("(Active_Down_Interval of RFC 9568: 3 x %s s + skew of priority %d = %.3f s)", \
+            interval, priority, 3 * interval + skew)
     } else {
-        printf "   %11s  %s is asked to stop (SIGTERM)\n", clock(0), old
-        printf "   %11s  its farewell, an advertisement of priority 0\n", clock(farewell)
-        printf "   %11s  first advertisement of %s, %.3f s after the farewell\n", \
-            clock(first_new), new, first_new - farewell
-        printf "   %11s  (Skew_Time of RFC 9568 at priority %d: %.3f s)\n", "", priority, skew
+        tell(0, old " is asked to stop (SIGTERM)")
+        tell(farewell, "its farewell, an advertisement of priority 0")
+        tell(first_new, sprintf("first advertisement of %s, %.3f s after the farewell", \
+            new, first_new - farewell))
+        why = sprintf("(Skew_Time of RFC 9568 at priority %d: %.3f s)", priority, skew)
     }
     if (first_arp != "")
-        printf "   %11s  gratuitous ARP: %s is at %s; the switch learns the way to %s\n", \
-            clock(first_arp), vip, mac, new
+        tell(first_arp, "gratuitous ARP: " vip " is at " mac "; the switch learns the way to " new)
     if (gap > 1)
-        printf "   %11s  the client gets through again: %d of its pings lost, out for %.2f s\n", \
-            clock(out_to), gap - 1, out_to - out_from
+        tell(out_to, sprintf("the client gets through again: %d of its pings lost, out for %.2f s", \
+            gap - 1, out_to - out_from))
     else
-        printf "   %11s  the client lost no ping\n", ""
+        tell(end, "the client lost no ping")
+    for (i = 1; i <= n_told; i++) {
+        printf "   %11s  %s\n", told_at[i] == end ? "" : clock(told_at[i]), told[i]
+        if (told_at[i] == first_new && index(told[i], "first adv")) printf "   %11s  %s\n", "", why
+    }
 }
