@@ -1,0 +1,69 @@
+# make            builds the release binaries
+# make demo       two routers and a client in network namespaces, a failover, its timeline
+# make test       lint, unit and property tests, black-box tests
+# make lint       format and lints alone
+# make install    binaries, configuration and service; DESTDIR, PREFIX
+# make uninstall  takes them away again, the configuration excepted
+#
+# What a target needs from Debian it installs itself when it runs as root; otherwise it says which
+# command does.
+
+CARGO   ?= cargo
+DESTDIR ?=
+PREFIX  ?= /usr/local
+
+release  := $(or $(CARGO_TARGET_DIR),target)/release
+programs := $(release)/rvrrpd $(release)/rvrrpd-pw
+sources  := Cargo.toml Cargo.lock $(shell find rvrrpd rvrrpd-ebpf rvrrpd-pw -name '*.rs' -o -name Cargo.toml)
+
+sbin  := $(DESTDIR)$(PREFIX)/sbin
+bin   := $(DESTDIR)$(PREFIX)/bin
+units := $(DESTDIR)$(PREFIX)/lib/systemd/system
+docs  := $(DESTDIR)$(PREFIX)/share/doc/rvrrpd
+
+lab := ip:iproute2 ping:iputils-ping tcpdump:tcpdump
+
+.PHONY: build demo test lint install uninstall clean
+
+build: $(programs)
+
+# One rule for both programs. The stamp is newer than the sources even when cargo found nothing to
+# do, so that `sudo make install` after `make` runs no cargo, which root may not have.
+$(programs) &: $(sources)
+	@scripts/need cc:build-essential
+	@command -v $(CARGO) >/dev/null || \
+		{ echo "make: no $(CARGO) for user $$(id -un); run plain 'make' as the user who has it, then this again" >&2; exit 1; }
+	$(CARGO) build --release -p rvrrpd -p rvrrpd-pw
+	@touch $(programs)
+
+demo: build
+	@scripts/need $(lab)
+	@RVRRPD_BIN=$(abspath $(release)/rvrrpd) scripts/demo
+
+test:
+	@scripts/need cc:build-essential $(lab) nft:nftables keepalived:keepalived ps:procps
+	@scripts/test
+
+lint:
+	@scripts/lint
+
+install: build
+	install -d $(sbin) $(bin) $(units) $(docs) $(DESTDIR)/etc
+	install -m 755 $(release)/rvrrpd $(sbin)/rvrrpd
+	install -m 755 $(release)/rvrrpd-pw $(bin)/rvrrpd-pw
+	sed 's|/usr/sbin/|$(PREFIX)/sbin/|' conf/rvrrpd.service >$(units)/rvrrpd.service
+	chmod 644 $(units)/rvrrpd.service
+	install -m 644 README.md ARCHITECTURE.md CHANGELOG.md LICENSE docs/*.md $(docs)
+	@if [ -e $(DESTDIR)/etc/rvrrpd.conf ]; then \
+		echo "kept: $(DESTDIR)/etc/rvrrpd.conf"; \
+	else \
+		echo "install -m 600 conf/rvrrpd.conf $(DESTDIR)/etc/rvrrpd.conf"; \
+		install -m 600 conf/rvrrpd.conf $(DESTDIR)/etc/rvrrpd.conf; \
+	fi
+
+uninstall:
+	rm -f $(sbin)/rvrrpd $(bin)/rvrrpd-pw $(units)/rvrrpd.service
+	rm -rf $(docs)
+
+clean:
+	$(CARGO) clean
