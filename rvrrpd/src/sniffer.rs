@@ -1,0 +1,1 @@
+//! The sniffer of mode 0.
