@@ -1,2 +1,5 @@
 //! The system calls that no safe crate offers: the only unsafe code of the crate.
 #![allow(unsafe_code, reason = "system calls; each block says why it is sound")]
+
+pub(crate) mod directory;
+pub(crate) mod process;
