@@ -4,6 +4,19 @@
 //! claimed count. Imports no other module of the crate.
 #![forbid(unsafe_code)]
 
+pub mod advert;
+pub mod arp;
+pub mod auth;
+mod checksum;
+pub mod ethernet;
+mod ipv4;
+mod ipv6;
+pub mod message;
+pub mod ndp;
+mod v2;
+mod v3;
+pub mod verdict;
+
 use core::fmt;
 use core::num::NonZeroU8;
 use std::net::{Ipv4Addr, Ipv6Addr};

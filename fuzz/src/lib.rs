@@ -1,0 +1,140 @@
+//! What holds for every datagram, whoever sent it.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use rvrrpd::wire::advert::{Advert, AdvertRepr, ChecksumForm, Datagram, Expect, peek_vrid};
+use rvrrpd::wire::auth::Key;
+use rvrrpd::wire::verdict::Reject;
+use rvrrpd::wire::{Family, Version};
+
+/// Judges the datagram as it is, then with TTL and checksum repaired, so that the fuzzer gets
+/// behind them.
+pub fn judge(datagram: &Datagram<'_>) {
+    judge_one(datagram);
+    let mut payload = datagram.payload.to_vec();
+    if payload.len() < 8 {
+        return;
+    }
+    for form in [ChecksumForm::Message, ChecksumForm::PseudoHeader] {
+        payload[6..8].fill(0);
+        let checksum = internet_checksum(&covered(datagram, &payload, form));
+        payload[6..8].copy_from_slice(&checksum.to_be_bytes());
+        let repaired = Datagram {
+            ttl: 255,
+            payload: &payload,
+            ..*datagram
+        };
+        judge_one(&repaired);
+    }
+}
+
+fn judge_one(datagram: &Datagram<'_>) {
+    let vrid = peek_vrid(datagram);
+    let Ok(advert) = Advert::check(datagram) else {
+        return;
+    };
+    assert_eq!(datagram.ttl, 255);
+    assert_eq!(vrid, Some(advert.vrid()));
+    assert_eq!(advert.message(), datagram.payload);
+    assert_eq!(advert.addresses().len(), usize::from(advert.count()));
+    let covered = covered(datagram, advert.message(), advert.checksum_form());
+    assert_eq!(internet_checksum(&covered), 0, "the checksum does not hold");
+    re_encode(datagram, &advert);
+    verify(datagram, &advert);
+}
+
+/// A message that can be sent is the same after decoding and encoding.
+fn re_encode(datagram: &Datagram<'_>, advert: &Advert<'_>) {
+    let auth = match (advert.auth_type(), advert.auth_data()) {
+        (0, None | Some([0, 0, 0, 0, 0, 0, 0, 0])) => Key::None,
+        (1, Some(password)) => Key::simple(&password),
+        _ => return,
+    };
+    let reserve_bits = advert.version() == Version::V3 && advert.message()[4] & 0xf0 != 0;
+    // 0xffff in place of 0x0000 holds, but is never written.
+    if reserve_bits || advert.interval_raw() == 0 || advert.checksum() == 0xffff {
+        return;
+    }
+    let addresses: Vec<IpAddr> = advert.addresses().collect();
+    let repr = AdvertRepr {
+        version: advert.version(),
+        vrid: advert.vrid(),
+        priority: advert.priority(),
+        interval: advert.interval(),
+        addresses: &addresses,
+        auth: &auth,
+        checksum_form: advert.checksum_form(),
+    };
+    let emitted = repr.emit(datagram.source, datagram.destination);
+    assert_eq!(emitted, advert.message());
+}
+
+/// The partner of the sender accepts it, or names what no configuration can mend.
+fn verify(datagram: &Datagram<'_>, advert: &Advert<'_>) {
+    let secret = || b"secret".to_vec().into();
+    let expect = Expect {
+        version: advert.version(),
+        vrid: advert.vrid(),
+        source: match datagram.family {
+            Family::V4 => IpAddr::V4(Ipv4Addr::new(192, 0, 2, 252)),
+            Family::V6 => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        },
+        interval: advert.interval(),
+        addresses: advert.addresses().collect(),
+        address_list_check: true,
+        owner: false,
+        auth: match advert.auth_type() {
+            0 => Key::None,
+            1 => Key::simple(&advert.auth_data().unwrap_or_default()),
+            250 => Key::P0Sha256(secret()),
+            _ => Key::P1Shake256(secret()),
+        },
+    };
+    match expect.verify(datagram, advert) {
+        Ok(accepted) => {
+            assert_eq!(accepted.priority, advert.priority());
+            assert_eq!(accepted.source, datagram.source);
+            assert!(!accepted.interval_differs && !accepted.address_list_differs);
+        }
+        Err(
+            Reject::Destination
+            | Reject::Source
+            | Reject::OwnAddress
+            | Reject::AuthType
+            | Reject::AuthData
+            | Reject::IntervalZero,
+        ) => {}
+        Err(reject) => panic!("{reject:?}"),
+    }
+}
+
+/// The bytes that a checksum of this form covers.
+fn covered(datagram: &Datagram<'_>, message: &[u8], form: ChecksumForm) -> Vec<u8> {
+    let mut covered = Vec::new();
+    if form == ChecksumForm::PseudoHeader {
+        for address in [datagram.source, datagram.destination] {
+            match address {
+                IpAddr::V4(address) => covered.extend(address.octets()),
+                IpAddr::V6(address) => covered.extend(address.octets()),
+            }
+        }
+        let len = u32::try_from(message.len()).unwrap_or(u32::MAX);
+        covered.extend(len.to_be_bytes());
+        covered.extend([0, 0, 0, 112]);
+    }
+    covered.extend(message);
+    covered
+}
+
+/// Internet checksum (RFC 1071), written apart from the one under test.
+fn internet_checksum(bytes: &[u8]) -> u16 {
+    let total: u64 = bytes
+        .chunks(2)
+        .map(|word| u64::from(word[0]) << 8 | u64::from(word.get(1).copied().unwrap_or(0)))
+        .sum();
+    let folded = match total % 0xffff {
+        0 if total > 0 => 0xffff,
+        folded => folded,
+    };
+    !(folded as u16)
+}

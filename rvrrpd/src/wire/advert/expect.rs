@@ -1,0 +1,184 @@
+//! The checks that depend on the virtual router that receives the advertisement.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::{Advert, Datagram};
+use crate::wire::auth::Key;
+use crate::wire::message::ChecksumForm;
+use crate::wire::verdict::Reject;
+use crate::wire::{GROUP_V4, GROUP_V6, PRIORITY_OWNER, Version, Vrid};
+
+/// What a virtual router demands of an advertisement.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Expect {
+    /// Version that it speaks.
+    pub version: Version,
+    /// Its VRID.
+    pub vrid: Vrid,
+    /// Its own primary address, which also says the family.
+    pub source: IpAddr,
+    /// Its own advertisement interval.
+    pub interval: Duration,
+    /// Its virtual addresses, without duplicates.
+    pub addresses: Vec<IpAddr>,
+    /// Whether `addresses` are compared with those of the advertisement.
+    pub address_list_check: bool,
+    /// Whether it owns `addresses`.
+    pub owner: bool,
+    /// Its authentication; [`Key::None`] in version 3, with any other nothing is accepted.
+    pub auth: Key,
+}
+
+/// What an accepted advertisement says.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Accepted {
+    /// Priority, 0..=255.
+    pub priority: u8,
+    /// Primary address of the sender.
+    pub source: IpAddr,
+    /// Advertisement interval of the sender.
+    pub interval: Duration,
+    /// How the sender makes its checksums (V3-CK-1).
+    pub checksum_form: ChecksumForm,
+    /// Version 3: the interval is not ours (V3-RX-8).
+    pub interval_differs: bool,
+    /// The address list is not ours (V2-RX-9, V3-RX-9).
+    pub address_list_differs: bool,
+}
+
+impl Accepted {
+    /// Whether the advertisement came over IPv6 from another address than a link-local one, which
+    /// is to be logged: the tie-break compares link-local addresses (V3-RX-16).
+    #[must_use]
+    pub const fn source_not_link_local(&self) -> bool {
+        match self.source {
+            IpAddr::V4(_) => false,
+            IpAddr::V6(source) => !source.is_unicast_link_local(),
+        }
+    }
+}
+
+impl Expect {
+    /// Checks an advertisement, in this order:
+    ///
+    /// 1. [`Reject::Destination`], not the group of our family (V2-RX-12);
+    /// 2. [`Reject::Source`], no unicast address (V2-RX-12);
+    /// 3. [`Reject::OwnAddress`], ours (V3-RX-19);
+    /// 4. [`Reject::Version`], [`Reject::Vrid`], not ours;
+    /// 5. [`Reject::Owner`], we own the addresses; see [`Self::rival_owner`];
+    /// 6. [`Reject::AuthType`], [`Reject::AuthData`] (V2-RX-8);
+    /// 7. [`Reject::AddressList`], version 2, unless the sender is the owner (V2-RX-9);
+    /// 8. [`Reject::Interval`], version 2 (V2-RX-10); [`Reject::IntervalZero`], version 3
+    ///    (V3-RX-12).
+    ///
+    /// Version 3 accepts another list or interval and says so in the answer (V3-RX-8, V3-RX-9).
+    ///
+    /// # Errors
+    /// The first of these that applies.
+    pub fn verify(&self, datagram: &Datagram<'_>, advert: &Advert<'_>) -> Result<Accepted, Reject> {
+        if datagram.destination != self.group() {
+            return Err(Reject::Destination);
+        }
+        if !is_host_address(datagram.source) {
+            return Err(Reject::Source);
+        }
+        if datagram.source == self.source {
+            return Err(Reject::OwnAddress);
+        }
+        if advert.version() != self.version {
+            return Err(Reject::Version);
+        }
+        if advert.vrid() != self.vrid {
+            return Err(Reject::Vrid);
+        }
+        if self.owner {
+            return Err(Reject::Owner);
+        }
+        self.verify_auth(advert)?;
+        let address_list_differs = self.verify_addresses(advert)?;
+        let interval_differs = self.verify_interval(advert)?;
+        Ok(Accepted {
+            priority: advert.priority(),
+            source: datagram.source,
+            interval: advert.interval(),
+            checksum_form: advert.checksum_form(),
+            interval_differs,
+            address_list_differs,
+        })
+    }
+
+    /// Whether an advertisement that was refused with [`Reject::Owner`] comes from a second
+    /// owner, which is a mistake in somebody's configuration and should be logged (V3-RX-17).
+    #[must_use]
+    pub fn rival_owner(&self, advert: &Advert<'_>) -> bool {
+        self.owner && advert.priority() == PRIORITY_OWNER
+    }
+
+    const fn group(&self) -> IpAddr {
+        match self.source {
+            IpAddr::V4(_) => IpAddr::V4(GROUP_V4),
+            IpAddr::V6(_) => IpAddr::V6(GROUP_V6),
+        }
+    }
+
+    fn verify_auth(&self, advert: &Advert<'_>) -> Result<(), Reject> {
+        if advert.auth_type() != self.auth.wire_type() {
+            return Err(Reject::AuthType);
+        }
+        if let Some(data) = advert.auth_data() {
+            let (header, list) = advert.authenticated();
+            if !self.auth.verify([&header, list], &data) {
+                return Err(Reject::AuthData);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the list differs and that is tolerated.
+    fn verify_addresses(&self, advert: &Advert<'_>) -> Result<bool, Reject> {
+        if !self.address_list_check || self.lists_same_addresses(advert) {
+            return Ok(false);
+        }
+        match advert.version() {
+            Version::V2 if advert.priority() != PRIORITY_OWNER => Err(Reject::AddressList),
+            Version::V2 | Version::V3 => Ok(true),
+        }
+    }
+
+    /// Lists are compared as sets: that all routers list the addresses in the same order is a
+    /// recommendation only (RFC 9568 §5.2.9), and two routers whose addresses are the same stand
+    /// in for each other whatever the order. Nothing is allocated: in the usual case the order is
+    /// the same, otherwise there are at most 255 addresses on either side.
+    fn lists_same_addresses(&self, advert: &Advert<'_>) -> bool {
+        let theirs = advert.addresses();
+        theirs.len() == self.addresses.len()
+            && (theirs.clone().eq(self.addresses.iter().copied())
+                || (self
+                    .addresses
+                    .iter()
+                    .all(|ours| theirs.clone().any(|address| address == *ours))
+                    && theirs
+                        .clone()
+                        .all(|address| self.addresses.contains(&address))))
+    }
+
+    /// Whether the interval differs and that is tolerated.
+    fn verify_interval(&self, advert: &Advert<'_>) -> Result<bool, Reject> {
+        let differs = advert.interval() != self.interval;
+        match advert.version() {
+            Version::V2 if differs => Err(Reject::Interval),
+            Version::V3 if advert.interval().is_zero() => Err(Reject::IntervalZero),
+            Version::V2 | Version::V3 => Ok(differs),
+        }
+    }
+}
+
+/// Whether a host can have the address.
+fn is_host_address(address: IpAddr) -> bool {
+    let is_broadcast = match address {
+        IpAddr::V4(address) => address.is_broadcast(),
+        IpAddr::V6(_) => false,
+    };
+    !(is_broadcast || address.is_unspecified() || address.is_multicast() || address.is_loopback())
+}

@@ -1,0 +1,177 @@
+//! Why an advertisement is refused: one variant is one receive rule and one counter.
+
+use core::fmt;
+
+/// Receive rule that a datagram broke.
+///
+/// The variants stand in no order of precedence; that is the business of
+/// [`Advert::check`](super::advert::Advert::check) and
+/// [`Expect::verify`](super::advert::Expect::verify).
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Reject {
+    /// The IP protocol or next header is not 112. IPv6 extension headers are not walked, so that
+    /// a message behind one is refused here too, as is one inside AH.
+    NotVrrp,
+    /// IP header with a wrong version, header length or total length, cut short, or a fragment.
+    IpHeader,
+    /// TTL or hop limit other than 255 (V2-RX-1, V3-RX-1).
+    Ttl,
+    /// Sent to another address than the group of the family.
+    Destination,
+    /// Sent from an address that no router can have: unspecified, multicast, broadcast, loopback.
+    Source,
+    /// Sent from our own primary address: a looped copy (V3-RX-19).
+    OwnAddress,
+    /// Shorter than the 8 bytes that every message has.
+    Truncated,
+    /// Unknown version, version 2 over IPv6, or not the version of this router (V2-RX-2,
+    /// V3-RX-2).
+    Version,
+    /// Type other than 1, ADVERTISEMENT (V2-RX-3, V3-RX-3).
+    Type,
+    /// Address count of 0 (V3-RX-5).
+    CountZero,
+    /// Shorter or longer than the address count asks for (V2-RX-4, V3-RX-4, V3-RX-11, V3-RX-13).
+    Length,
+    /// The checksum does not hold in any form (V2-RX-5, V3-RX-6).
+    Checksum,
+    /// VRID 0, or not the VRID of this router (V2-RX-6, V3-RX-7).
+    Vrid,
+    /// This router owns the addresses and listens to nobody (V2-RX-7, V3-RX-7).
+    Owner,
+    /// Another authentication type than the configured one (V2-RX-8).
+    AuthType,
+    /// Wrong password or wrong authentication code (V2-RX-8).
+    AuthData,
+    /// Version 2: another address list than ours (V2-RX-9).
+    AddressList,
+    /// Version 2: another interval than ours (V2-RX-10).
+    Interval,
+    /// Version 3: interval 0, which would let every Backup take over at once (V3-RX-12).
+    IntervalZero,
+}
+
+impl Reject {
+    /// All of them, in the order of [`Self::index`].
+    pub const ALL: [Self; 19] = [
+        Self::NotVrrp,
+        Self::IpHeader,
+        Self::Ttl,
+        Self::Destination,
+        Self::Source,
+        Self::OwnAddress,
+        Self::Truncated,
+        Self::Version,
+        Self::Type,
+        Self::CountZero,
+        Self::Length,
+        Self::Checksum,
+        Self::Vrid,
+        Self::Owner,
+        Self::AuthType,
+        Self::AuthData,
+        Self::AddressList,
+        Self::Interval,
+        Self::IntervalZero,
+    ];
+
+    /// Place in [`Self::ALL`], for tables of counters.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// Label of the counter, in kebab case.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        self.row().0
+    }
+
+    /// Id of the receive rule; where both versions have one, that of version 2.
+    #[must_use]
+    pub const fn rule(self) -> &'static str {
+        self.row().1
+    }
+
+    /// Label, rule and sentence.
+    const fn row(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::NotVrrp => ("not-vrrp", "V3-RX-14", "not a VRRP datagram"),
+            Self::IpHeader => ("ip-header", "V3-RX-14", "malformed IP header or fragment"),
+            Self::Ttl => ("ttl", "V2-RX-1", "TTL or hop limit is not 255"),
+            Self::Destination => (
+                "destination",
+                "V2-RX-12",
+                "destination is not the VRRP group",
+            ),
+            Self::Source => ("source", "V2-RX-12", "source is not a unicast address"),
+            Self::OwnAddress => ("own-address", "V3-RX-19", "source is our own address"),
+            Self::Truncated => ("truncated", "V3-RX-4", "shorter than the VRRP header"),
+            Self::Version => ("version", "V2-RX-2", "wrong VRRP version"),
+            Self::Type => ("type", "V2-RX-3", "not an advertisement"),
+            Self::CountZero => ("count-zero", "V3-RX-5", "address count is zero"),
+            Self::Length => (
+                "length",
+                "V2-RX-4",
+                "length does not match the address count",
+            ),
+            Self::Checksum => ("checksum", "V2-RX-5", "wrong checksum"),
+            Self::Vrid => ("vrid", "V2-RX-6", "no virtual router with this VRID"),
+            Self::Owner => ("owner", "V2-RX-7", "received by the address owner"),
+            Self::AuthType => ("auth-type", "V2-RX-8", "wrong authentication type"),
+            Self::AuthData => ("auth-data", "V2-RX-8", "wrong authentication data"),
+            Self::AddressList => ("address-list", "V2-RX-9", "address list differs"),
+            Self::Interval => ("interval", "V2-RX-10", "advertisement interval differs"),
+            Self::IntervalZero => (
+                "interval-zero",
+                "V3-RX-12",
+                "advertisement interval is zero",
+            ),
+        }
+    }
+}
+
+impl fmt::Display for Reject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.row().2)
+    }
+}
+
+impl std::error::Error for Reject {}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::Reject;
+
+    #[test]
+    fn index_is_the_place_in_all() {
+        for (place, reject) in Reject::ALL.into_iter().enumerate() {
+            assert_eq!(reject.index(), place, "{reject:?}");
+        }
+    }
+
+    #[test]
+    fn names_are_unique_and_in_kebab_case() {
+        let names: HashSet<_> = Reject::ALL.into_iter().map(Reject::name).collect();
+        assert_eq!(names.len(), Reject::ALL.len());
+        for name in names {
+            assert!(
+                name.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_variant_names_a_receive_rule_and_says_what_is_wrong() {
+        for reject in Reject::ALL {
+            assert!(
+                reject.rule().starts_with("V2-RX-") || reject.rule().starts_with("V3-RX-"),
+                "{reject:?}"
+            );
+            assert!(!reject.to_string().is_empty());
+        }
+    }
+}
