@@ -131,6 +131,7 @@ fn field<'a>(status: &'a str, name: &str) -> &'a str {
 mod tests {
     use std::fs;
     use std::process::Command;
+    use std::sync::mpsc;
 
     use caps::{CapSet, Capability};
     use socket2::{Domain, Protocol, Socket, Type};
@@ -216,11 +217,17 @@ mod tests {
 
     #[test]
     fn a_forgotten_thread_is_named() {
-        let (stop, stopped) = std::sync::mpsc::channel::<()>();
+        let (stop, stopped) = mpsc::channel::<()>();
+        let (named, is_named) = mpsc::channel::<()>();
         let forgotten = std::thread::Builder::new()
             .name("forgotten".to_owned())
-            .spawn(move || stopped.recv())
+            .spawn(move || {
+                named.send(()).unwrap();
+                stopped.recv()
+            })
             .unwrap();
+        // A thread names itself, some time after it was started.
+        is_named.recv().unwrap();
         let confined = std::thread::Builder::new().name("remembered".to_owned());
         let names = confined.spawn(|| {
             drop(Keep::Network).unwrap();

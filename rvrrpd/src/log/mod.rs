@@ -19,7 +19,7 @@
 
 mod format;
 mod layer;
-mod limit;
+pub mod limit;
 mod record;
 mod sink;
 mod writer;

@@ -2,4 +2,5 @@
 #![allow(unsafe_code, reason = "system calls; each block says why it is sound")]
 
 pub(crate) mod directory;
+pub(crate) mod packet;
 pub(crate) mod process;
