@@ -109,7 +109,7 @@ pub fn daemonize(settings: &Settings) -> Result<Child, Error> {
             };
             let child = Child {
                 parent: Some(writer),
-                _pid_file: pid_file,
+                pid_file,
             };
             if let Some(problem) = problem {
                 child.failed(EXIT_FAILURE, &problem);
@@ -143,27 +143,28 @@ fn wait_for_daemon(mut reader: PipeReader) -> u8 {
 #[derive(Debug)]
 pub struct Child {
     parent: Option<PipeWriter>,
-    _pid_file: PidFile,
+    pid_file: PidFile,
 }
 
 impl Child {
     /// The daemon is up: the parent ends with exit code 0. Further calls do nothing.
     pub fn ready(&mut self) {
-        self.tell(&[UP]);
+        tell(self.parent.take(), &[UP]);
     }
 
     /// The daemon failed before it was up: the parent shows the message and ends with `code`,
-    /// which is not 0. The PID file is gone when this returns, the caller has to end.
-    pub fn failed(mut self, code: u8, message: &str) {
+    /// which is not 0. The PID file is gone by then, and the caller has to end.
+    pub fn failed(self, code: u8, message: &str) {
         let code = if code == UP { EXIT_FAILURE } else { code };
-        self.tell(&[&[code], message.as_bytes()].concat());
+        drop(self.pid_file);
+        tell(self.parent, &[&[code], message.as_bytes()].concat());
     }
+}
 
-    fn tell(&mut self, word: &[u8]) {
-        if let Some(mut parent) = self.parent.take() {
-            // A parent that was killed does not wait for the word.
-            let _gone = parent.write_all(word);
-        }
+fn tell(parent: Option<PipeWriter>, word: &[u8]) {
+    if let Some(mut parent) = parent {
+        // A parent that was killed does not wait for the word.
+        let _gone = parent.write_all(word);
     }
 }
 
