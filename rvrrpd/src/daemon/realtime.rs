@@ -28,10 +28,9 @@ pub struct Error {
 /// # Errors
 /// Not permitted. The process runs on as before.
 pub fn lock_memory() -> Result<(), Error> {
-    let permitted = caps::has_cap(None, CapSet::Effective, Capability::CAP_IPC_LOCK)
-        .unwrap_or(false)
-        || process::memory_lock_limit().is_ok_and(|limit| limit == libc::RLIM_INFINITY);
-    let result = if permitted {
+    let capable = caps::has_cap(None, CapSet::Effective, Capability::CAP_IPC_LOCK).unwrap_or(false);
+    let limit = process::memory_lock_limit().unwrap_or(0);
+    let result = if can_lock_all(capable, limit) {
         process::lock_memory()
     } else {
         Err(io::Error::from_raw_os_error(libc::EPERM))
@@ -41,6 +40,12 @@ pub fn lock_memory() -> Result<(), Error> {
         needs: "CAP_IPC_LOCK, or RLIMIT_MEMLOCK (LimitMEMLOCK=) unlimited",
         source,
     })
+}
+
+/// Whether all memory can be locked, however much it becomes. `limit` is RLIMIT_MEMLOCK in bytes,
+/// which counts only without CAP_IPC_LOCK.
+fn can_lock_all(capable: bool, limit: u64) -> bool {
+    capable || limit == libc::RLIM_INFINITY
 }
 
 /// Runs the calling thread under SCHED_FIFO with `priority`, 1..=99, and with exact timers. What
@@ -69,7 +74,7 @@ mod tests {
 
     use caps::{CapSet, Capability};
 
-    use super::{Error, lock_memory, thread};
+    use super::{Error, can_lock_all, lock_memory, thread};
     use crate::reexec::{is_process_of, process};
 
     /// Real-time priority and scheduling policy of this thread: fields 40 and 41 of proc_pid_stat(5).
@@ -120,6 +125,13 @@ mod tests {
     fn what_is_missing_is_named() {
         let error = without(Capability::CAP_SYS_NICE, || thread(10));
         assert!(error.contains("CAP_SYS_NICE"), "{error}");
+    }
+
+    #[test]
+    fn memory_that_could_not_grow_is_not_locked() {
+        assert!(can_lock_all(true, 0));
+        assert!(can_lock_all(false, libc::RLIM_INFINITY));
+        assert!(!can_lock_all(false, 1 << 40));
     }
 
     const LOCKED: &str = "daemon::realtime::tests::process_with_locked_memory";

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tracing::{debug, error, info, trace, warn};
 
-use super::{CAPACITY, Destination, Handle, Settings, start};
+use super::{CAPACITY, Destination, Error, Handle, Settings, init, start};
 use crate::config::model::{LogFormat, LogTarget, TimeFormat, TimeZone};
 use crate::reexec::{is_process_of, process};
 use crate::scratch::Scratch;
@@ -249,4 +249,30 @@ fn process_whose_stdout_is_closed() {
     });
     drop(scratch);
     std::process::exit(0);
+}
+
+const PANIC: &str = "log::tests::process_whose_thread_panics";
+
+#[test]
+fn a_panic_is_a_line_of_the_log() {
+    assert!(process(PANIC).status().unwrap().success());
+}
+
+#[test]
+#[ignore = "run in a process of its own by a_panic_is_a_line_of_the_log"]
+fn process_whose_thread_panics() {
+    if !is_process_of(PANIC) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let handle = init(settings(&scratch, 0), Destination::Files).unwrap();
+    let worker = std::thread::Builder::new().name("worker-1".to_owned());
+    let thread = worker.spawn(|| panic!("out of luck")).unwrap();
+    thread.join().unwrap_err();
+    assert!(handle.flush(PATIENCE));
+    let lines = lines(&scratch.path("main"));
+    assert!(lines[0].starts_with("error(worker-1): panicked at "));
+    assert!(lines[0].ends_with("out of luck"), "{lines:?}");
+    let again = init(settings(&scratch, 0), Destination::Files);
+    assert!(matches!(again, Err(Error::Twice)));
 }
