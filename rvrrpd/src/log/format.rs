@@ -109,7 +109,7 @@ fn text(record: &Record) -> String {
     };
     text.push_str(&record.message);
     for (name, value) in &record.fields {
-        if !text.is_empty() {
+        if !text.is_empty() && !text.ends_with(' ') {
             text.push(' ');
         }
         text.push_str(name);
