@@ -19,11 +19,18 @@
 //! * [`config`] turns a file into a validated model and two models into a difference.
 //! * [`daemon`] ties them together: start order, signals, reload, orderly stop.
 
+pub mod cli;
 pub mod config;
+pub mod daemon;
 pub mod driver;
 pub mod fsm;
 pub mod log;
 pub mod net;
 pub mod pool;
+#[cfg(test)]
+mod reexec;
+#[cfg(test)]
+mod scratch;
+pub mod sniffer;
 pub mod stats;
 pub mod wire;

@@ -1,2 +1,153 @@
 //! `rvrrpd`: arguments, configuration, daemon.
-fn main() {}
+
+use std::fmt::Display;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use rvrrpd::cli::{Cli, Mode};
+use rvrrpd::config::{self, Format, Loaded};
+use rvrrpd::daemon::privilege::{self, Keep};
+use rvrrpd::daemon::run_dir::{self, RunDir};
+use rvrrpd::daemon::{self, Context, unix};
+use rvrrpd::log::{self, Destination};
+use rvrrpd::sniffer;
+use sd_notify::NotifyState;
+
+/// Exit code of bad usage and of a bad configuration.
+const USAGE: u8 = 1;
+/// Exit code of a failure while running.
+const RUNTIME: u8 = 2;
+/// How long the end waits for the log to be written.
+const LOG_PATIENCE: Duration = Duration::from_millis(500);
+
+fn main() -> ExitCode {
+    let cli = match Cli::parse_from(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(usage) => {
+            usage.print();
+            return ExitCode::from(usage.code);
+        }
+    };
+    if cli.mode == Some(Mode::Sniffer) && !cli.check {
+        return sniff(cli.iface.as_deref().unwrap_or_default());
+    }
+    let format = match Format::of(&cli.conf, cli.format.as_deref()) {
+        Ok(format) => format,
+        Err(error) => return fail(USAGE, error),
+    };
+    let loaded = match config::load(&cli.conf, format) {
+        Ok(loaded) => loaded,
+        Err(errors) => return fail(USAGE, errors),
+    };
+    match cli.mode {
+        Some(mode) if !cli.check => run(&cli, mode, format, loaded),
+        _ => {
+            for warning in &loaded.warnings {
+                eprintln!("{warning}");
+            }
+            println!("{}: the configuration is valid", cli.conf.display());
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+fn sniff(interface: &str) -> ExitCode {
+    match sniffer::run(interface) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(RUNTIME, format_args!("{interface}: {error}")),
+    }
+}
+
+fn run(cli: &Cli, mode: Mode, format: Format, loaded: Loaded) -> ExitCode {
+    let base = match std::env::current_dir() {
+        Ok(base) => base,
+        Err(error) => return fail(RUNTIME, format_args!("working directory: {error}")),
+    };
+    let mut child = None;
+    if mode == Mode::Daemon {
+        // From here on this is the daemon; what is to be told goes through the parent.
+        match unix::daemonize(&unix::Settings::new(&loaded.config.global, &base)) {
+            Ok(daemon) => child = Some(daemon),
+            Err(error) => return fail(RUNTIME, error),
+        }
+    } else {
+        println!("Starting rVRRPd");
+    }
+    let context = match prepare(cli, mode, format, &loaded, base) {
+        Ok(context) => context,
+        Err(message) => match child {
+            Some(child) => {
+                child.failed(RUNTIME, &message);
+                return ExitCode::from(RUNTIME);
+            }
+            None => return fail(RUNTIME, message),
+        },
+    };
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let log = context.log.clone();
+    let mut ready = false;
+    let result = daemon::run(loaded.config, context, || {
+        ready = true;
+        if let Some(child) = &mut child {
+            child.ready();
+        }
+        if let Err(error) = sd_notify::notify(&[NotifyState::Ready]) {
+            tracing::warn!("systemd not told that the daemon is up: {error}");
+        }
+    });
+    let code = match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error}");
+            if let (false, Some(child)) = (ready, child) {
+                child.failed(RUNTIME, &error.to_string());
+            }
+            ExitCode::from(RUNTIME)
+        }
+    };
+    let _written = log.flush(LOG_PATIENCE);
+    code
+}
+
+/// What has to be there before the first router: fewer privileges, the log, the runtime directory.
+fn prepare(
+    cli: &Cli,
+    mode: Mode,
+    format: Format,
+    loaded: &Loaded,
+    base: PathBuf,
+) -> Result<Context, String> {
+    let global = &loaded.config.global;
+    let dropped = privilege::drop(Keep::Network);
+    let destination = match mode {
+        Mode::Daemon => Destination::Files,
+        Mode::Sniffer | Mode::Foreground => Destination::Standard,
+    };
+    let log = log::init(log::Settings::new(global, cli.debug, &base), destination)
+        .map_err(|error| error.to_string())?;
+    match dropped {
+        Ok(missing) if missing.is_empty() => {}
+        Ok(missing) => {
+            let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
+            tracing::warn!("capabilities that are missing: {}", missing.join(", "));
+        }
+        Err(error) => tracing::warn!("privileges not dropped: {error}"),
+    }
+    let path = global.run_dir.clone().unwrap_or_else(run_dir::default_path);
+    let run_dir = RunDir::acquire(&base.join(path)).map_err(|error| error.to_string())?;
+    let conf = absolute(&base, &cli.conf).map_err(|error| error.to_string())?;
+    Ok(Context::new(conf, format, cli.debug, base, run_dir, log))
+}
+
+fn absolute(base: &Path, path: &Path) -> io::Result<PathBuf> {
+    std::path::absolute(base.join(path))
+}
+
+fn fail(code: u8, message: impl Display) -> ExitCode {
+    eprintln!("{message}");
+    ExitCode::from(code)
+}

@@ -18,6 +18,7 @@ mod signals;
 mod status;
 mod supervisor;
 mod threads;
+pub mod unix;
 
 use std::num::NonZero;
 use std::path::PathBuf;

@@ -3,6 +3,9 @@
 
 pub mod buffer;
 pub mod clock;
+pub(crate) mod directory;
 pub mod ioctl;
 pub mod mmsg;
+pub(crate) mod packet;
+pub(crate) mod process;
 pub mod socket;

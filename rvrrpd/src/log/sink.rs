@@ -1,0 +1,282 @@
+//! Where lines end up. Only the writer thread uses a sink, so it may wait here.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::format::{Style, rfc3164_stamp};
+use super::record::{Record, Severity, Value};
+use super::{Destination, Error, Settings};
+use crate::config::model::LogTarget;
+
+/// Native socket of the systemd journal (systemd documentation, "Native Journal Protocol").
+const JOURNAL: &str = "/run/systemd/journal/socket";
+/// Socket of the syslog daemon.
+const SYSLOG: &str = "/dev/log";
+/// Facility `daemon`, RFC 3164 §4.1.1.
+const FACILITY_DAEMON: u8 = 3;
+/// How long a line waits for a log service that does not read.
+const SERVICE_PATIENCE: Duration = Duration::from_secs(1);
+/// Mode of a log file that is made here.
+const LOG_FILE_MODE: u32 = 0o640;
+
+/// Where lines end up.
+#[derive(Debug)]
+pub(super) enum Sink {
+    /// Information and debug lines to stdout, warnings and errors to stderr.
+    Standard,
+    /// Everything to `main`, or warnings and errors to `error` where there is one.
+    Files { main: File, error: Option<File> },
+    /// The systemd journal.
+    Journal(Service),
+    /// The syslog daemon.
+    Syslog(Service),
+}
+
+impl Sink {
+    /// Opens what the settings name.
+    pub(super) fn open(settings: &Settings, destination: Destination) -> Result<Self, Error> {
+        match (settings.target, destination) {
+            (LogTarget::Journald, _) => Service::connect(Path::new(JOURNAL)).map(Self::Journal),
+            (LogTarget::Syslog, _) => Service::connect(Path::new(SYSLOG)).map(Self::Syslog),
+            (LogTarget::File, Destination::Standard) => Ok(Self::Standard),
+            (LogTarget::File, Destination::Files) => Ok(Self::Files {
+                main: append_to(&settings.main_log)?,
+                error: settings.error_log.as_deref().map(append_to).transpose()?,
+            }),
+        }
+    }
+
+    /// Writes one record.
+    pub(super) fn write(&mut self, style: Style, record: &Record) -> io::Result<()> {
+        let grave = matches!(record.severity, Severity::Error | Severity::Warning);
+        match self {
+            Self::Standard if grave => io::stderr().write_all(style.line(record).as_bytes()),
+            Self::Standard => {
+                let mut stdout = io::stdout();
+                stdout.write_all(style.line(record).as_bytes())?;
+                stdout.flush()
+            }
+            Self::Files {
+                error: Some(error), ..
+            } if grave => error.write_all(style.line(record).as_bytes()),
+            Self::Files { main, .. } => main.write_all(style.line(record).as_bytes()),
+            Self::Journal(service) => service.send(journal_entry(style, record).as_bytes()),
+            Self::Syslog(service) => service.send(syslog_entry(style, record).as_bytes()),
+        }
+    }
+}
+
+/// Opens a log file for appending.
+fn append_to(path: &Path) -> Result<File, Error> {
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(LOG_FILE_MODE)
+        // A FIFO that nobody reads must not hold up the start, nor a terminal become ours.
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(path)
+        .map_err(|source| Error::Open {
+            path: path.to_owned(),
+            source,
+        })
+}
+
+/// A log service behind a datagram socket; it may come and go.
+#[derive(Debug)]
+pub(super) struct Service {
+    path: PathBuf,
+    socket: UnixDatagram,
+}
+
+impl Service {
+    /// Connects to the service at `path`.
+    pub(super) fn connect(path: &Path) -> Result<Self, Error> {
+        match Self::socket(path) {
+            Ok(socket) => Ok(Self {
+                path: path.to_owned(),
+                socket,
+            }),
+            Err(source) => Err(Error::Connect {
+                path: path.to_owned(),
+                source,
+            }),
+        }
+    }
+
+    fn socket(path: &Path) -> io::Result<UnixDatagram> {
+        let socket = UnixDatagram::unbound()?;
+        socket.set_write_timeout(Some(SERVICE_PATIENCE))?;
+        socket.connect(path)?;
+        Ok(socket)
+    }
+
+    fn send(&mut self, entry: &[u8]) -> io::Result<()> {
+        match self.socket.send(entry) {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(error),
+            // The service was started anew: its old socket is dead, the path leads to the new one.
+            Err(_) => {
+                self.socket = Self::socket(&self.path)?;
+                self.socket.send(entry).map(drop)
+            }
+        }
+    }
+}
+
+/// Severity of syslog, RFC 3164 §4.1.1.
+fn syslog_severity(severity: Severity) -> u8 {
+    match severity {
+        Severity::Error => 3,
+        Severity::Warning => 4,
+        Severity::Info => 6,
+        Severity::Debug(_) => 7,
+    }
+}
+
+fn syslog_entry(style: Style, record: &Record) -> String {
+    format!(
+        "<{}>{} rvrrpd[{}]: {}",
+        FACILITY_DAEMON * 8 + syslog_severity(record.severity),
+        rfc3164_stamp(record.time),
+        std::process::id(),
+        style.body(record),
+    )
+}
+
+fn journal_entry(style: Style, record: &Record) -> String {
+    // No value holds a newline, so the simple form `NAME=value` does for all of them.
+    let mut entry = format!(
+        "PRIORITY={}\nSYSLOG_FACILITY={FACILITY_DAEMON}\nSYSLOG_IDENTIFIER=rvrrpd\nMESSAGE={}\n",
+        syslog_severity(record.severity),
+        style.body(record),
+    );
+    let source = Value::Text(record.source.to_string());
+    let fields = record.fields.iter().map(|(name, value)| (*name, value));
+    for (name, value) in std::iter::once(("source", &source)).chain(fields) {
+        entry.push_str("RVRRPD_");
+        entry.extend(name.chars().map(|c| match c.to_ascii_uppercase() {
+            c @ ('A'..='Z' | '0'..='9') => c,
+            _ => '_',
+        }));
+        entry.push('=');
+        entry.push_str(&super::format::value(value));
+        entry.push('\n');
+    }
+    entry
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::net::UnixDatagram;
+    use std::time::SystemTime;
+
+    use super::{Record, Service, Severity, Sink, Style, Value, append_to};
+    use crate::config::model::{LogFormat, TimeFormat, TimeZone};
+    use crate::scratch::Scratch;
+
+    const STYLE: Style = Style {
+        zone: TimeZone::Utc,
+        time: TimeFormat::Rfc3339,
+        format: LogFormat::Text,
+    };
+
+    fn record(severity: Severity, message: &str) -> Record {
+        Record {
+            time: SystemTime::now(),
+            severity,
+            source: Cow::Borrowed("vr"),
+            message: message.to_owned(),
+            fields: vec![("peer-name", Value::Text("a\nMESSAGE=forged".to_owned()))],
+        }
+    }
+
+    fn received(socket: &UnixDatagram) -> String {
+        let mut buffer = [0; 1024];
+        let length = socket.recv(&mut buffer).unwrap();
+        String::from_utf8(buffer[..length].to_vec()).unwrap()
+    }
+
+    #[test]
+    fn syslog_gets_priority_time_name_and_text() {
+        let scratch = Scratch::new();
+        let path = scratch.path("log");
+        let daemon = UnixDatagram::bind(&path).unwrap();
+        let mut sink = Sink::Syslog(Service::connect(&path).unwrap());
+        sink.write(STYLE, &record(Severity::Warning, "no carrier"))
+            .unwrap();
+        let entry = received(&daemon);
+        assert!(entry.starts_with("<28>"), "{entry}");
+        let text = format!(
+            " rvrrpd[{}]: warning(vr): no carrier peer-name=\"a\\nMESSAGE=forged\"",
+            std::process::id()
+        );
+        // "<28>" and a time stamp of fifteen characters stand before it.
+        assert_eq!(&entry[4 + 15..], text);
+    }
+
+    #[test]
+    fn the_journal_gets_fields_that_nobody_can_forge() {
+        let scratch = Scratch::new();
+        let path = scratch.path("journal");
+        let daemon = UnixDatagram::bind(&path).unwrap();
+        let mut sink = Sink::Journal(Service::connect(&path).unwrap());
+        sink.write(STYLE, &record(Severity::Error, "bad")).unwrap();
+        let entry = received(&daemon);
+        let lines: Vec<&str> = entry.lines().collect();
+        assert_eq!(
+            lines,
+            [
+                "PRIORITY=3",
+                "SYSLOG_FACILITY=3",
+                "SYSLOG_IDENTIFIER=rvrrpd",
+                "MESSAGE=error(vr): bad peer-name=\"a\\nMESSAGE=forged\"",
+                "RVRRPD_SOURCE=vr",
+                "RVRRPD_PEER_NAME=a\\nMESSAGE=forged",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_service_that_was_started_anew_is_found_again() {
+        let scratch = Scratch::new();
+        let path = scratch.path("log");
+        let old = UnixDatagram::bind(&path).unwrap();
+        let mut sink = Sink::Syslog(Service::connect(&path).unwrap());
+        // A drop alone leaves it open in a program that another test is just starting.
+        old.shutdown(std::net::Shutdown::Both).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert!(sink.write(STYLE, &record(Severity::Info, "lost")).is_err());
+        let new = UnixDatagram::bind(&path).unwrap();
+        sink.write(STYLE, &record(Severity::Info, "found")).unwrap();
+        assert!(received(&new).contains("found"));
+    }
+
+    #[test]
+    fn an_absent_service_is_named() {
+        let scratch = Scratch::new();
+        let error = Service::connect(&scratch.path("absent")).unwrap_err();
+        assert!(error.to_string().contains("absent"), "{error}");
+    }
+
+    #[test]
+    fn log_files_are_appended_to_and_closed_to_others() {
+        let scratch = Scratch::new();
+        let path = scratch.path("main");
+        for message in ["one", "two"] {
+            let mut sink = Sink::Files {
+                main: append_to(&path).unwrap(),
+                error: None,
+            };
+            sink.write(STYLE, &record(Severity::Info, message)).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 2);
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777 & !0o640, 0);
+    }
+}

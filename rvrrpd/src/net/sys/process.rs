@@ -1,0 +1,73 @@
+//! Scheduling, memory and privileges of this process and of the calling thread.
+
+use std::io;
+use std::mem::MaybeUninit;
+
+/// Runs the calling thread under `SCHED_FIFO` (sched(7)). Threads and processes that it starts are
+/// not real-time (`SCHED_RESET_ON_FORK`).
+///
+/// # Errors
+/// `EPERM` without CAP_SYS_NICE and above RLIMIT_RTPRIO, `EINVAL` for a priority outside 1..=99.
+pub(crate) fn schedule_fifo(priority: u8) -> io::Result<()> {
+    let parameters = libc::sched_param {
+        sched_priority: i32::from(priority),
+    };
+    // SAFETY: the pointer is to a whole sched_param that outlives the call; 0 is this thread.
+    let result = unsafe {
+        libc::sched_setscheduler(
+            0,
+            libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK,
+            &raw const parameters,
+        )
+    };
+    check(result)
+}
+
+/// Keeps every page in memory from its first use on, those of later mappings too (mlockall(2)).
+///
+/// # Errors
+/// `EPERM` or `ENOMEM` without CAP_IPC_LOCK and above RLIMIT_MEMLOCK.
+pub(crate) fn lock_memory() -> io::Result<()> {
+    // SAFETY: takes no pointer, and locked pages behave as before.
+    check(unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE | libc::MCL_ONFAULT) })
+}
+
+/// RLIMIT_MEMLOCK in bytes, `RLIM_INFINITY` for none.
+///
+/// # Errors
+/// None that a kernel of today gives.
+pub(crate) fn memory_lock_limit() -> io::Result<u64> {
+    let mut limit = MaybeUninit::<libc::rlimit>::uninit();
+    // SAFETY: the pointer is to room for one rlimit.
+    check(unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, limit.as_mut_ptr()) })?;
+    // SAFETY: the call succeeded, so it has filled the structure.
+    Ok(unsafe { limit.assume_init() }.rlim_cur)
+}
+
+/// Lets timers of the calling thread expire at most so many nanoseconds late
+/// (PR_SET_TIMERSLACK(2const)). Real-time threads have no slack at all.
+///
+/// # Errors
+/// None that a kernel of today gives.
+pub(crate) fn set_timer_slack(nanoseconds: libc::c_ulong) -> io::Result<()> {
+    // SAFETY: the option takes one number.
+    check(unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, nanoseconds) })
+}
+
+/// No program that the calling thread executes can gain privileges (PR_SET_NO_NEW_PRIVS(2const)).
+///
+/// # Errors
+/// None that a kernel of today gives.
+pub(crate) fn set_no_new_privileges() -> io::Result<()> {
+    let (on, unused): (libc::c_ulong, libc::c_ulong) = (1, 0);
+    // SAFETY: the option takes four numbers.
+    check(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, on, unused, unused, unused) })
+}
+
+fn check(result: libc::c_int) -> io::Result<()> {
+    if result == -1 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}
