@@ -122,6 +122,9 @@ fn prepare(
     base: PathBuf,
 ) -> Result<Context, String> {
     let global = &loaded.config.global;
+    // Comparing our network namespace with that of PID 1 needs a capability that is dropped then.
+    let path = global.run_dir.clone().unwrap_or_else(run_dir::default_path);
+    let run_dir = RunDir::acquire(&base.join(path)).map_err(|error| error.to_string())?;
     let dropped = privilege::drop(Keep::Network);
     let destination = match mode {
         Mode::Daemon => Destination::Files,
@@ -137,8 +140,6 @@ fn prepare(
         }
         Err(error) => tracing::warn!("privileges not dropped: {error}"),
     }
-    let path = global.run_dir.clone().unwrap_or_else(run_dir::default_path);
-    let run_dir = RunDir::acquire(&base.join(path)).map_err(|error| error.to_string())?;
     let conf = absolute(&base, &cli.conf).map_err(|error| error.to_string())?;
     Ok(Context::new(conf, format, cli.debug, base, run_dir, log))
 }

@@ -104,7 +104,8 @@ pub fn run(config: Config, mut context: Context, ready: impl FnOnce()) -> Result
         tracing::warn!("memory not locked, so that swapping can delay advertisements: {error}");
     }
     let (reports, incoming) = crossbeam_channel::unbounded();
-    let driver = Driver::start(context.run_dir.path(), reports)?;
+    let prepare = threads::prepare(config.global.realtime, threads::DRIVER);
+    let driver = Driver::start(context.run_dir.path(), reports, prepare)?;
     let mut view = View::default();
     let (links, addresses) = driver::snapshot().map_err(|error| Error::Start("netlink", error))?;
     view.apply(&KernelEvent::Resync(links, addresses));

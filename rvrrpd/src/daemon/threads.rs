@@ -9,6 +9,8 @@ use super::realtime;
 pub(super) const LISTENER: u8 = 12;
 /// Priority of workers.
 pub(super) const WORKER: u8 = 11;
+/// Priority of the driver: an advertisement comes before its addresses.
+pub(super) const DRIVER: u8 = 10;
 
 /// One warning serves for all threads.
 static WARNED: AtomicBool = AtomicBool::new(false);

@@ -2,12 +2,37 @@
 //!
 //! One thread owns it. Commands come over a channel and are coalesced into batches, reports go
 //! back over another; a slow kernel therefore never delays an advertisement.
+//!
+//! ```text
+//!  commands ─▶ thread ─┬─▶ prepare   macvlans, silence, closed gate     ─┐
+//!                      ├─▶ election  gate, addresses, routes, announce   ├─▶ netlink, gate,
+//!                      ├─▶ remove    everything of a router              │   sysctl, ioctl
+//!                      └─▶ repair    what others took away              ─┘
+//!  kernel ─▶ monitor ─▶ thread, supervisor           journal ─▶ undo (at the next start)
+//! ```
 
+mod announce;
+mod dataplane;
+mod election;
 pub mod gate;
 pub mod ioctl;
 pub mod journal;
+mod kernel;
+mod monitor;
+mod netlink;
+mod parent;
+mod prepare;
+mod remove;
+mod repair;
 pub mod sysctl;
+mod thread;
+mod undo;
+pub mod view;
 
+pub use monitor::snapshot;
+pub use thread::{Driver, DriverHandle};
+
+use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -176,5 +201,16 @@ pub struct Error {
     pub what: String,
     /// What the kernel said.
     #[source]
-    pub source: Arc<std::io::Error>,
+    pub source: Arc<io::Error>,
+}
+
+impl Error {
+    /// `what` was tried and `source` is what came of it.
+    #[must_use]
+    pub fn new(what: impl Into<String>, source: io::Error) -> Self {
+        Self {
+            what: what.into(),
+            source: Arc::new(source),
+        }
+    }
 }

@@ -25,9 +25,9 @@ impl Sender {
     /// `EPERM` without CAP_NET_RAW, `ENODEV` where the interface is gone.
     pub fn open(index: u32) -> io::Result<Self> {
         let socket = Socket::new(Domain::PACKET, Type::RAW, None)?;
-        sys::socket::bind_packet_sender(socket.as_fd(), index)?;
-        sys::socket::force_send_buffer(socket.as_fd(), SEND_BUFFER)?;
-        sys::socket::set_priority(socket.as_fd(), CONTROL_PRIORITY)?;
+        sys::socket::bind_packet_sender(&socket, index)?;
+        sys::socket::force_send_buffer(&socket, SEND_BUFFER)?;
+        sys::socket::set_priority(&socket, CONTROL_PRIORITY)?;
         Ok(Self { socket })
     }
 

@@ -42,15 +42,15 @@ impl Receiver {
         )?;
         attach(&socket, &[DROP_ALL])?;
         socket.bind_device(Some(name.as_bytes()))?;
-        sys::socket::enable_timestamps(socket.as_fd())?;
-        sys::socket::force_receive_buffer(socket.as_fd(), RECEIVE_BUFFER)?;
+        sys::socket::enable_timestamps(&socket)?;
+        sys::socket::force_receive_buffer(&socket, RECEIVE_BUFFER)?;
         match family {
             Family::V4 => {
                 socket.set_multicast_all_v4(false)?;
                 socket.join_multicast_v4_n(&GROUP_V4, &InterfaceIndexOrAddress::Index(index))?;
             }
             Family::V6 => {
-                sys::socket::enable_ipv6_details(socket.as_fd())?;
+                sys::socket::enable_ipv6_details(&socket)?;
                 socket.set_multicast_all_v6(false)?;
                 socket.join_multicast_v6(&GROUP_V6, index)?;
             }

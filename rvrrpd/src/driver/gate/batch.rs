@@ -8,7 +8,7 @@ use neli::socket::NlSocket;
 use neli::utils::Groups;
 
 use super::ruleset::{Object, Table};
-use crate::net::sys::buffer::force_send_buffer;
+use crate::net::sys::socket::force_send_buffer;
 
 /// `NFNL_SUBSYS_NFTABLES`.
 const SUBSYSTEM: u16 = 10;

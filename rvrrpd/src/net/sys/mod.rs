@@ -1,7 +1,6 @@
 //! The system calls that no safe crate offers: the only unsafe code of the crate.
 #![allow(unsafe_code, reason = "system calls; each block says why it is sound")]
 
-pub mod buffer;
 pub mod clock;
 pub(crate) mod directory;
 pub mod ioctl;

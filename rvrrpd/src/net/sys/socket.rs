@@ -4,6 +4,8 @@ use core::mem::size_of;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
+use socket2::{SockFilter, SockRef};
+
 // The kernel counts in narrower integers than Rust; these values fit.
 #[allow(clippy::cast_possible_truncation, reason = "constants that fit")]
 const AF_PACKET: u16 = libc::AF_PACKET as u16;
@@ -16,7 +18,7 @@ const INT_SIZE: libc::socklen_t = size_of::<i32>() as libc::socklen_t;
 ///
 /// # Errors
 /// That of setsockopt(2).
-pub fn enable_timestamps(socket: BorrowedFd<'_>) -> io::Result<()> {
+pub fn enable_timestamps(socket: &impl AsRawFd) -> io::Result<()> {
     set_int(socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1)
 }
 
@@ -25,7 +27,7 @@ pub fn enable_timestamps(socket: BorrowedFd<'_>) -> io::Result<()> {
 ///
 /// # Errors
 /// That of setsockopt(2).
-pub fn force_receive_buffer(socket: BorrowedFd<'_>, bytes: i32) -> io::Result<()> {
+pub fn force_receive_buffer(socket: &impl AsRawFd, bytes: i32) -> io::Result<()> {
     set_int(socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, bytes)
         .or_else(|_| set_int(socket, libc::SOL_SOCKET, libc::SO_RCVBUF, bytes))
 }
@@ -34,7 +36,7 @@ pub fn force_receive_buffer(socket: BorrowedFd<'_>, bytes: i32) -> io::Result<()
 ///
 /// # Errors
 /// That of setsockopt(2).
-pub fn force_send_buffer(socket: BorrowedFd<'_>, bytes: i32) -> io::Result<()> {
+pub fn force_send_buffer(socket: &impl AsRawFd, bytes: i32) -> io::Result<()> {
     set_int(socket, libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, bytes)
         .or_else(|_| set_int(socket, libc::SOL_SOCKET, libc::SO_SNDBUF, bytes))
 }
@@ -44,7 +46,7 @@ pub fn force_send_buffer(socket: BorrowedFd<'_>, bytes: i32) -> io::Result<()> {
 ///
 /// # Errors
 /// That of setsockopt(2).
-pub fn set_priority(socket: BorrowedFd<'_>, priority: i32) -> io::Result<()> {
+pub fn set_priority(socket: &impl AsRawFd, priority: i32) -> io::Result<()> {
     set_int(socket, libc::SOL_SOCKET, libc::SO_PRIORITY, priority)
 }
 
@@ -52,7 +54,7 @@ pub fn set_priority(socket: BorrowedFd<'_>, priority: i32) -> io::Result<()> {
 ///
 /// # Errors
 /// That of setsockopt(2).
-pub fn enable_ipv6_details(socket: BorrowedFd<'_>) -> io::Result<()> {
+pub fn enable_ipv6_details(socket: &impl AsRawFd) -> io::Result<()> {
     set_int(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1)?;
     set_int(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVHOPLIMIT, 1)
 }
@@ -61,7 +63,7 @@ pub fn enable_ipv6_details(socket: BorrowedFd<'_>) -> io::Result<()> {
 ///
 /// # Errors
 /// That of bind(2): `ENODEV` where the interface is gone.
-pub fn bind_packet_sender(socket: BorrowedFd<'_>, index: u32) -> io::Result<()> {
+pub fn bind_packet_sender(socket: &impl AsRawFd, index: u32) -> io::Result<()> {
     let address = libc::sockaddr_ll {
         sll_family: AF_PACKET,
         sll_protocol: 0,
@@ -81,6 +83,17 @@ pub fn bind_packet_sender(socket: BorrowedFd<'_>, index: u32) -> io::Result<()> 
         )
     };
     done(result)
+}
+
+/// Attaches a classic BPF program (`SO_ATTACH_FILTER`, socket(7)).
+///
+/// # Errors
+/// `InvalidInput` if the kernel does not take the program.
+pub fn attach_filter(socket: &impl AsRawFd, program: &[SockFilter]) -> io::Result<()> {
+    // SAFETY: the descriptor is open while `socket` is borrowed, which is longer than the
+    // borrowed descriptor lives.
+    let descriptor = unsafe { BorrowedFd::borrow_raw(socket.as_raw_fd()) };
+    SockRef::from(&descriptor).attach_filter(program)
 }
 
 /// Whether something can be read now; poll(2) without waiting.
@@ -108,7 +121,7 @@ pub fn poll<const N: usize>(sockets: [BorrowedFd<'_>; N], timeout: i32) -> io::R
     }
 }
 
-fn set_int(socket: BorrowedFd<'_>, level: i32, option: i32, value: i32) -> io::Result<()> {
+fn set_int(socket: &impl AsRawFd, level: i32, option: i32, value: i32) -> io::Result<()> {
     // SAFETY: the pointer is to an int of our own that outlives the call, and the length is its
     // size.
     let result = unsafe {

@@ -1,0 +1,285 @@
+//! The data planes: what carries the virtual addresses and the virtual MAC.
+
+use std::net::IpAddr;
+
+use super::gate::Change;
+use super::ioctl::Ioctl;
+use super::journal::Entry;
+use super::kernel::{Batch, Known};
+use super::netlink::{self, Flavour};
+use super::{Carrier, Error, Plan};
+use crate::config::model::NetworkDriver;
+use crate::wire::Mac;
+
+/// How a virtual router is carried. Everything that takes long is made before the first election;
+/// these are the few steps that an election takes.
+pub(super) trait Dataplane {
+    /// Interface index of what carries the addresses; none while there is no such interface.
+    fn carrier(&self, router: &Known) -> Option<u32>;
+
+    /// The change of the gate that lets the router's frames in, and the one that keeps them out.
+    fn gate(&self, plan: &Plan) -> Option<(Change, Change)>;
+
+    /// What there may be in the kernel for this plan, for the journal. `own` is the Ethernet
+    /// address of the parent, `group` the link group of our macvlans.
+    fn entries(&self, plan: &Plan, own: Option<Mac>, group: u32) -> Vec<Entry>;
+
+    /// Takes up the duties of the Master.
+    fn activate(&self, router: &Known, ioctl: &Ioctl, batch: &mut Batch) -> Result<(), Error>;
+
+    /// Lays them down.
+    fn deactivate(&self, router: &Known, ioctl: &Ioctl, batch: &mut Batch) -> Result<(), Error>;
+
+    /// Adds one address of an active router.
+    fn add(&self, router: &Known, ioctl: &Ioctl, at: usize, batch: &mut Batch)
+    -> Result<(), Error>;
+
+    /// Takes one address of an active router out.
+    fn take(
+        &self,
+        router: &Known,
+        ioctl: &Ioctl,
+        at: usize,
+        batch: &mut Batch,
+    ) -> Result<(), Error>;
+}
+
+/// The data plane of a carrier.
+pub(super) fn of(carrier: &Carrier) -> &'static dyn Dataplane {
+    match carrier {
+        Carrier::Macvlan { .. } => &Macvlan,
+        Carrier::Ether { .. } => &Ether,
+    }
+}
+
+struct Macvlan;
+
+impl Dataplane for Macvlan {
+    fn carrier(&self, router: &Known) -> Option<u32> {
+        router.vif
+    }
+
+    fn gate(&self, plan: &Plan) -> Option<(Change, Change)> {
+        let mac = virtual_mac(plan);
+        Some((
+            Change::Open(plan.parent, mac),
+            Change::Close(plan.parent, mac),
+        ))
+    }
+
+    fn entries(&self, plan: &Plan, _: Option<Mac>, group: u32) -> Vec<Entry> {
+        let Carrier::Macvlan { name } = &plan.carrier else {
+            return Vec::new();
+        };
+        vec![Entry::Macvlan {
+            name: name.clone(),
+            mac: virtual_mac(plan).0,
+            parent: plan.parent_name.clone(),
+            group,
+        }]
+    }
+
+    fn activate(&self, router: &Known, ioctl: &Ioctl, batch: &mut Batch) -> Result<(), Error> {
+        (0..router.plan.addresses.len()).try_for_each(|at| self.add(router, ioctl, at, batch))
+    }
+
+    fn deactivate(&self, router: &Known, ioctl: &Ioctl, batch: &mut Batch) -> Result<(), Error> {
+        (0..router.plan.addresses.len()).try_for_each(|at| self.take(router, ioctl, at, batch))
+    }
+
+    fn add(&self, router: &Known, _: &Ioctl, at: usize, batch: &mut Batch) -> Result<(), Error> {
+        if let (Some(index), Some(&(address, prefix))) = (router.vif, router.plan.addresses.get(at))
+        {
+            // An owner's address is on the parent too: alone, it takes no route from it.
+            let prefix = if router.plan.owner {
+                host_prefix(address)
+            } else {
+                prefix
+            };
+            let request = netlink::add_address(index, address, prefix, Flavour::Alone);
+            batch.push(
+                router.plan.id,
+                format!("address {address}/{prefix}"),
+                request,
+            );
+        }
+        Ok(())
+    }
+
+    fn take(&self, router: &Known, _: &Ioctl, at: usize, batch: &mut Batch) -> Result<(), Error> {
+        if let (Some(index), Some(&(address, prefix))) = (router.vif, router.plan.addresses.get(at))
+        {
+            let prefix = if router.plan.owner {
+                host_prefix(address)
+            } else {
+                prefix
+            };
+            let request = netlink::delete_address(index, address, prefix);
+            batch.push(
+                router.plan.id,
+                format!("address {address}/{prefix}"),
+                request,
+            );
+        }
+        Ok(())
+    }
+}
+
+struct Ether;
+
+impl Ether {
+    fn netdrv(plan: &Plan) -> NetworkDriver {
+        match plan.carrier {
+            Carrier::Ether { netdrv, .. } => netdrv,
+            Carrier::Macvlan { .. } => NetworkDriver::Netlink,
+        }
+    }
+
+    fn set_mac(router: &Known, ioctl: &Ioctl, mac: Mac, batch: &mut Batch) -> Result<(), Error> {
+        let plan = &router.plan;
+        if !uses_virtual_mac(plan) {
+            return Ok(());
+        }
+        let what = format!("Ethernet address {mac} of {}", plan.parent_name);
+        match Self::netdrv(plan) {
+            NetworkDriver::Netlink => {
+                batch.push(plan.id, what, netlink::set_mac(plan.parent, mac));
+                Ok(())
+            }
+            NetworkDriver::Ioctl => ioctl
+                .set_mac(&plan.parent_name, mac)
+                .map_err(|error| Error::new(what, error)),
+        }
+    }
+}
+
+impl Dataplane for Ether {
+    fn carrier(&self, router: &Known) -> Option<u32> {
+        Some(router.plan.parent)
+    }
+
+    fn gate(&self, _: &Plan) -> Option<(Change, Change)> {
+        None
+    }
+
+    fn entries(&self, plan: &Plan, own: Option<Mac>, _: u32) -> Vec<Entry> {
+        let mac = own
+            .filter(|_| uses_virtual_mac(plan))
+            .map(|own| Entry::EtherMac {
+                interface: plan.parent_name.clone(),
+                before: own.0,
+                ours: virtual_mac(plan).0,
+            });
+        let addresses = plan.addresses.iter().enumerate().filter(|_| !plan.owner);
+        mac.into_iter()
+            .chain(
+                addresses.map(|(at, &(address, prefix))| match Self::netdrv(plan) {
+                    NetworkDriver::Netlink => Entry::Address {
+                        interface: plan.parent_name.clone(),
+                        address,
+                        prefix,
+                    },
+                    NetworkDriver::Ioctl => Entry::Alias {
+                        label: label(plan, at),
+                    },
+                }),
+            )
+            .collect()
+    }
+
+    fn activate(&self, router: &Known, ioctl: &Ioctl, batch: &mut Batch) -> Result<(), Error> {
+        Self::set_mac(router, ioctl, virtual_mac(&router.plan), batch)?;
+        (0..router.plan.addresses.len()).try_for_each(|at| self.add(router, ioctl, at, batch))
+    }
+
+    fn deactivate(&self, router: &Known, ioctl: &Ioctl, batch: &mut Batch) -> Result<(), Error> {
+        let taken =
+            (0..router.plan.addresses.len()).try_for_each(|at| self.take(router, ioctl, at, batch));
+        let restored = router
+            .own_mac
+            .map_or(Ok(()), |own| Self::set_mac(router, ioctl, own, batch));
+        taken.and(restored)
+    }
+
+    fn add(
+        &self,
+        router: &Known,
+        ioctl: &Ioctl,
+        at: usize,
+        batch: &mut Batch,
+    ) -> Result<(), Error> {
+        let plan = &router.plan;
+        let Some(&(address, prefix)) = plan.addresses.get(at).filter(|_| !plan.owner) else {
+            return Ok(());
+        };
+        let what = format!("address {address}/{prefix} on {}", plan.parent_name);
+        match (Self::netdrv(plan), address) {
+            (NetworkDriver::Ioctl, IpAddr::V4(address)) => ioctl
+                .add_alias(&plan.parent_name, &label(plan, at), address, prefix)
+                .map_err(|error| Error::new(what, error)),
+            (NetworkDriver::Netlink, _) | (_, IpAddr::V6(_)) => {
+                let request =
+                    netlink::add_address(plan.parent, address, prefix, Flavour::Connected);
+                batch.push(plan.id, what, request);
+                Ok(())
+            }
+        }
+    }
+
+    fn take(
+        &self,
+        router: &Known,
+        ioctl: &Ioctl,
+        at: usize,
+        batch: &mut Batch,
+    ) -> Result<(), Error> {
+        let plan = &router.plan;
+        let Some(&(address, prefix)) = plan.addresses.get(at).filter(|_| !plan.owner) else {
+            return Ok(());
+        };
+        let what = format!("address {address}/{prefix} on {}", plan.parent_name);
+        match Self::netdrv(plan) {
+            NetworkDriver::Ioctl => ioctl
+                .remove_alias(&label(plan, at))
+                .map_err(|error| Error::new(what, error)),
+            NetworkDriver::Netlink => {
+                let request = netlink::delete_address(plan.parent, address, prefix);
+                batch.push(plan.id, what, request);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The virtual MAC of a plan.
+pub(super) const fn virtual_mac(plan: &Plan) -> Mac {
+    Mac::of_virtual_router(plan.family, plan.vrid)
+}
+
+/// Whether the parent itself carries the virtual MAC while Master.
+pub(super) const fn uses_virtual_mac(plan: &Plan) -> bool {
+    matches!(
+        plan.carrier,
+        Carrier::Ether {
+            virtual_mac: true,
+            ..
+        }
+    )
+}
+
+/// Label of the alias that carries the address at this place: `eth0:v1`, `eth0:v1.2`, …
+pub(super) fn label(plan: &Plan, at: usize) -> String {
+    let label = format!("{}:v{}", plan.parent_name, plan.vrid);
+    if at == 0 {
+        label
+    } else {
+        format!("{label}.{}", at + 1)
+    }
+}
+
+const fn host_prefix(address: IpAddr) -> u8 {
+    match address {
+        IpAddr::V4(_) => 32,
+        IpAddr::V6(_) => 128,
+    }
+}

@@ -1,0 +1,198 @@
+//! Elections: routers become Master or stop being it, all of one moment in one batch.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::announce;
+use super::dataplane::{uses_virtual_mac, virtual_mac};
+use super::gate::Change;
+use super::ioctl::Ioctl;
+use super::kernel::{Batch, Kernel, Purpose};
+use super::netlink;
+use super::{Error, Plan, Report, RouterId};
+use crate::config::model::{NetworkDriver, Route};
+use crate::driver::Carrier;
+use crate::wire::{Mac, arp};
+
+impl Kernel {
+    /// Makes the routers in `wanted` active or not. Where one is so already nothing happens.
+    pub(super) fn elect(&mut self, wanted: &BTreeMap<RouterId, bool>) {
+        let changes: Vec<(RouterId, bool)> = wanted
+            .iter()
+            .map(|(id, active)| (*id, *active))
+            .filter(|(id, active)| {
+                self.routers
+                    .get(id)
+                    .is_some_and(|router| router.active != *active)
+            })
+            .collect();
+        if changes.is_empty() {
+            return;
+        }
+        let mut failures = self.move_gate(&changes);
+        let mut batch = Batch::default();
+        // Out before in: an address may move from one router to another.
+        for (id, active) in changes.iter().filter(|(_, active)| !active) {
+            self.change_one(*id, *active, &mut batch, &mut failures);
+        }
+        for (id, active) in changes.iter().filter(|(_, active)| *active) {
+            self.change_one(*id, *active, &mut batch, &mut failures);
+        }
+        let (first, _) = changes[0];
+        self.change_static_routes(first, &mut batch);
+        for (id, purpose, error) in self.execute(batch) {
+            self.refused_routes |= matches!(purpose, Purpose::Route(_));
+            failures.push((id, error));
+        }
+        self.announce_changes(&changes);
+        for (id, error) in failures {
+            self.report(Report::ActivationFailed(id, error));
+        }
+        for (id, _) in changes.into_iter().filter(|(_, active)| *active) {
+            self.report(Report::Activated(id));
+        }
+    }
+
+    /// The gate opens before the addresses come and closes before they go.
+    fn move_gate(&mut self, changes: &[(RouterId, bool)]) -> Vec<(RouterId, Error)> {
+        let moves: Vec<Change> = changes
+            .iter()
+            .filter_map(|(id, active)| {
+                let router = self.routers.get(id)?;
+                let (open, close) = router.dataplane().gate(&router.plan)?;
+                // A parent that is gone has no gate, and nothing behind it.
+                self.parents
+                    .contains_key(&router.plan.parent)
+                    .then_some(())?;
+                Some(if *active { open } else { close })
+            })
+            .collect();
+        match self.gate.apply(&moves) {
+            Ok(()) => Vec::new(),
+            Err(error) => vec![(changes[0].0, Error::new("gate", error))],
+        }
+    }
+
+    fn change_one(
+        &mut self,
+        id: RouterId,
+        active: bool,
+        batch: &mut Batch,
+        failures: &mut Vec<(RouterId, Error)>,
+    ) {
+        let Some(router) = self.routers.get_mut(&id) else {
+            return;
+        };
+        router.active = active;
+        let dataplane = router.dataplane();
+        let result = if active {
+            dataplane.activate(router, &self.ioctl, batch)
+        } else {
+            self.announcer.end(id);
+            dataplane.deactivate(router, &self.ioctl, batch)
+        };
+        failures.extend(result.err().map(|error| (id, error)));
+        let plan = router.plan.clone();
+        for route in &plan.routes {
+            let result = self.change_route(&plan, route, active, batch);
+            failures.extend(result.err().map(|error| (id, error)));
+        }
+    }
+
+    /// Adds or takes out one route of a router.
+    pub(super) fn change_route(
+        &self,
+        plan: &Plan,
+        route: &Route,
+        add: bool,
+        batch: &mut Batch,
+    ) -> Result<(), Error> {
+        let by_ioctl = matches!(
+            plan.carrier,
+            Carrier::Ether {
+                netdrv: NetworkDriver::Ioctl,
+                ..
+            }
+        ) && Ioctl::check_route(route).is_ok();
+        if by_ioctl {
+            let result = if add {
+                self.ioctl.add_route(route)
+            } else {
+                self.ioctl.remove_route(route)
+            };
+            return result.map_err(|error| Error::new(super::kernel::name(route), error));
+        }
+        let request = if add {
+            netlink::add_route(route)
+        } else {
+            netlink::delete_route(route)
+        };
+        batch.push_route(plan.id, route, request);
+        Ok(())
+    }
+
+    /// The static routes come with the first active router and go with the last.
+    pub(super) fn change_static_routes(&mut self, id: RouterId, batch: &mut Batch) {
+        let wanted = self.any_active();
+        if wanted == self.static_routes_in {
+            return;
+        }
+        self.static_routes_in = wanted;
+        for route in &self.static_routes {
+            let request = if wanted {
+                netlink::add_route(route)
+            } else {
+                netlink::delete_route(route)
+            };
+            batch.push_route(id, route, request);
+        }
+    }
+
+    fn announce_changes(&mut self, changes: &[(RouterId, bool)]) {
+        let routers = &self.routers;
+        let active = changes.iter().filter(|(_, active)| *active);
+        let plans = active
+            .filter_map(|(id, _)| routers.get(id))
+            .map(|router| &router.plan);
+        self.announcer.begin(plans);
+        for (id, active) in changes {
+            let Some(router) = self
+                .routers
+                .get(id)
+                .filter(|router| uses_virtual_mac(&router.plan))
+            else {
+                continue;
+            };
+            let plan = router.plan.clone();
+            let mac = if *active {
+                Some(virtual_mac(&plan))
+            } else {
+                router.own_mac
+            };
+            if let Some(mac) = mac {
+                self.announce_own_addresses(&plan, mac);
+            }
+        }
+    }
+
+    /// The other addresses of a parent whose Ethernet address has changed: hosts have to follow.
+    fn announce_own_addresses(&mut self, plan: &Plan, mac: Mac) {
+        let Ok(addresses) = self.netlink.addresses() else {
+            return;
+        };
+        let frames: Vec<Vec<u8>> = addresses
+            .iter()
+            .filter(|(address, _)| address.index == plan.parent)
+            .filter(|(address, _)| {
+                plan.addresses
+                    .iter()
+                    .all(|(vip, _)| *vip != address.address)
+            })
+            .filter_map(|(address, _)| match address.address {
+                IpAddr::V4(address) => Some(arp::gratuitous(mac, address)),
+                IpAddr::V6(_) => None,
+            })
+            .collect();
+        announce::send_frames(&plan.sender, frames.iter().map(Vec::as_slice));
+    }
+}

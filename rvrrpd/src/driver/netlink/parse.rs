@@ -1,0 +1,168 @@
+//! What the kernel's messages about links, addresses and routes mean.
+
+use std::net::IpAddr;
+
+use super::PROTOCOL;
+use super::message::{attributes, number, text};
+use super::uapi::{
+    AF_INET, AF_INET6, AF_UNSPEC, IFA_ADDRESS, IFA_F_DADFAILED, IFA_F_SECONDARY, IFA_F_TENTATIVE,
+    IFA_FLAGS, IFA_LABEL, IFA_LOCAL, IFA_PROTO, IFF_LOWER_UP, IFF_UP, IFLA_ADDRESS, IFLA_GROUP,
+    IFLA_IFNAME, IFLA_LINK, IFLA_LINK_NETNSID, IFLA_MTU, IFLA_OPERSTATE, IPV6_DEFAULT_METRIC,
+    OPERATIONAL_STATES_DOWN, RTA_DST, RTA_GATEWAY, RTA_METRICS, RTA_PRIORITY, RTA_TABLE, RTAX_MTU,
+    RTN_UNICAST,
+};
+use crate::config::model::Route;
+use crate::driver::{Address, Link};
+use crate::wire::Mac;
+
+/// What the labels of the ioctl driver have after the name of the interface.
+const ALIAS: &str = ":v";
+
+/// A link from `struct ifinfomsg` and what follows; none for what bridges and drivers tell about
+/// their ports in messages of the same type.
+pub(super) fn link(body: &[u8]) -> Option<Link> {
+    let (header, rest) = body.split_at_checked(16)?;
+    if header[0] != AF_UNSPEC {
+        return None;
+    }
+    let flags = number(header, 8)?;
+    let mut link = Link {
+        index: number(header, 4)?,
+        name: String::new(),
+        mac: None,
+        kind: u16::from_ne_bytes([header[2], header[3]]),
+        mtu: 0,
+        up: flags & IFF_UP != 0,
+        carrier: flags & IFF_LOWER_UP != 0,
+        lower: None,
+        group: 0,
+    };
+    let mut elsewhere = false;
+    for (kind, value) in attributes(rest) {
+        match kind {
+            IFLA_IFNAME => text(value)?.clone_into(&mut link.name),
+            IFLA_ADDRESS => link.mac = value.try_into().ok().map(Mac),
+            IFLA_MTU => link.mtu = number(value, 0)?,
+            IFLA_LINK => link.lower = number(value, 0).filter(|index| *index != 0),
+            IFLA_LINK_NETNSID => elsewhere = true,
+            IFLA_GROUP => link.group = number(value, 0)?,
+            IFLA_OPERSTATE => {
+                link.carrier &= !value
+                    .first()
+                    .is_some_and(|state| OPERATIONAL_STATES_DOWN.contains(state));
+            }
+            _ => {}
+        }
+    }
+    if elsewhere {
+        // An index of another network namespace names nothing here.
+        link.lower = None;
+    }
+    (!link.name.is_empty()).then_some(link)
+}
+
+/// An address from `struct ifaddrmsg` and what follows, with its label.
+pub(super) fn address(body: &[u8]) -> Option<(Address, Option<String>)> {
+    let (header, rest) = body.split_at_checked(8)?;
+    let family = header[0];
+    let mut flags = u32::from(header[2]);
+    let (mut local, mut other, mut label, mut protocol) = (None, None, None, 0);
+    for (kind, value) in attributes(rest) {
+        match kind {
+            IFA_LOCAL => local = ip(family, value),
+            IFA_ADDRESS => other = ip(family, value),
+            IFA_LABEL => label = text(value).map(str::to_owned),
+            IFA_FLAGS => flags = number(value, 0)?,
+            IFA_PROTO => protocol = *value.first()?,
+            _ => {}
+        }
+    }
+    let alias = label.as_ref().is_some_and(|label| label.contains(ALIAS));
+    let address = Address {
+        index: number(header, 4)?,
+        address: local.or(other)?,
+        prefix: header[1],
+        tentative: flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED) != 0 && family == AF_INET6,
+        secondary: flags & IFA_F_SECONDARY != 0 && family == AF_INET,
+        ours: protocol == PROTOCOL || alias,
+    };
+    Some((address, label))
+}
+
+/// A unicast route of ours with one next hop from `struct rtmsg` and what follows.
+pub(super) fn route(body: &[u8]) -> Option<Route> {
+    let (header, rest) = body.split_at_checked(12)?;
+    let (family, prefix, protocol, kind) = (header[0], header[1], header[5], header[7]);
+    if protocol != PROTOCOL || kind != RTN_UNICAST {
+        return None;
+    }
+    let mut destination = match family {
+        AF_INET => IpAddr::from([0; 4]),
+        AF_INET6 => IpAddr::from([0; 16]),
+        _ => return None,
+    };
+    let (mut next_hop, mut metric, mut mtu, mut table) = (None, 0, 0, u32::from(header[4]));
+    for (kind, value) in attributes(rest) {
+        match kind {
+            RTA_DST => destination = ip(family, value)?,
+            RTA_GATEWAY => next_hop = ip(family, value),
+            RTA_PRIORITY => metric = number(value, 0)?,
+            RTA_TABLE => table = number(value, 0)?,
+            RTA_METRICS => {
+                mtu = attributes(value)
+                    .find(|(kind, _)| *kind == RTAX_MTU)
+                    .and_then(|(_, value)| number(value, 0))
+                    .unwrap_or(0);
+            }
+            _ => {}
+        }
+    }
+    Some(Route {
+        destination,
+        prefix,
+        next_hop: next_hop?,
+        metric: default_metric(family == AF_INET6, metric),
+        mtu,
+        table,
+    })
+}
+
+/// 0 for the metric that the kernel gives to a route without one.
+fn default_metric(ipv6: bool, metric: u32) -> u32 {
+    if ipv6 && metric == IPV6_DEFAULT_METRIC {
+        0
+    } else {
+        metric
+    }
+}
+
+fn ip(family: u8, value: &[u8]) -> Option<IpAddr> {
+    match family {
+        AF_INET => <[u8; 4]>::try_from(value).ok().map(IpAddr::from),
+        AF_INET6 => <[u8; 16]>::try_from(value).ok().map(IpAddr::from),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn no_bytes_are_too_bad_to_parse(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = (link(&bytes), address(&bytes), route(&bytes));
+        }
+    }
+
+    #[test]
+    fn a_message_about_a_bridge_port_is_not_about_the_link() {
+        let mut body = [0; 16].to_vec();
+        body[0] = 7;
+        body.extend_from_slice(&[9, 0, 3, 0, b'e', b't', b'h', b'0', 0, 0, 0, 0]);
+        assert_eq!(link(&body), None);
+        body[0] = 0;
+        assert_eq!(link(&body).unwrap().name, "eth0");
+    }
+}

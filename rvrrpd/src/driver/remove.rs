@@ -1,0 +1,103 @@
+//! Removal: everything of a router leaves the kernel.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+
+use super::journal::Entry;
+use super::kernel::{Kernel, Known};
+use super::netlink::{self, Request};
+use super::{Error, RouterId, dataplane};
+
+/// Single links up to this number are deleted one by one, 15 ms each; more of them by group, 40 ms
+/// for all.
+const FEW: usize = 2;
+
+impl Kernel {
+    /// Removes everything of these routers.
+    pub(super) fn remove(&mut self, ids: &[RouterId]) -> Result<(), Error> {
+        self.elect(
+            &ids.iter()
+                .map(|id| (*id, false))
+                .collect::<BTreeMap<_, _>>(),
+        );
+        let mut gone: Vec<Entry> = ids.iter().flat_map(|id| self.entries(*id)).collect();
+        let leaving: Vec<Known> = ids
+            .iter()
+            .filter_map(|id| self.routers.remove(id))
+            .collect();
+        let vifs: BTreeSet<u32> = leaving.iter().filter_map(|router| router.vif).collect();
+        let mut result = self
+            .delete_links(&vifs)
+            .map_err(|error| Error::new("macvlans", error));
+        for router in &leaving {
+            self.withdraw_duties(&router.plan, router.plan.id);
+        }
+        // What was behind the closed gate is gone, so it may open.
+        let opened = leaving.iter().filter_map(|router| {
+            let (open, _) = dataplane::of(&router.plan.carrier).gate(&router.plan)?;
+            self.parents
+                .contains_key(&router.plan.parent)
+                .then_some(open)
+        });
+        let opened: Vec<_> = opened.collect();
+        result = result.and(
+            self.gate
+                .apply(&opened)
+                .map_err(|error| Error::new("gate", error)),
+        );
+        for router in &leaving {
+            self.leave_parent(router.plan.parent, router.plan.id);
+        }
+        let kept: Vec<Entry> = self
+            .routers
+            .keys()
+            .flat_map(|id| self.entries(*id))
+            .collect();
+        gone.retain(|entry| !kept.contains(entry));
+        let forgotten = self.journal.forget(|entry| gone.contains(entry));
+        result.and(forgotten.map_err(|error| Error::new("journal", error)))
+    }
+
+    /// Removes everything that is ours.
+    pub(super) fn remove_all(mut self) -> Result<(), Error> {
+        let ids: Vec<RouterId> = self.routers.keys().copied().collect();
+        let removed = self.remove(&ids);
+        let gate = self
+            .gate
+            .remove()
+            .map_err(|error| Error::new("gate", error));
+        removed.and(gate)?;
+        self.journal
+            .clear()
+            .map_err(|error| Error::new("journal", error))
+    }
+
+    fn delete_links(&mut self, vifs: &BTreeSet<u32>) -> io::Result<()> {
+        if vifs.is_empty() {
+            return Ok(());
+        }
+        let links = self.netlink.links()?;
+        let members = |group| links.iter().filter(move |link| link.group == group);
+        let requests: Vec<Request> = if members(self.group).all(|link| vifs.contains(&link.index)) {
+            vec![netlink::delete_group(self.group)]
+        } else if vifs.len() <= FEW || members(self.group + 1).next().is_some() {
+            vifs.iter()
+                .map(|index| netlink::delete_link(*index))
+                .collect()
+        } else {
+            // Those that leave get a group of their own for the moment.
+            let moved = vifs
+                .iter()
+                .map(|index| netlink::set_group(*index, self.group + 1));
+            moved
+                .chain([netlink::delete_group(self.group + 1)])
+                .collect()
+        };
+        let refused = self
+            .netlink
+            .batch(&requests)
+            .into_iter()
+            .find_map(Result::err);
+        refused.map_or(Ok(()), |refusal| Err(refusal.into_error()))
+    }
+}

@@ -1,0 +1,217 @@
+//! The thread that owns the driver.
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+
+use super::gate::Gate;
+use super::journal::{Entry, Journal};
+use super::kernel::{Batch, Kernel};
+use super::netlink::{self, Netlink};
+use super::{Command, Error, Report, RouterId, monitor, undo};
+use crate::config::model::Route;
+
+/// Commands that are taken together at the most.
+const MOST_COMMANDS: usize = 16_384;
+/// Longest wait when nothing is to be announced.
+const IDLE: Duration = Duration::from_secs(3600);
+
+/// The driver of one network namespace.
+#[derive(Debug)]
+pub struct Driver;
+
+/// A running driver.
+#[derive(Debug)]
+pub struct DriverHandle {
+    /// Its queue.
+    pub commands: Sender<Command>,
+    thread: JoinHandle<Result<(), Error>>,
+}
+
+impl Driver {
+    /// Takes back what a predecessor left, then starts the thread, which calls `prepare` once
+    /// (scheduling) and tells through `reports` what happens.
+    ///
+    /// # Errors
+    /// The kernel or the journal in `run_dir` cannot be used.
+    pub fn start(
+        run_dir: &Path,
+        reports: Sender<Report>,
+        prepare: impl FnOnce() + Send + 'static,
+    ) -> Result<DriverHandle, Error> {
+        let (mut journal, left) = open_journal(run_dir)?;
+        let mut netlink = Netlink::open().map_err(|error| Error::new("netlink", error))?;
+        undo::undo(&mut netlink, &left)
+            .and_then(|()| journal.forget(|_| true))
+            .map_err(|error| Error::new("clean-up after a predecessor", error))?;
+        let group =
+            undo::free_group(&mut netlink).map_err(|error| Error::new("list of links", error))?;
+        let name = format!("rvrrpd_{}", std::process::id());
+        journal
+            .record([Entry::Table { name: name.clone() }])
+            .map_err(|error| Error::new("journal", error))?;
+        let gate = Gate::new(&name).map_err(|error| Error::new("gate", error))?;
+        let (commands, queue) = crossbeam_channel::unbounded();
+        monitor::start(commands.clone(), reports.clone())
+            .map_err(|error| Error::new("netlink monitor", error))?;
+        let kernel = Kernel::new(netlink, gate, journal, group, reports)
+            .map_err(|error| Error::new("ioctl socket", error))?;
+        let thread = std::thread::Builder::new()
+            .name("driver".to_owned())
+            .spawn(move || {
+                prepare();
+                run(kernel, &queue)
+            })
+            .map_err(|error| Error::new("driver thread", error))?;
+        Ok(DriverHandle { commands, thread })
+    }
+}
+
+impl DriverHandle {
+    /// Takes everything of ours out of the kernel and ends the thread.
+    ///
+    /// # Errors
+    /// What could not be taken out; the journal keeps it for the next start.
+    pub fn shutdown(self) -> Result<(), Error> {
+        let _ended = self.commands.send(Command::Shutdown);
+        let panicked = |_| {
+            Err(Error::new(
+                "driver",
+                io::Error::other("its thread panicked"),
+            ))
+        };
+        self.thread.join().unwrap_or_else(panicked)
+    }
+}
+
+fn open_journal(run_dir: &Path) -> Result<(Journal, Vec<Entry>), Error> {
+    let opened = Journal::open(run_dir).or_else(|error| {
+        if error.kind() != io::ErrorKind::InvalidData {
+            return Err(error);
+        }
+        tracing::error!("what a predecessor left cannot be known: {error}");
+        Journal::open(run_dir)
+    });
+    opened.map_err(|error| Error::new(format!("journal in {}", run_dir.display()), error))
+}
+
+fn run(mut kernel: Kernel, queue: &Receiver<Command>) -> Result<(), Error> {
+    loop {
+        let wait = kernel
+            .announcer
+            .next()
+            .map_or(IDLE, |at| at.saturating_duration_since(Instant::now()));
+        match queue.recv_timeout(wait) {
+            Ok(command) => {
+                let waiting = queue.try_iter().take(MOST_COMMANDS);
+                if !kernel.carry_out([command].into_iter().chain(waiting)) {
+                    return kernel.remove_all();
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return kernel.remove_all(),
+        }
+        kernel.repeat_announcements();
+    }
+}
+
+impl Kernel {
+    /// Carries out commands: what is about elections is gathered into one batch, everything else
+    /// ends the batch. False: the thread has to end.
+    fn carry_out(&mut self, commands: impl Iterator<Item = Command>) -> bool {
+        let mut elections = BTreeMap::new();
+        let mut announce = Vec::new();
+        for command in commands {
+            match command {
+                Command::Activate(id) => {
+                    elections.insert(id, true);
+                    continue;
+                }
+                Command::Deactivate(id) => {
+                    elections.insert(id, false);
+                    continue;
+                }
+                Command::Announce(id) => {
+                    announce.push(id);
+                    continue;
+                }
+                _ => {}
+            }
+            self.settle(&mut elections, &mut announce);
+            match command {
+                Command::Prepare(plans) => self.prepare(plans),
+                Command::Remove(ids) => self.remove_some(&ids),
+                Command::StaticRoutes(routes) => self.replace_static_routes(routes),
+                Command::Kernel(event) => self.repair(&event),
+                Command::Shutdown => return false,
+                Command::Activate(_) | Command::Deactivate(_) | Command::Announce(_) => {}
+            }
+        }
+        self.settle(&mut elections, &mut announce);
+        true
+    }
+
+    fn settle(&mut self, elections: &mut BTreeMap<RouterId, bool>, announce: &mut Vec<RouterId>) {
+        self.elect(elections);
+        elections.clear();
+        for id in announce.drain(..) {
+            if let Some(router) = self.routers.get(&id).filter(|router| router.active) {
+                self.announcer.again(&router.plan);
+            }
+        }
+    }
+
+    fn remove_some(&mut self, ids: &[RouterId]) {
+        if let Err(error) = self.remove(ids) {
+            tracing::error!("not everything was taken out of the kernel: {error}");
+        }
+    }
+
+    fn replace_static_routes(&mut self, routes: Vec<Route>) {
+        let entries = routes.iter().map(super::prepare::entry);
+        if let Err(error) = self.journal.record(entries) {
+            tracing::error!("static routes not changed: journal: {error}");
+            return;
+        }
+        let old = core::mem::replace(&mut self.static_routes, routes);
+        let gone: Vec<&Route> = old
+            .iter()
+            .filter(|old| !self.static_routes.contains(old))
+            .collect();
+        let mut requests = Vec::new();
+        if self.static_routes_in {
+            requests.extend(gone.iter().map(|route| netlink::delete_route(route)));
+            requests.extend(self.static_routes.iter().map(netlink::add_route));
+        }
+        let answers = self.netlink.batch(&requests);
+        self.refused_routes |= answers.iter().any(Result::is_err);
+        for refusal in answers.into_iter().filter_map(Result::err) {
+            tracing::error!("static route: {}", refusal.into_error());
+        }
+        let gone: Vec<Entry> = gone.into_iter().map(super::prepare::entry).collect();
+        if let Err(error) = self.journal.forget(|entry| gone.contains(entry)) {
+            tracing::warn!("journal: {error}");
+        }
+        let first = self.routers.keys().next().copied();
+        let mut batch = Batch::default();
+        if let Some(id) = first {
+            self.change_static_routes(id, &mut batch);
+        }
+        self.execute(batch);
+    }
+
+    fn repeat_announcements(&mut self) {
+        let routers = &self.routers;
+        self.announcer.repeat(|id| {
+            routers
+                .get(&id)
+                .filter(|router| router.active)
+                .map(|router| &router.plan)
+        });
+    }
+}

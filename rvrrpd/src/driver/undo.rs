@@ -1,0 +1,132 @@
+//! Undo: what a predecessor that was killed left in the kernel is taken back, exactly that and
+//! nothing else.
+
+use std::collections::BTreeSet;
+use std::io;
+
+use super::gate::Gate;
+use super::ioctl::Ioctl;
+use super::journal::Entry;
+use super::netlink::{self, Netlink, Request};
+use super::{Link, parent};
+use crate::config::model::Route;
+use crate::wire::Mac;
+
+/// Link group of our macvlans, "VRRP"; the next one where somebody else uses it.
+const GROUP: u32 = 0x5652_5250;
+
+/// Takes back what the entries say. What cannot be taken back is logged, the rest goes on.
+pub(super) fn undo(netlink: &mut Netlink, entries: &[Entry]) -> io::Result<()> {
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let links = netlink.links()?;
+    undo_macvlans(netlink, entries, &links);
+    let mut requests = Vec::new();
+    for entry in entries {
+        if let Err(error) = undo_entry(entry, &links, &mut requests) {
+            tracing::warn!("left by a predecessor and not taken back: {entry:?}: {error}");
+        }
+    }
+    for refusal in netlink.batch(&requests).into_iter().filter_map(Result::err) {
+        tracing::warn!(
+            "left by a predecessor and not taken back: {}",
+            refusal.into_error()
+        );
+    }
+    tracing::info!(
+        "{} objects that a predecessor left were taken back",
+        entries.len()
+    );
+    Ok(())
+}
+
+/// A link group for our macvlans that nobody else uses.
+pub(super) fn free_group(netlink: &mut Netlink) -> io::Result<u32> {
+    let used: BTreeSet<u32> = netlink.links()?.iter().map(|link| link.group).collect();
+    // One more is taken for the moment when some of many leave.
+    let free = (GROUP..).step_by(2).find(|group| !used.contains(group));
+    Ok(free.unwrap_or(GROUP))
+}
+
+fn undo_macvlans(netlink: &mut Netlink, entries: &[Entry], links: &[Link]) {
+    let ours: Vec<&Link> = links
+        .iter()
+        .filter(|link| entries.iter().any(|entry| is_of(link, entry, links)))
+        .collect();
+    let groups: BTreeSet<u32> = ours.iter().map(|link| link.group).collect();
+    let mut requests = Vec::new();
+    for group in groups.into_iter().filter(|group| *group != 0) {
+        let members = || links.iter().filter(move |link| link.group == group);
+        if members().all(|link| ours.iter().any(|own| own.index == link.index)) {
+            requests.push(netlink::delete_group(group));
+        }
+    }
+    // Those that went with their group are no error.
+    requests.extend(ours.iter().map(|link| netlink::delete_link(link.index)));
+    for refusal in netlink.batch(&requests).into_iter().filter_map(Result::err) {
+        tracing::warn!(
+            "macvlan of a predecessor not removed: {}",
+            refusal.into_error()
+        );
+    }
+}
+
+/// Whether a link is the macvlan of an entry: name, Ethernet address and parent are those.
+fn is_of(link: &Link, entry: &Entry, links: &[Link]) -> bool {
+    let Entry::Macvlan {
+        name, mac, parent, ..
+    } = entry
+    else {
+        return false;
+    };
+    let lower = links.iter().find(|lower| Some(lower.index) == link.lower);
+    link.name == *name
+        && link.mac == Some(Mac(*mac))
+        && lower.is_none_or(|lower| lower.name == *parent)
+}
+
+fn undo_entry(entry: &Entry, links: &[Link], requests: &mut Vec<Request>) -> io::Result<()> {
+    let link = |name: &str| links.iter().find(|link| link.name == name);
+    match entry {
+        Entry::Macvlan { .. } => {}
+        Entry::Address {
+            interface,
+            address,
+            prefix,
+        } => {
+            requests.extend(
+                link(interface).map(|link| netlink::delete_address(link.index, *address, *prefix)),
+            );
+        }
+        Entry::Alias { label } => Ioctl::new()?.remove_alias(label)?,
+        Entry::Route {
+            destination,
+            prefix,
+            next_hop,
+            metric,
+            mtu,
+            table,
+        } => {
+            requests.push(netlink::delete_route(&Route {
+                destination: *destination,
+                prefix: *prefix,
+                next_hop: *next_hop,
+                metric: *metric,
+                mtu: *mtu,
+                table: *table,
+            }));
+        }
+        Entry::Sysctl { path, before, ours } => parent::restore(path, before, ours)?,
+        Entry::EtherMac {
+            interface,
+            before,
+            ours,
+        } => {
+            let changed = link(interface).filter(|link| link.mac == Some(Mac(*ours)));
+            requests.extend(changed.map(|link| netlink::set_mac(link.index, Mac(*before))));
+        }
+        Entry::Table { name } => Gate::remove_leftover(name)?,
+    }
+    Ok(())
+}
