@@ -1,0 +1,17 @@
+//! The configuration as an operator meets it: what is accepted, what is refused, and with which
+//! words, in TOML and in JSON alike.
+
+#[path = "config/difference.rs"]
+mod difference;
+#[path = "config/documents.rs"]
+mod documents;
+#[path = "config/files.rs"]
+mod files;
+#[path = "config/keys.rs"]
+mod keys;
+#[path = "config/properties.rs"]
+mod properties;
+#[path = "config/rules.rs"]
+mod rules;
+#[path = "config/text.rs"]
+mod text;
