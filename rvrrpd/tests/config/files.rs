@@ -252,6 +252,8 @@ fn errors_of_toml_syntax_are_named_by_line() {
             &[3, 5],
         ),
         ("[api\ntls = true\n", &[1]),
+        // The parser finds three errors in this line.
+        ("debug = 1\n\"\"\"x", &[2]),
     ] {
         let errors = parse(text, "f", Format::Toml).unwrap_err().errors;
         let found: Vec<u32> = errors.iter().map(|error| error.line).collect();

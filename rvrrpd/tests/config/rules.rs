@@ -1,29 +1,11 @@
-//! Rules between keys of a virtual router, and between virtual routers.
+//! Rules between the keys of a virtual router.
 
 use std::time::Duration;
 
 use rvrrpd::config::model::{Auth, InterfaceType, NetworkDriver, Protocol, VirtualRouter};
 use rvrrpd::config::{Format, Loaded, parse};
 
-use crate::text::{FORMATS, Pairs, accepted, one_table, only_error, pairs, vrouters};
-
-const BASE: [(&str, &str); 3] = [
-    ("group", "1"),
-    ("interface", "\"eth0\""),
-    ("vip", "\"192.0.2.1\""),
-];
-
-/// The base with some keys changed or added.
-fn router(changes: &[(&str, &str)]) -> Pairs {
-    let mut all = pairs(&BASE);
-    for (key, value) in pairs(changes) {
-        match all.iter_mut().find(|(name, _)| *name == key) {
-            Some(pair) => pair.1 = value,
-            None => all.push((key, value)),
-        }
-    }
-    all
-}
+use crate::text::{FORMATS, accepted, one_table, only_error, router};
 
 /// The router of a file with one, the same in both languages.
 fn one(changes: &[(&str, &str)]) -> VirtualRouter {
@@ -47,23 +29,6 @@ fn refused(changes: &[(&str, &str)], key: &str, word: &str) {
         );
         assert!(error.message.contains(word), "{error}, without {word}");
     }
-}
-
-/// Asserts one error in a file of several virtual routers.
-fn refused_together(routers: &[Pairs], line: u32, key: &str, words: &[&str]) {
-    for format in FORMATS {
-        let error = only_error(&vrouters(format, routers), format);
-        assert_eq!((error.line, error.key.as_str()), (line, key), "{error}");
-        for word in words {
-            assert!(error.message.contains(word), "{error}, without {word}");
-        }
-    }
-}
-
-fn together(routers: &[Pairs]) -> Vec<VirtualRouter> {
-    let [a, b] = FORMATS.map(|format| accepted(&vrouters(format, routers), format).config);
-    assert_eq!(a, b);
-    a.vrouters
 }
 
 fn warnings(changes: &[(&str, &str)]) -> (Loaded, Vec<String>) {
@@ -183,9 +148,9 @@ fn delays_have_fractions() {
 
 #[test]
 fn virtual_addresses_are_unicast_of_one_family_and_unique() {
-    let router = one(&[("vip", "[\"192.0.2.1/24\", \"192.0.2.2\"]")]);
-    assert_eq!(router.vips[0].prefix, Some(24));
-    assert_eq!(router.vips[1].address.to_string(), "192.0.2.2");
+    let both = one(&[("vip", "[\"192.0.2.1/24\", \"192.0.2.2\"]")]);
+    assert_eq!(both.vips[0].prefix, Some(24));
+    assert_eq!(both.vips[1].address.to_string(), "192.0.2.2");
     for (vip, word) in [
         ("\"0.0.0.0\"", "unicast"),
         ("\"224.0.0.18\"", "multicast"),
@@ -204,7 +169,7 @@ fn virtual_addresses_are_unicast_of_one_family_and_unique() {
         ("[\"192.0.2.1\", null]", "null"),
     ] {
         if vip.contains("null") {
-            let text = one_table(Format::Json, "vrouter", &self::router(&[("vip", vip)]));
+            let text = one_table(Format::Json, "vrouter", &router(&[("vip", vip)]));
             assert!(only_error(&text, Format::Json).message.contains(word));
         } else {
             refused(&[("vip", vip)], "vip", word);
@@ -462,158 +427,6 @@ fn names_of_routers_and_interfaces_are_checked() {
     one(&[("vifname", "\"Eth0\"")]);
 }
 
-fn macvlan(group: &str, interface: &str, vip: &str) -> Pairs {
-    router(&[
-        ("group", group),
-        ("interface", interface),
-        ("vip", vip),
-        ("iftype", "\"macvlan\""),
-    ])
-}
-
-fn and(mut pairs: Pairs, key: &str, value: &str) -> Pairs {
-    pairs.extend(self::pairs(&[(key, value)]));
-    pairs
-}
-
-#[test]
-fn a_virtual_router_stands_once() {
-    let first = macvlan("7", "\"eth0\"", "\"192.0.2.1\"");
-    let second = macvlan("7", "\"eth0\"", "\"192.0.2.1\"");
-    refused_together(
-        &[first.clone(), second],
-        7,
-        "group",
-        &["group 7 of eth0 (IPv4)", "line 2 already"],
-    );
-    together(&[first, macvlan("7", "\"eth1\"", "\"192.0.2.1\"")]);
-}
-
-#[test]
-fn names_and_vifnames_stand_once() {
-    let first = macvlan("1", "\"eth0\"", "\"192.0.2.1\"");
-    let second = macvlan("2", "\"eth0\"", "\"192.0.2.2\"");
-    refused_together(
-        &[
-            and(first.clone(), "name", "\"a\""),
-            and(second.clone(), "name", "\"a\""),
-        ],
-        12,
-        "name",
-        &["line 6 already"],
-    );
-    // A given name may be the default of another one.
-    refused_together(
-        &[first.clone(), and(second.clone(), "name", "\"eth0-1\"")],
-        11,
-        "name",
-        &["line 1 already"],
-    );
-    refused_together(
-        &[
-            and(first.clone(), "vifname", "\"v\""),
-            and(second.clone(), "vifname", "\"v\""),
-        ],
-        12,
-        "vifname",
-        &["line 6 already"],
-    );
-    refused_together(
-        &[
-            and(first, "vifname", "\"eth1\""),
-            macvlan("2", "\"eth1\"", "\"192.0.2.2\""),
-        ],
-        6,
-        "vifname",
-        &["is the interface"],
-    );
-}
-
-#[test]
-fn default_vifnames_are_unique_and_in_the_order_of_the_interfaces() {
-    let names = |routers: &[Pairs]| -> Vec<String> {
-        together(routers)
-            .into_iter()
-            .map(|router| router.vifname)
-            .collect()
-    };
-    let vip = "\"192.0.2.1\"";
-    let routers = [
-        macvlan("1", "\"eth2\"", vip),
-        macvlan("1", "\"eth0\"", vip),
-        macvlan("1", "\"eth1\"", vip),
-        macvlan("2", "\"eth2\"", "\"192.0.2.2\""),
-    ];
-    assert_eq!(
-        names(&routers),
-        ["standby1-3", "standby1", "standby1-2", "standby2"]
-    );
-    // Given names stay, and are skipped; so are the names of interfaces.
-    let routers = [
-        and(macvlan("2", "\"eth9\"", vip), "vifname", "\"standby1\""),
-        macvlan("1", "\"standby1-2\"", vip),
-        macvlan("1", "\"eth0\"", vip),
-    ];
-    assert_eq!(names(&routers), ["standby1", "standby1-4", "standby1-3"]);
-}
-
-#[test]
-fn an_address_stands_once_on_an_interface() {
-    refused_together(
-        &[
-            macvlan("1", "\"eth0\"", "[\"192.0.2.1\", \"192.0.2.2/24\"]"),
-            macvlan("2", "\"eth0\"", "[\"192.0.2.3\", \"192.0.2.2\"]"),
-        ],
-        9,
-        "vip",
-        &["192.0.2.2 of eth0", "line 4 already"],
-    );
-}
-
-#[test]
-fn an_interface_carries_one_virtual_mac() {
-    let ether = |group, vip| router(&[("group", group), ("vip", vip), ("iftype", "\"ether\"")]);
-    let words = ["macvlan", "virtual_mac = false", "line 1"];
-    let first = ether("1", "\"192.0.2.1\"");
-    let second = ether("2", "\"192.0.2.2\"");
-    let third = ether("3", "\"192.0.2.3\"");
-    refused_together(&[first.clone(), second.clone()], 10, "iftype", &words);
-    // One error for an interface, however many there are.
-    refused_together(
-        &[first.clone(), second.clone(), third],
-        10,
-        "iftype",
-        &words,
-    );
-    refused_together(
-        &[first.clone(), macvlan("2", "\"eth0\"", "\"192.0.2.2\"")],
-        10,
-        "iftype",
-        &words,
-    );
-    refused_together(
-        &[first.clone(), and(second.clone(), "virtual_mac", "false")],
-        10,
-        "iftype",
-        &words,
-    );
-    together(&[
-        and(first, "virtual_mac", "false"),
-        and(second, "virtual_mac", "false"),
-        macvlan("3", "\"eth0\"", "\"192.0.2.3\""),
-    ]);
-    // Without `iftype` it is the line of the interface.
-    refused_together(
-        &[
-            router(&[]),
-            router(&[("group", "2"), ("vip", "\"192.0.2.2\"")]),
-        ],
-        7,
-        "iftype",
-        &words,
-    );
-}
-
 #[test]
 fn routes_have_one_network_and_one_next_hop() {
     let route = |text: &str| one(&[("routes", &format!("[{text}]"))]).routes[0].clone();
@@ -718,70 +531,6 @@ fn routes_have_one_network_and_one_next_hop() {
         "routes.route",
         "line 5 already",
     );
-}
-
-#[test]
-fn the_client_api_is_validated_and_has_no_effect_yet() {
-    let text = "client_api = \"http\"\n";
-    let loaded = accepted(text, Format::Toml);
-    let api = loaded.config.api.unwrap();
-    assert_eq!(api.host, ["127.0.0.1:7080".parse().unwrap()]);
-    assert_eq!(api.session_lifetime, Duration::from_secs(3600));
-    assert_eq!(loaded.warnings.len(), 1);
-    assert!(
-        loaded.warnings[0]
-            .to_string()
-            .starts_with("f:1: client_api: ")
-    );
-
-    let loaded = accepted(
-        "\n[api]\nhost = [\"127.0.0.1:1\", \"[::1]:2\"]\n",
-        Format::Toml,
-    );
-    assert_eq!(loaded.warnings.len(), 1, "{:?}", loaded.warnings);
-    assert!(loaded.warnings[0].to_string().starts_with("f:2: api: "));
-    assert_eq!(loaded.config.api.unwrap().host.len(), 2);
-
-    let loaded = accepted("[api]\nhost = \"192.0.2.1:7080\"\n", Format::Toml);
-    assert!(loaded.warnings[1].message.contains("in the clear"));
-    let loaded = accepted(
-        "[api]\nhost = \"192.0.2.1:7080\"\ntls = true\n",
-        Format::Toml,
-    );
-    assert_eq!(loaded.warnings.len(), 1);
-
-    for (host, word) in [
-        ("\"7080\"", "ADDR:PORT"),
-        ("\"127.0.0.1\"", "ADDR:PORT"),
-        ("\"127.0.0.1:0\"", "ADDR:PORT"),
-        ("\"127.0.0.1:65536\"", "ADDR:PORT"),
-        ("\"localhost:7080\"", "ADDR:PORT"),
-        ("[]", "1 to 64"),
-        ("[\"127.0.0.1:1\", \"127.0.0.1:1\"]", "twice"),
-    ] {
-        let error = only_error(&format!("[api]\nhost = {host}\n"), Format::Toml);
-        assert_eq!((error.line, error.key.as_str()), (2, "host"));
-        assert!(error.message.contains(word), "{error}");
-    }
-    let error = only_error("[api]\nsecret = \"\"\n", Format::Toml);
-    assert_eq!((error.line, error.key.as_str()), (2, "secret"));
-}
-
-#[test]
-fn users_that_are_none_are_named_by_position_and_left_out() {
-    let good = "{{SHA256}}a:0:1f:0123456789abcdef";
-    let text = format!(
-        "[api]\nusers = [\n\"{good}\",\n\"{{{{SHA256}}}}hidden:0:1f:short\",\n\"hidden\"]\n"
-    );
-    let loaded = accepted(&text, Format::Toml);
-    let users = &loaded.config.api.as_ref().unwrap().users;
-    assert_eq!(users.len(), 1);
-    assert_eq!(users[0].0.as_slice(), good.as_bytes());
-    let texts: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
-    assert_eq!(texts.len(), 3);
-    assert!(texts[1].starts_with("f:4: users: entry 2 "), "{texts:?}");
-    assert!(texts[2].starts_with("f:5: users: entry 3 "), "{texts:?}");
-    assert!(!format!("{loaded:?}").contains("hidden"));
 }
 
 #[test]

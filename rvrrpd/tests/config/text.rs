@@ -20,6 +20,22 @@ pub(crate) fn value_of(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
+/// The keys of a virtual router that is complete, with some of them changed or added.
+pub(crate) fn router(changes: &[(&str, &str)]) -> Pairs {
+    let mut all = pairs(&[
+        ("group", "1"),
+        ("interface", "\"eth0\""),
+        ("vip", "\"192.0.2.1\""),
+    ]);
+    for (key, value) in pairs(changes) {
+        match all.iter_mut().find(|(name, _)| *name == key) {
+            Some(pair) => pair.1 = value,
+            None => all.push((key, value)),
+        }
+    }
+    all
+}
+
 /// The text of a file with one table. Its header is line 1 in both languages, its first key is
 /// line 2. `table` is empty for the top level.
 pub(crate) fn one_table(format: Format, table: &str, pairs: &Pairs) -> String {
