@@ -104,7 +104,8 @@ pub fn load(path: &Path, format: Format) -> Result<Loaded, Errors> {
 /// Everything that is wrong with the text.
 pub fn parse(text: &str, file: &str, format: Format) -> Result<Loaded, Errors> {
     if text.len() > LARGEST_FILE {
-        return Err(refused(file, 0, too_large()));
+        let message = format!("is too large, allowed: at most {LARGEST_FILE} bytes");
+        return Err(refused(file, 0, message));
     }
     let mut findings = Findings::new(file);
     let tree = match format {
@@ -153,25 +154,20 @@ fn config(mut top: Reader<'_, '_>) -> Config {
     }
 }
 
-/// The text of a file; the configuration may hold secrets, so it is wiped after use. The error
+/// The text of a file, at most one byte more than [`LARGEST_FILE`]; the configuration may hold secrets, so it is wiped after use. The error
 /// has a line, 0 where it is about the whole file.
 fn read(path: &Path) -> Result<Zeroizing<String>, (u32, String)> {
     let unreadable = |error: std::io::Error| (0, format!("cannot be read: {error}"));
     let file = File::open(path).map_err(unreadable)?;
+    // Room for the whole file at once: a vector that grows leaves copies behind.
     let expected = file
         .metadata()
         .map_or(0, |metadata| usize::try_from(metadata.len()).unwrap_or(0));
-    if expected > LARGEST_FILE {
-        return Err((0, too_large()));
-    }
-    let mut bytes = Zeroizing::new(Vec::with_capacity(expected + 1));
+    let mut bytes = Zeroizing::new(Vec::with_capacity(expected.min(LARGEST_FILE) + 1));
     let bound = u64::try_from(LARGEST_FILE).unwrap_or(u64::MAX) + 1;
     file.take(bound)
         .read_to_end(&mut bytes)
         .map_err(unreadable)?;
-    if bytes.len() > LARGEST_FILE {
-        return Err((0, too_large()));
-    }
     match str::from_utf8(&bytes) {
         Ok(text) => Ok(Zeroizing::new(text.to_owned())),
         Err(error) => {
@@ -181,10 +177,6 @@ fn read(path: &Path) -> Result<Zeroizing<String>, (u32, String)> {
             Err((line, "is not UTF-8, allowed: UTF-8".to_owned()))
         }
     }
-}
-
-fn too_large() -> String {
-    format!("is too large, allowed: at most {LARGEST_FILE} bytes")
 }
 
 fn refused(file: &str, line: u32, message: String) -> Errors {

@@ -1,0 +1,174 @@
+//! Rules between virtual routers.
+
+use rvrrpd::config::model::VirtualRouter;
+
+use crate::text::{FORMATS, Pairs, accepted, only_error, pairs, router, vrouters};
+
+/// Asserts one error in a file of several virtual routers.
+fn refused_together(routers: &[Pairs], line: u32, key: &str, words: &[&str]) {
+    for format in FORMATS {
+        let error = only_error(&vrouters(format, routers), format);
+        assert_eq!((error.line, error.key.as_str()), (line, key), "{error}");
+        for word in words {
+            assert!(error.message.contains(word), "{error}, without {word}");
+        }
+    }
+}
+
+fn together(routers: &[Pairs]) -> Vec<VirtualRouter> {
+    let [a, b] = FORMATS.map(|format| accepted(&vrouters(format, routers), format).config);
+    assert_eq!(a, b);
+    a.vrouters
+}
+
+fn macvlan(group: &str, interface: &str, vip: &str) -> Pairs {
+    router(&[
+        ("group", group),
+        ("interface", interface),
+        ("vip", vip),
+        ("iftype", "\"macvlan\""),
+    ])
+}
+
+fn and(mut all: Pairs, key: &str, value: &str) -> Pairs {
+    all.extend(pairs(&[(key, value)]));
+    all
+}
+
+#[test]
+fn a_virtual_router_stands_once() {
+    let first = macvlan("7", "\"eth0\"", "\"192.0.2.1\"");
+    let second = macvlan("7", "\"eth0\"", "\"192.0.2.1\"");
+    refused_together(
+        &[first.clone(), second],
+        7,
+        "group",
+        &["group 7 of eth0 (IPv4)", "line 2 already"],
+    );
+    together(&[first, macvlan("7", "\"eth1\"", "\"192.0.2.1\"")]);
+}
+
+#[test]
+fn names_and_vifnames_stand_once() {
+    let first = macvlan("1", "\"eth0\"", "\"192.0.2.1\"");
+    let second = macvlan("2", "\"eth0\"", "\"192.0.2.2\"");
+    refused_together(
+        &[
+            and(first.clone(), "name", "\"a\""),
+            and(second.clone(), "name", "\"a\""),
+        ],
+        12,
+        "name",
+        &["line 6 already"],
+    );
+    // A given name may be the default of another one.
+    refused_together(
+        &[first.clone(), and(second.clone(), "name", "\"eth0-1\"")],
+        11,
+        "name",
+        &["line 1 already"],
+    );
+    refused_together(
+        &[
+            and(first.clone(), "vifname", "\"v\""),
+            and(second.clone(), "vifname", "\"v\""),
+        ],
+        12,
+        "vifname",
+        &["line 6 already"],
+    );
+    refused_together(
+        &[
+            and(first, "vifname", "\"eth1\""),
+            macvlan("2", "\"eth1\"", "\"192.0.2.2\""),
+        ],
+        6,
+        "vifname",
+        &["is the interface"],
+    );
+}
+
+#[test]
+fn default_vifnames_are_unique_and_in_the_order_of_the_interfaces() {
+    let names = |routers: &[Pairs]| -> Vec<String> {
+        together(routers)
+            .into_iter()
+            .map(|router| router.vifname)
+            .collect()
+    };
+    let vip = "\"192.0.2.1\"";
+    let routers = [
+        macvlan("1", "\"eth2\"", vip),
+        macvlan("1", "\"eth0\"", vip),
+        macvlan("1", "\"eth1\"", vip),
+        macvlan("2", "\"eth2\"", "\"192.0.2.2\""),
+    ];
+    assert_eq!(
+        names(&routers),
+        ["standby1-3", "standby1", "standby1-2", "standby2"]
+    );
+    // Given names stay, and are skipped; so are the names of interfaces.
+    let routers = [
+        and(macvlan("2", "\"eth9\"", vip), "vifname", "\"standby1\""),
+        macvlan("1", "\"standby1-2\"", vip),
+        macvlan("1", "\"eth0\"", vip),
+    ];
+    assert_eq!(names(&routers), ["standby1", "standby1-4", "standby1-3"]);
+}
+
+#[test]
+fn an_address_stands_once_on_an_interface() {
+    refused_together(
+        &[
+            macvlan("1", "\"eth0\"", "[\"192.0.2.1\", \"192.0.2.2/24\"]"),
+            macvlan("2", "\"eth0\"", "[\"192.0.2.3\", \"192.0.2.2\"]"),
+        ],
+        9,
+        "vip",
+        &["192.0.2.2 of eth0", "line 4 already"],
+    );
+}
+
+#[test]
+fn an_interface_carries_one_virtual_mac() {
+    let ether = |group, vip| router(&[("group", group), ("vip", vip), ("iftype", "\"ether\"")]);
+    let words = ["macvlan", "virtual_mac = false", "line 1"];
+    let first = ether("1", "\"192.0.2.1\"");
+    let second = ether("2", "\"192.0.2.2\"");
+    let third = ether("3", "\"192.0.2.3\"");
+    refused_together(&[first.clone(), second.clone()], 10, "iftype", &words);
+    // One error for an interface, however many there are.
+    refused_together(
+        &[first.clone(), second.clone(), third],
+        10,
+        "iftype",
+        &words,
+    );
+    refused_together(
+        &[first.clone(), macvlan("2", "\"eth0\"", "\"192.0.2.2\"")],
+        10,
+        "iftype",
+        &words,
+    );
+    refused_together(
+        &[first.clone(), and(second.clone(), "virtual_mac", "false")],
+        10,
+        "iftype",
+        &words,
+    );
+    together(&[
+        and(first, "virtual_mac", "false"),
+        and(second, "virtual_mac", "false"),
+        macvlan("3", "\"eth0\"", "\"192.0.2.3\""),
+    ]);
+    // Without `iftype` it is the line of the interface.
+    refused_together(
+        &[
+            router(&[]),
+            router(&[("group", "2"), ("vip", "\"192.0.2.2\"")]),
+        ],
+        7,
+        "iftype",
+        &words,
+    );
+}
