@@ -163,6 +163,18 @@ impl Kernel {
 }
 
 impl Known {
+    /// The same router with another plan.
+    pub(super) fn with_plan(&self, plan: Plan) -> Self {
+        Self {
+            plan,
+            prepared: self.prepared,
+            active: self.active,
+            vif: self.vif,
+            own_mac: self.own_mac,
+            repairs: Repairs::default(),
+        }
+    }
+
     pub(super) fn dataplane(&self) -> &'static dyn Dataplane {
         dataplane::of(&self.plan.carrier)
     }

@@ -11,7 +11,7 @@ use super::kernel::{Batch, Kernel, Known, Purpose};
 use super::netlink::{self, Ipv4Silence};
 use super::parent::Parent;
 use super::{Carrier, Error, Link, Plan, Report, RouterId, sysctl};
-use crate::config::model::Route;
+use crate::config::model::{NetworkDriver, Route};
 use crate::driver::dataplane::virtual_mac;
 use crate::wire::Family;
 
@@ -246,27 +246,38 @@ impl Kernel {
         }
     }
 
-    /// Renames macvlans in two steps where one takes the name that another one leaves.
+    /// Renames macvlans in two steps where one takes the name that another one leaves. An active
+    /// one lays down its addresses for that moment: the kernel would make aliases of them.
     fn rename(&mut self, changed: &[(Plan, RouterId)], links: &[Link], failures: &mut Failures) {
         let mut renames = Vec::new();
+        let mut aside = Batch::default();
         for (old, id) in changed {
-            let Some(router) = self.routers.get(id) else {
+            let Some(router) = self
+                .routers
+                .get(id)
+                .filter(|router| is_renamed(old, &router.plan))
+            else {
                 continue;
             };
-            if let (Carrier::Macvlan { name: old }, Carrier::Macvlan { name }, Some(index)) =
-                (&old.carrier, &router.plan.carrier, router.vif)
-                && old != name
-            {
-                renames.push((*id, index, name.clone()));
+            let (Carrier::Macvlan { name }, Some(index)) = (&router.plan.carrier, router.vif)
+            else {
+                continue;
+            };
+            renames.push((*id, index, name.clone()));
+            if router.active {
+                let before = router.with_plan(old.clone());
+                let laid_down = before
+                    .dataplane()
+                    .deactivate(&before, &self.ioctl, &mut aside);
+                failures.extend(laid_down.err().map(|error| (*id, error)));
             }
         }
         let names: BTreeSet<&str> = links.iter().map(|link| link.name.as_str()).collect();
-        let mut aside = Batch::default();
-        for (id, index, name) in &renames {
-            if renames
-                .iter()
-                .any(|(_, _, name)| names.contains(name.as_str()))
-            {
+        if renames
+            .iter()
+            .any(|(_, _, name)| names.contains(name.as_str()))
+        {
+            for (id, index, name) in &renames {
                 let request = netlink::rename(*index, &format!("vrrp{index}"));
                 aside.push(*id, format!("new name of {name}"), request);
             }
@@ -313,32 +324,30 @@ impl Kernel {
     fn change_active(&mut self, old: &Plan, plan: &Plan, failures: &mut Failures) {
         let id = plan.id;
         let mut batch = Batch::default();
-        let same_addresses = old.addresses == plan.addresses && old.owner == plan.owner;
         let mut results = Vec::new();
-        if !same_addresses {
-            let Some(router) = self.routers.get(&id) else {
-                return;
-            };
-            let before = Known {
-                plan: old.clone(),
-                prepared: true,
-                active: true,
-                vif: router.vif,
-                own_mac: router.own_mac,
-                repairs: Default::default(),
-            };
-            let dataplane = router.dataplane();
-            for (at, address) in old.addresses.iter().enumerate() {
-                if old.owner != plan.owner
-                    || plan.addresses.get(at) != Some(address) && !plan.addresses.contains(address)
-                {
-                    results.push(dataplane.take(&before, &self.ioctl, at, &mut batch));
-                }
+        let Some(router) = self.routers.get(&id) else {
+            return;
+        };
+        let before = router.with_plan(old.clone());
+        let dataplane = router.dataplane();
+        let renamed = is_renamed(old, plan);
+        // Aliases are known by their place in the list.
+        let by_place = matches!(
+            plan.carrier,
+            Carrier::Ether {
+                netdrv: NetworkDriver::Ioctl,
+                ..
             }
-            for (at, address) in plan.addresses.iter().enumerate() {
-                if old.owner != plan.owner || !old.addresses.contains(address) {
-                    results.push(dataplane.add(router, &self.ioctl, at, &mut batch));
-                }
+        );
+        let anew = old.owner != plan.owner || by_place && old.addresses != plan.addresses;
+        for (at, address) in old.addresses.iter().enumerate() {
+            if !renamed && (anew || !plan.addresses.contains(address)) {
+                results.push(dataplane.take(&before, &self.ioctl, at, &mut batch));
+            }
+        }
+        for (at, address) in plan.addresses.iter().enumerate() {
+            if renamed || anew || !old.addresses.contains(address) {
+                results.push(dataplane.add(router, &self.ioctl, at, &mut batch));
             }
         }
         for route in old
@@ -405,6 +414,14 @@ impl Kernel {
             }
         }
     }
+}
+
+/// Whether the macvlan gets another name.
+fn is_renamed(old: &Plan, plan: &Plan) -> bool {
+    matches!(
+        (&old.carrier, &plan.carrier),
+        (Carrier::Macvlan { name: old }, Carrier::Macvlan { name: new }) if old != new
+    )
 }
 
 /// What the gate does for a router in every state.

@@ -18,6 +18,8 @@ use crate::config::model::Route;
 
 /// Commands that are taken together at the most.
 const MOST_COMMANDS: usize = 16_384;
+/// Name of the nftables tables.
+const TABLE: &str = "rvrrpd";
 /// Longest wait when nothing is to be announced.
 const IDLE: Duration = Duration::from_secs(3600);
 
@@ -51,11 +53,7 @@ impl Driver {
             .map_err(|error| Error::new("clean-up after a predecessor", error))?;
         let group =
             undo::free_group(&mut netlink).map_err(|error| Error::new("list of links", error))?;
-        let name = format!("rvrrpd_{}", std::process::id());
-        journal
-            .record([Entry::Table { name: name.clone() }])
-            .map_err(|error| Error::new("journal", error))?;
-        let gate = Gate::new(&name).map_err(|error| Error::new("gate", error))?;
+        let gate = open_gate(&mut journal)?;
         let (commands, queue) = crossbeam_channel::unbounded();
         monitor::start(commands.clone(), reports.clone())
             .map_err(|error| Error::new("netlink monitor", error))?;
@@ -98,6 +96,22 @@ fn open_journal(run_dir: &Path) -> Result<(Journal, Vec<Entry>), Error> {
         Journal::open(run_dir)
     });
     opened.map_err(|error| Error::new(format!("journal in {}", run_dir.display()), error))
+}
+
+/// The gate; under another name where another daemon with another runtime directory has it.
+fn open_gate(journal: &mut Journal) -> Result<Gate, Error> {
+    let mut open = |name: &str| {
+        journal.record([Entry::Table {
+            name: name.to_owned(),
+        }])?;
+        Gate::new(name)
+    };
+    open(TABLE)
+        .or_else(|error| match error.kind() {
+            io::ErrorKind::PermissionDenied => open(&format!("{TABLE}_{}", std::process::id())),
+            _ => Err(error),
+        })
+        .map_err(|error| Error::new("gate", error))
 }
 
 fn run(mut kernel: Kernel, queue: &Receiver<Command>) -> Result<(), Error> {

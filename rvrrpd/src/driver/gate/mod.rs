@@ -10,8 +10,8 @@
 //! | `inet NAME` | on input: packets to a virtual address of `accept_mode = false`, ND excepted |
 //! | `arp NAME` | on input: ARP requests that the parent must not answer, because the macvlan does |
 //!
-//! The tables of `inet` and `arp` are made when they are needed for the first time, so that a host
-//! without such routers pays nothing for them. Where the kernel can (6.9), the tables are owned by
+//! The tables of `inet` and `arp` are there only while something is in them, so that a host without
+//! such routers pays nothing for them. Where the kernel can (6.9), the tables are owned by
 //! this process and persistent: `nft flush ruleset` of a firewall does not open the gate, and
 //! neither does SIGKILL.
 
@@ -211,26 +211,60 @@ impl Gate {
             .map(|element| element.table())
             .filter(|table| !self.state.tables.contains(table))
             .collect();
+        let unneeded = self.unneeded(&wanted);
         let mut batch = Batch::new();
         for table in &missing {
             ruleset::add_table(&mut batch, *table, &self.name, self.flags);
             ruleset::add_hooks(&mut batch, *table, &self.name);
         }
-        ruleset::change_elements(&mut batch, &self.name, &wanted);
-        match self.socket.transact(batch) {
+        let in_tables_that_stay = wanted
+            .iter()
+            .filter(|(element, _)| !unneeded.contains(&element.table()))
+            .map(|(element, present)| (*element, *present))
+            .collect();
+        ruleset::change_elements(&mut batch, &self.name, &in_tables_that_stay);
+        for table in &unneeded {
+            ruleset::delete_table(&mut batch, *table, &self.name);
+        }
+        let outcome = self.socket.transact(batch);
+        let follow = |state: &mut State| {
+            state.tables.extend(missing);
+            state.tables.retain(|table| !unneeded.contains(table));
+            change(&mut state.elements, wanted);
+        };
+        match outcome {
             Ok(()) => {
-                self.state.tables.extend(missing);
-                change(&mut self.state.elements, wanted);
+                follow(&mut self.state);
                 Ok(())
             }
             Err(refusal) if refusal.out_of_step() => {
                 let mut next = self.state.clone();
-                next.tables.extend(missing);
-                change(&mut next.elements, wanted);
+                follow(&mut next);
                 self.rebuild(next, None)
             }
             Err(refusal) => Err(self.explain(refusal)),
         }
+    }
+
+    /// The tables whose last element leaves. The one of the parents stays.
+    fn unneeded(&self, wanted: &BTreeMap<Element, bool>) -> BTreeSet<Table> {
+        wanted
+            .iter()
+            .filter(|(element, present)| !**present && element.table() != Table::Netdev)
+            .map(|(element, _)| element.table())
+            .filter(|table| {
+                let stays = |element: &&Element| wanted.get(*element) != Some(&false);
+                let comes =
+                    |(element, present): (&Element, &bool)| *present && element.table() == *table;
+                !wanted.iter().any(comes)
+                    && !self
+                        .state
+                        .elements
+                        .iter()
+                        .filter(|e| e.table() == *table)
+                        .any(|e| stays(&e))
+            })
+            .collect()
     }
 
     /// Whether the kernel keeps others from changing the tables (6.9). If not, a firewall that
