@@ -62,8 +62,7 @@ pub(super) fn draft(line: u32, entries: &[Entry<'_>], findings: &mut Findings) -
     let reader = &mut reader;
     let group = group(reader);
     let interface = interface(reader);
-    let vips = vips(reader);
-    let family = vips.as_deref().and_then(family_of);
+    let (family, vips) = vips(reader);
     let protocol = protocol(reader, family);
     let name = name(reader);
     let vifname = vifname(reader);
@@ -160,16 +159,20 @@ fn interface(reader: &mut Reader<'_, '_>) -> Option<(String, u32)> {
     }
 }
 
-/// The virtual addresses, each with its line.
-fn vips(reader: &mut Reader<'_, '_>) -> Option<Vec<(Vip, u32)>> {
+/// The family of the first virtual address that is one, which other keys are judged by, and all
+/// virtual addresses, each with its line, if all are right.
+fn vips(reader: &mut Reader<'_, '_>) -> (Option<Family>, Option<Vec<(Vip, u32)>>) {
     let (texts, line) = match reader.strings("vip") {
         Field::Given { value, line } => (value, line),
-        Field::Wrong => return None,
+        Field::Wrong => return (None, None),
         Field::Absent => {
             reader.missing("vip");
-            return None;
+            return (None, None);
         }
     };
+    if texts.is_empty() {
+        reader.error(line, "vip", "is empty, allowed: 1 address or more");
+    }
     let mut vips: Vec<(Vip, u32)> = Vec::with_capacity(texts.len());
     let mut seen = HashSet::new();
     let mut right = true;
@@ -195,12 +198,8 @@ fn vips(reader: &mut Reader<'_, '_>) -> Option<Vec<(Vip, u32)>> {
             }
         }
     }
-    if !right {
-        return None;
-    }
     let Some(family) = family_of(&vips) else {
-        reader.error(line, "vip", "is empty, allowed: 1 address or more");
-        return None;
+        return (None, None);
     };
     let most = most_vips(family);
     if vips.len() > most {
@@ -209,12 +208,11 @@ fn vips(reader: &mut Reader<'_, '_>) -> Option<Vec<(Vip, u32)>> {
             "vip",
             format!("{} addresses, allowed: at most {most}", vips.len()),
         );
-        return None;
-    }
-    if reader.is_not_yet("vip", address::family_name(family)) {
+        right = false;
+    } else if reader.is_not_yet("vip", address::family_name(family)) {
         reader.error(line, "vip", "not supported yet: IPv6, allowed: IPv4");
     }
-    Some(vips)
+    (Some(family), right.then_some(vips))
 }
 
 fn family_of(vips: &[(Vip, u32)]) -> Option<Family> {

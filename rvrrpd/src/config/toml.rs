@@ -9,13 +9,24 @@ use super::tree::{DEEPEST, Entry, Lines, Node, Value, too_deep};
 /// Message of the TOML parser for a key that stands twice; such a text still makes a tree.
 const DUPLICATE: &str = "duplicate key";
 
+/// Largest text, in bytes, whose syntax errors are all looked for: the parser keeps each of them,
+/// and a large file that is not TOML at all has millions.
+const LARGEST_RECOVERABLE: usize = 1 << 20;
+
 /// The tree of `text`; none, with errors in `findings`, when the text is not TOML.
 ///
 /// A key that stands twice is reported and the first one is kept, so that the rest of the file is
-/// judged too.
+/// judged too. Of a text of more than 1 MiB the first error is reported alone.
 pub(super) fn tree<'t>(text: &'t str, findings: &mut Findings) -> Option<Node<'t>> {
     let lines = Lines::of(text);
-    let (document, errors) = DeTable::parse_recoverable(text);
+    let (document, errors) = if text.len() > LARGEST_RECOVERABLE {
+        match DeTable::parse(text) {
+            Ok(document) => (document, Vec::new()),
+            Err(error) => (Spanned::new(0..0, DeTable::new()), vec![error]),
+        }
+    } else {
+        DeTable::parse_recoverable(text)
+    };
     let mut syntax = false;
     let mut last_line = 0;
     let mut errors: Vec<_> = errors

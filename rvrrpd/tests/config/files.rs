@@ -266,6 +266,23 @@ fn errors_of_toml_syntax_are_named_by_line() {
     }
 }
 
+/// Otherwise 16 MiB of garbage would need gigabytes of memory.
+#[test]
+fn of_a_large_text_the_first_error_of_syntax_is_reported_alone() {
+    let small: String = (0..500).map(|at| format!("k{at} =\n")).collect();
+    assert_eq!(
+        parse(&small, "f", Format::Toml).unwrap_err().errors.len(),
+        500
+    );
+    for garbage in ["=\n", "debug = 1\n"] {
+        let large = garbage.repeat((2 << 20) / garbage.len());
+        let errors = parse(&large, "f", Format::Toml).unwrap_err().errors;
+        assert_eq!(errors.len(), 1, "{garbage}");
+    }
+    let filler = "#\n".repeat(1 << 20);
+    accepted(&format!("{filler}debug = 1\n"), Format::Toml);
+}
+
 #[test]
 fn the_language_is_asked_for_or_told_by_the_ending() {
     let of = |path: &str, asked| Format::of(Path::new(path), asked);

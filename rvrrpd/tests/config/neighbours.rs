@@ -117,6 +117,17 @@ fn default_vifnames_are_unique_and_in_the_order_of_the_interfaces() {
 }
 
 #[test]
+fn default_vifnames_are_names_of_interfaces() {
+    // The name of the last one would be standby255-10000.
+    let mut routers: Vec<Pairs> = (0..10_000)
+        .map(|at| macvlan("255", &format!("\"e{at:05}\""), "\"192.0.2.1\""))
+        .collect();
+    refused_together(&routers, 5 * 9999 + 1, "vifname", &["at most 15 bytes"]);
+    routers.pop();
+    assert_eq!(together(&routers)[9998].vifname, "standby255-9999");
+}
+
+#[test]
 fn an_address_stands_once_on_an_interface() {
     refused_together(
         &[

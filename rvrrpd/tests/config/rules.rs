@@ -248,6 +248,20 @@ fn ipv6_needs_version_3_and_netlink() {
     }
 }
 
+/// A wrong address does not hide what is wrong with keys that hang on the family.
+#[test]
+fn the_first_address_tells_the_family_even_if_another_one_is_wrong() {
+    let changes = [
+        ("vip", "[\"192.0.2.1\", \"x\"]"),
+        ("timers", "{\"advert\": 0.5}"),
+        ("primary", "\"2001:db8::1\""),
+    ];
+    let text = one_table(Format::Toml, "vrouter", &router(&changes));
+    let errors = parse(&text, "f", Format::Toml).unwrap_err().errors;
+    let keys: Vec<&str> = errors.iter().map(|error| error.key.as_str()).collect();
+    assert_eq!(keys, ["vip", "timers.advert", "primary"]);
+}
+
 #[test]
 fn versions_are_2_and_3() {
     assert_eq!(one(&[("version", "2")]).protocol, Protocol::V2);
