@@ -52,7 +52,7 @@ pub(super) fn assess(router: &VirtualRouter, view: &View) -> (Reasons, Option<Bi
 fn source(router: &VirtualRouter, link: &Link, view: &View) -> Result<Binding, Reason> {
     let own: Vec<&Address> = view
         .addresses(link.index)
-        .into_iter()
+        .iter()
         .filter(|address| !address.ours && is_of(router.family, address.address))
         .collect();
     let candidates = own.iter().filter(|address| match router.primary {

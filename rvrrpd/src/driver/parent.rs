@@ -55,10 +55,12 @@ impl Parent {
     pub(super) fn restore(self, journal: &mut Journal) -> io::Result<()> {
         let mut result = Ok(());
         for (path, before, ours) in &self.changed {
-            result = result.and(restore(path, before, ours));
+            let restored = restore(path, before, ours);
+            result = result.and(restored);
         }
         let entries: Vec<Entry> = self.changed.iter().map(entry).collect();
-        result.and(journal.forget(|known| entries.contains(known)))
+        let forgotten = journal.forget(|known| entries.contains(known));
+        result.and(forgotten)
     }
 }
 

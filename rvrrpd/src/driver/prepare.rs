@@ -136,7 +136,7 @@ impl Kernel {
             let known = !parent.users.is_empty();
             let mut result = parent.set(&mut self.journal);
             if !known {
-                result = result.and(self.gate.attach(&name, index));
+                result = result.and_then(|()| self.gate.attach(&name, index));
             }
             match result {
                 Ok(()) => {
@@ -300,19 +300,21 @@ impl Kernel {
         if router.active {
             self.change_active(old, &plan, failures);
         }
-        let kept: BTreeSet<String> = self
-            .routers
-            .keys()
-            .flat_map(|id| self.entries(*id))
-            .map(|entry| format!("{entry:?}"))
-            .collect();
         let own_mac = self.routers.get(&id).and_then(|router| router.own_mac);
-        let gone: Vec<Entry> = super::dataplane::of(&old.carrier)
+        let now = self.entries(id);
+        let mut gone: Vec<Entry> = super::dataplane::of(&old.carrier)
             .entries(old, own_mac, self.group)
             .into_iter()
             .chain(old.routes.iter().map(entry))
-            .filter(|entry| !kept.contains(&format!("{entry:?}")))
+            .filter(|entry| !now.contains(entry))
             .collect();
+        // Two routers may have the same route.
+        gone.retain(|entry| {
+            !self
+                .routers
+                .keys()
+                .any(|id| self.entries(*id).contains(entry))
+        });
         if !gone.is_empty()
             && let Err(error) = self.journal.forget(|entry| gone.contains(entry))
         {

@@ -40,11 +40,9 @@ impl Kernel {
                 .then_some(open)
         });
         let opened: Vec<_> = opened.collect();
-        result = result.and(
-            self.gate
-                .apply(&opened)
-                .map_err(|error| Error::new("gate", error)),
-        );
+        let moved = self.gate.apply(&opened);
+        let moved = moved.map_err(|error| Error::new("gate", error));
+        result = result.and(moved);
         for router in &leaving {
             self.leave_parent(router.plan.parent, router.plan.id);
         }
@@ -55,7 +53,8 @@ impl Kernel {
             .collect();
         gone.retain(|entry| !kept.contains(entry));
         let forgotten = self.journal.forget(|entry| gone.contains(entry));
-        result.and(forgotten.map_err(|error| Error::new("journal", error)))
+        let forgotten = forgotten.map_err(|error| Error::new("journal", error));
+        result.and(forgotten)
     }
 
     /// Removes everything that is ours.

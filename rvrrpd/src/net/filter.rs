@@ -116,13 +116,13 @@ mod tests {
     use super::*;
 
     /// A message of this VRID as a raw socket of the family delivers it.
-    fn packet(family: Family, options: usize, vrid: u8) -> Vec<u8> {
+    fn packet(family: Family, options: u8, vrid: u8) -> Vec<u8> {
         let mut packet = match family {
-            Family::V4 => vec![0; 20 + 4 * options],
+            Family::V4 => vec![0; 20 + 4 * usize::from(options)],
             Family::V6 => Vec::new(),
         };
         if let Some(first) = packet.first_mut() {
-            *first = 0x45 + options as u8;
+            *first = 0x45 + options;
         }
         packet.extend([0x21, vrid, 100, 1, 0, 1, 0, 0]);
         packet
@@ -136,7 +136,7 @@ mod tests {
         #[test]
         fn the_kernel_passes_the_set_and_nothing_else(
             chosen in prop::collection::btree_set(1_u8..=255, 0..256),
-            options in 0_usize..=10,
+            options in 0_u8..=10,
         ) {
             for family in [Family::V4, Family::V6] {
                 let vrids = chosen.iter().filter_map(|number| Vrid::new(*number)).collect();

@@ -14,7 +14,6 @@ mod uapi;
 use std::io;
 
 use super::{Address, KernelEvent, Link};
-use crate::config::model::Route;
 use uapi::{AF_INET, AF_INET6};
 
 pub(super) use address::{Flavour, add_address, delete_address};
@@ -99,22 +98,6 @@ impl Netlink {
             match self.dump(&address::dump(family), |_, body| parse::address(body)) {
                 Ok(list) => all.extend(list),
                 // A kernel without IPv6.
-                Err(error) if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(all)
-    }
-
-    /// All routes of protocol 112, in every table.
-    ///
-    /// # Errors
-    /// What the kernel says.
-    pub(crate) fn routes(&mut self) -> io::Result<Vec<Route>> {
-        let mut all = Vec::new();
-        for family in [AF_INET, AF_INET6] {
-            match self.dump(&route::dump(family), |_, body| parse::route(body)) {
-                Ok(list) => all.extend(list),
                 Err(error) if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => {}
                 Err(error) => return Err(error),
             }

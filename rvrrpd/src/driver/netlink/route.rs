@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use super::PROTOCOL;
 use super::message::Request;
 use super::uapi::{
-    AF_INET, AF_INET6, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, RT_SCOPE_NOWHERE, RT_SCOPE_UNIVERSE,
+    AF_INET, AF_INET6, NLM_F_CREATE, NLM_F_EXCL, RT_SCOPE_NOWHERE, RT_SCOPE_UNIVERSE,
     RT_TABLE_UNSPEC, RTA_DST, RTA_GATEWAY, RTA_METRICS, RTA_PRIORITY, RTA_TABLE, RTAX_MTU,
-    RTM_DELROUTE, RTM_GETROUTE, RTM_NEWROUTE, RTN_UNICAST,
+    RTM_DELROUTE, RTM_NEWROUTE, RTN_UNICAST,
 };
 use crate::config::model::Route;
 
@@ -30,10 +30,6 @@ pub(in crate::driver) fn add_route(route: &Route) -> Request {
 /// Deletes a route of protocol 112.
 pub(in crate::driver) fn delete_route(route: &Route) -> Request {
     named(RTM_DELROUTE, 0, route, RT_SCOPE_NOWHERE).tolerate(&[libc::ESRCH, libc::ENODEV])
-}
-
-pub(super) fn dump(family: u8) -> Request {
-    Request::new(RTM_GETROUTE, NLM_F_DUMP, &header(family, 0, 0, 0))
 }
 
 fn named(kind: u16, flags: u16, route: &Route, scope: u8) -> Request {
