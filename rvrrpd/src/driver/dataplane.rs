@@ -24,24 +24,33 @@ pub(super) trait Dataplane {
     /// address of the parent, `group` the link group of our macvlans.
     fn entries(&self, plan: &Plan, own: Option<Mac>, group: u32) -> Vec<Entry>;
 
-    /// Takes up the duties of the Master.
-    fn activate(&self, router: &Known, ioctl: &Ioctl, batch: &mut Batch) -> Result<(), Error>;
-
-    /// Lays them down.
-    fn deactivate(&self, router: &Known, ioctl: &Ioctl, batch: &mut Batch) -> Result<(), Error>;
-
-    /// Adds one address of an active router.
-    fn add(&self, router: &Known, ioctl: &Ioctl, at: usize, batch: &mut Batch)
-    -> Result<(), Error>;
-
-    /// Takes one address of an active router out.
-    fn take(
+    /// Takes up the duties of the Master, or lays them down.
+    fn duties(
         &self,
         router: &Known,
+        step: Step,
         ioctl: &Ioctl,
-        at: usize,
         batch: &mut Batch,
     ) -> Result<(), Error>;
+
+    /// Adds one address of an active router, or takes it out.
+    fn address(
+        &self,
+        router: &Known,
+        at: usize,
+        step: Step,
+        ioctl: &Ioctl,
+        batch: &mut Batch,
+    ) -> Result<(), Error>;
+}
+
+/// Which way something changes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Step {
+    /// It comes.
+    Add,
+    /// It goes.
+    Take,
 }
 
 /// The data plane of a carrier.
@@ -79,48 +88,44 @@ impl Dataplane for Macvlan {
         }]
     }
 
-    fn activate(&self, router: &Known, ioctl: &Ioctl, batch: &mut Batch) -> Result<(), Error> {
-        (0..router.plan.addresses.len()).try_for_each(|at| self.add(router, ioctl, at, batch))
+    fn duties(
+        &self,
+        router: &Known,
+        step: Step,
+        ioctl: &Ioctl,
+        batch: &mut Batch,
+    ) -> Result<(), Error> {
+        (0..router.plan.addresses.len())
+            .try_for_each(|at| self.address(router, at, step, ioctl, batch))
     }
 
-    fn deactivate(&self, router: &Known, ioctl: &Ioctl, batch: &mut Batch) -> Result<(), Error> {
-        (0..router.plan.addresses.len()).try_for_each(|at| self.take(router, ioctl, at, batch))
-    }
-
-    fn add(&self, router: &Known, _: &Ioctl, at: usize, batch: &mut Batch) -> Result<(), Error> {
-        if let (Some(index), Some(&(address, prefix))) = (router.vif, router.plan.addresses.get(at))
-        {
-            // An owner's address is on the parent too: alone, it takes no route from it.
-            let prefix = if router.plan.owner {
-                host_prefix(address)
-            } else {
-                prefix
-            };
-            let request = netlink::add_address(index, address, prefix, Flavour::Alone);
-            batch.push(
-                router.plan.id,
-                format!("address {address}/{prefix}"),
-                request,
-            );
-        }
-        Ok(())
-    }
-
-    fn take(&self, router: &Known, _: &Ioctl, at: usize, batch: &mut Batch) -> Result<(), Error> {
-        if let (Some(index), Some(&(address, prefix))) = (router.vif, router.plan.addresses.get(at))
-        {
-            let prefix = if router.plan.owner {
-                host_prefix(address)
-            } else {
-                prefix
-            };
-            let request = netlink::delete_address(index, address, prefix);
-            batch.push(
-                router.plan.id,
-                format!("address {address}/{prefix}"),
-                request,
-            );
-        }
+    fn address(
+        &self,
+        router: &Known,
+        at: usize,
+        step: Step,
+        _: &Ioctl,
+        batch: &mut Batch,
+    ) -> Result<(), Error> {
+        let (Some(index), Some(&(address, prefix))) = (router.vif, router.plan.addresses.get(at))
+        else {
+            return Ok(());
+        };
+        // An owner's address is on the parent too: alone, it takes no route from it.
+        let prefix = if router.plan.owner {
+            host_prefix(address)
+        } else {
+            prefix
+        };
+        let request = match step {
+            Step::Add => netlink::add_address(index, address, prefix, Flavour::Alone),
+            Step::Take => netlink::delete_address(index, address, prefix),
+        };
+        batch.push(
+            router.plan.id,
+            format!("address {address}/{prefix}"),
+            request,
+        );
         Ok(())
     }
 }
@@ -187,25 +192,40 @@ impl Dataplane for Ether {
             .collect()
     }
 
-    fn activate(&self, router: &Known, ioctl: &Ioctl, batch: &mut Batch) -> Result<(), Error> {
-        Self::set_mac(router, ioctl, virtual_mac(&router.plan), batch)?;
-        (0..router.plan.addresses.len()).try_for_each(|at| self.add(router, ioctl, at, batch))
-    }
-
-    fn deactivate(&self, router: &Known, ioctl: &Ioctl, batch: &mut Batch) -> Result<(), Error> {
-        let taken =
-            (0..router.plan.addresses.len()).try_for_each(|at| self.take(router, ioctl, at, batch));
-        let restored = router
-            .own_mac
-            .map_or(Ok(()), |own| Self::set_mac(router, ioctl, own, batch));
-        taken.and(restored)
-    }
-
-    fn add(
+    fn duties(
         &self,
         router: &Known,
+        step: Step,
         ioctl: &Ioctl,
+        batch: &mut Batch,
+    ) -> Result<(), Error> {
+        let mac = match step {
+            Step::Add => Some(virtual_mac(&router.plan)),
+            Step::Take => router.own_mac,
+        };
+        let set_mac =
+            |batch: &mut Batch| mac.map_or(Ok(()), |mac| Self::set_mac(router, ioctl, mac, batch));
+        let before = if step == Step::Add {
+            set_mac(batch)
+        } else {
+            Ok(())
+        };
+        let addresses = (0..router.plan.addresses.len())
+            .try_for_each(|at| self.address(router, at, step, ioctl, batch));
+        let after = if step == Step::Take {
+            set_mac(batch)
+        } else {
+            Ok(())
+        };
+        before.and(addresses).and(after)
+    }
+
+    fn address(
+        &self,
+        router: &Known,
         at: usize,
+        step: Step,
+        ioctl: &Ioctl,
         batch: &mut Batch,
     ) -> Result<(), Error> {
         let plan = &router.plan;
@@ -213,41 +233,25 @@ impl Dataplane for Ether {
             return Ok(());
         };
         let what = format!("address {address}/{prefix} on {}", plan.parent_name);
-        match (Self::netdrv(plan), address) {
-            (NetworkDriver::Ioctl, IpAddr::V4(address)) => ioctl
-                .add_alias(&plan.parent_name, &label(plan, at), address, prefix)
-                .map_err(|error| Error::new(what, error)),
-            (NetworkDriver::Netlink, _) | (_, IpAddr::V6(_)) => {
+        let label = label(plan, at);
+        let done = match (Self::netdrv(plan), address, step) {
+            (NetworkDriver::Ioctl, IpAddr::V4(address), Step::Add) => {
+                ioctl.add_alias(&plan.parent_name, &label, address, prefix)
+            }
+            (NetworkDriver::Ioctl, _, Step::Take) => ioctl.remove_alias(&label),
+            (_, _, Step::Add) => {
                 let request =
                     netlink::add_address(plan.parent, address, prefix, Flavour::Connected);
-                batch.push(plan.id, what, request);
+                batch.push(plan.id, what.clone(), request);
                 Ok(())
             }
-        }
-    }
-
-    fn take(
-        &self,
-        router: &Known,
-        ioctl: &Ioctl,
-        at: usize,
-        batch: &mut Batch,
-    ) -> Result<(), Error> {
-        let plan = &router.plan;
-        let Some(&(address, prefix)) = plan.addresses.get(at).filter(|_| !plan.owner) else {
-            return Ok(());
-        };
-        let what = format!("address {address}/{prefix} on {}", plan.parent_name);
-        match Self::netdrv(plan) {
-            NetworkDriver::Ioctl => ioctl
-                .remove_alias(&label(plan, at))
-                .map_err(|error| Error::new(what, error)),
-            NetworkDriver::Netlink => {
+            (NetworkDriver::Netlink, _, Step::Take) => {
                 let request = netlink::delete_address(plan.parent, address, prefix);
-                batch.push(plan.id, what, request);
+                batch.push(plan.id, what.clone(), request);
                 Ok(())
             }
-        }
+        };
+        done.map_err(|error| Error::new(what, error))
     }
 }
 

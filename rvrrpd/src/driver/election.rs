@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::announce;
-use super::dataplane::{uses_virtual_mac, virtual_mac};
+use super::dataplane::{Step, uses_virtual_mac, virtual_mac};
 use super::gate::Change;
 use super::ioctl::Ioctl;
 use super::kernel::{Batch, Kernel, Purpose};
@@ -85,16 +85,15 @@ impl Kernel {
         };
         router.active = active;
         let dataplane = router.dataplane();
-        let result = if active {
-            dataplane.activate(router, &self.ioctl, batch)
-        } else {
+        let step = if active { Step::Add } else { Step::Take };
+        if !active {
             self.announcer.end(id);
-            dataplane.deactivate(router, &self.ioctl, batch)
-        };
+        }
+        let result = dataplane.duties(router, step, &self.ioctl, batch);
         failures.extend(result.err().map(|error| (id, error)));
         let plan = router.plan.clone();
         for route in &plan.routes {
-            let result = self.change_route(&plan, route, active, batch);
+            let result = self.change_route(&plan, route, step, batch);
             failures.extend(result.err().map(|error| (id, error)));
         }
     }
@@ -104,7 +103,7 @@ impl Kernel {
         &self,
         plan: &Plan,
         route: &Route,
-        add: bool,
+        step: Step,
         batch: &mut Batch,
     ) -> Result<(), Error> {
         let by_ioctl = matches!(
@@ -115,17 +114,15 @@ impl Kernel {
             }
         ) && Ioctl::check_route(route).is_ok();
         if by_ioctl {
-            let result = if add {
-                self.ioctl.add_route(route)
-            } else {
-                self.ioctl.remove_route(route)
+            let result = match step {
+                Step::Add => self.ioctl.add_route(route),
+                Step::Take => self.ioctl.remove_route(route),
             };
             return result.map_err(|error| Error::new(super::kernel::name(route), error));
         }
-        let request = if add {
-            netlink::add_route(route)
-        } else {
-            netlink::delete_route(route)
+        let request = match step {
+            Step::Add => netlink::add_route(route),
+            Step::Take => netlink::delete_route(route),
         };
         batch.push_route(plan.id, route, request);
         Ok(())

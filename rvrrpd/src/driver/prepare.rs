@@ -12,7 +12,7 @@ use super::netlink::{self, Ipv4Silence};
 use super::parent::Parent;
 use super::{Carrier, Error, Link, Plan, Report, RouterId, sysctl};
 use crate::config::model::{NetworkDriver, Route};
-use crate::driver::dataplane::virtual_mac;
+use crate::driver::dataplane::{Step, virtual_mac};
 use crate::wire::Family;
 
 /// What went wrong, by router.
@@ -266,9 +266,10 @@ impl Kernel {
             renames.push((*id, index, name.clone()));
             if router.active {
                 let before = router.with_plan(old.clone());
-                let laid_down = before
-                    .dataplane()
-                    .deactivate(&before, &self.ioctl, &mut aside);
+                let laid_down =
+                    before
+                        .dataplane()
+                        .duties(&before, Step::Take, &self.ioctl, &mut aside);
                 failures.extend(laid_down.err().map(|error| (*id, error)));
             }
         }
@@ -344,12 +345,12 @@ impl Kernel {
         let anew = old.owner != plan.owner || by_place && old.addresses != plan.addresses;
         for (at, address) in old.addresses.iter().enumerate() {
             if !renamed && (anew || !plan.addresses.contains(address)) {
-                results.push(dataplane.take(&before, &self.ioctl, at, &mut batch));
+                results.push(dataplane.address(&before, at, Step::Take, &self.ioctl, &mut batch));
             }
         }
         for (at, address) in plan.addresses.iter().enumerate() {
             if renamed || anew || !old.addresses.contains(address) {
-                results.push(dataplane.add(router, &self.ioctl, at, &mut batch));
+                results.push(dataplane.address(router, at, Step::Add, &self.ioctl, &mut batch));
             }
         }
         for route in old
@@ -357,14 +358,14 @@ impl Kernel {
             .iter()
             .filter(|route| !plan.routes.contains(route))
         {
-            results.push(self.change_route(old, route, false, &mut batch));
+            results.push(self.change_route(old, route, Step::Take, &mut batch));
         }
         for route in plan
             .routes
             .iter()
             .filter(|route| !old.routes.contains(route))
         {
-            results.push(self.change_route(plan, route, true, &mut batch));
+            results.push(self.change_route(plan, route, Step::Add, &mut batch));
         }
         for error in results.into_iter().filter_map(Result::err) {
             failures.insert(id, error);

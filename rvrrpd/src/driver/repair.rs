@@ -3,6 +3,7 @@
 //! systemd-networkd, NetworkManager and careless scripts remove addresses and routes that they do
 //! not know. A Master without its address is a black hole, so it gets the address back at once.
 
+use super::dataplane::Step;
 use super::kernel::{Batch, Kernel};
 use super::netlink;
 use super::{Address, Carrier, KernelEvent, Link, Report, RouterId};
@@ -42,7 +43,9 @@ impl Kernel {
             return;
         }
         let mut batch = Batch::default();
-        let result = router.dataplane().add(router, &self.ioctl, at, &mut batch);
+        let result = router
+            .dataplane()
+            .address(router, at, Step::Add, &self.ioctl, &mut batch);
         if let Err(error) = result {
             self.report(Report::ActivationFailed(id, error));
             return;
