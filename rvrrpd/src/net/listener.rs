@@ -36,15 +36,19 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Whether every packet that the kernel received before `deadline` has been passed on.
+    /// Every packet that the kernel received before this time has been passed on: `now` where
+    /// nothing is waiting, else when the last one was received that was passed on, so that a flood
+    /// of packets cannot hold back for ever whoever waits for silence.
     #[must_use]
-    pub fn is_past(&self, deadline: Time) -> bool {
-        if self.passed_on.load(Ordering::SeqCst) >= deadline.as_micros() {
-            return true;
-        }
+    pub fn until(&self, now: Time) -> Time {
         // The order matters: a packet that is in the socket no more was taken by a listener that
         // had declared itself busy before, and is busy until it has passed the packet on.
-        !self.receivers.iter().any(Receiver::is_readable) && !self.busy.load(Ordering::SeqCst)
+        let waiting = self.receivers.iter().any(Receiver::is_readable);
+        if waiting || self.busy.load(Ordering::SeqCst) {
+            Time::from_micros(self.passed_on.load(Ordering::SeqCst))
+        } else {
+            now
+        }
     }
 
     /// The receive sockets, to change their filters.

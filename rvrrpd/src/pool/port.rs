@@ -19,10 +19,9 @@ pub struct Port {
 }
 
 impl Port {
-    /// Whether every advertisement that the kernel received before `deadline` is in the queue of
-    /// its worker.
-    #[must_use]
-    pub fn is_drained(&self, deadline: Time) -> bool {
-        self.progress.is_past(deadline)
+    /// Every advertisement that the kernel received before this time is in the queue of its
+    /// worker.
+    pub(super) fn drained_until(&self, now: Time) -> Time {
+        self.progress.until(now)
     }
 }

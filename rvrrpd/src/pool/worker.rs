@@ -34,7 +34,7 @@ pub struct Worker {
     outgoing: Vec<Outgoing>,
     commands: Vec<Command>,
     expired: Vec<usize>,
-    drained: Vec<(u32, bool)>,
+    drained: Vec<(u32, Time)>,
     send_complaint: Limiter,
 }
 
@@ -226,25 +226,24 @@ impl Worker {
         self.expired = expired;
     }
 
-    /// Whether everything that was received before `now` for this router is in our queue.
+    /// Whether everything that was received for this router before its deadline is in our queue.
     fn is_proven(&mut self, place: usize, now: Time) -> bool {
         let Some(slot) = &self.slots[place] else {
             return true;
         };
-        let Some(port) = slot
-            .setup
-            .port
-            .as_ref()
-            .filter(|_| slot.router.needs_drain())
+        let deadline = slot.router.deadline();
+        let port = slot.setup.port.as_ref();
+        let (Some(deadline), Some(port)) = (deadline, port.filter(|_| slot.router.needs_drain()))
         else {
             return true;
         };
-        if let Some((_, drained)) = self.drained.iter().find(|(index, _)| *index == port.index) {
-            return *drained;
-        }
-        let drained = port.is_drained(now);
-        self.drained.push((port.index, drained));
-        drained
+        let known = self.drained.iter().find(|(index, _)| *index == port.index);
+        let until = known.map(|(_, until)| *until).unwrap_or_else(|| {
+            let until = port.drained_until(now);
+            self.drained.push((port.index, until));
+            until
+        });
+        deadline.at <= until
     }
 
     fn handle(&mut self, place: usize, event: Event) {
