@@ -4,6 +4,7 @@
 //! is a packet socket, so that an advertisement leaves with the virtual MAC without any interface
 //! that carries it.
 
+pub mod backlog;
 pub mod filter;
 pub mod listener;
 pub mod sender;
