@@ -55,6 +55,10 @@ pub struct Router {
     preempt_at: Option<Time>,
     /// Backup: the Master that was followed resigned.
     resigned: bool,
+    /// Backup: a lower-priority Master was heard, and not listened to, since the timer was armed.
+    ignored_lower: bool,
+    /// What ends the present time in Init.
+    start_cause: Cause,
     /// Backup: what the down timer counts from. Master: when the last advertisement was sent.
     since: Time,
     /// Master: when a lower-priority advertisement was last answered.
@@ -76,6 +80,8 @@ impl Router {
             timer: None,
             preempt_at: None,
             resigned: false,
+            ignored_lower: false,
+            start_cause: Cause::Startup,
             since: Time::default(),
             answered: None,
             started: params.startup_delay.is_zero(),
@@ -172,7 +178,7 @@ impl Router {
         if self.params.is_owner() {
             self.become_master(now, Cause::OwnerPreempt, actions);
         } else {
-            self.become_backup(now, Cause::Startup, actions);
+            self.become_backup(now, self.start_cause, actions);
         }
     }
 
@@ -182,6 +188,7 @@ impl Router {
             actions.push(Action::Deactivate);
         }
         self.disarm();
+        self.start_cause = cause.opposite();
         self.transition(State::Init, cause, actions);
     }
 
@@ -223,6 +230,8 @@ impl Router {
             State::Backup => {
                 let cause = if deadline <= now && self.resigned {
                     Cause::MasterResigned
+                } else if deadline <= now && self.ignored_lower {
+                    Cause::LowerPriorityMaster
                 } else if deadline <= now {
                     Cause::MasterTimeout
                 } else {
@@ -256,6 +265,7 @@ impl Router {
         if advert.priority == PRIORITY_RESIGN {
             // FSM-B-7: the interval of this advertisement is not learned.
             self.resigned = true;
+            self.ignored_lower = false;
             self.since = advert.received;
             self.arm(advert.received + self.params.skew(self.master_interval));
             return;
@@ -264,6 +274,7 @@ impl Router {
             // FSM-B-9: ignored, so that the down timer runs out; with a preempt delay it is
             // followed until that is over.
             if self.params.preempt_delay.is_zero() {
+                self.ignored_lower = true;
                 return;
             }
             let preempt_at = *self
@@ -284,6 +295,7 @@ impl Router {
             self.master_interval = advert.interval;
         }
         self.resigned = false;
+        self.ignored_lower = false;
         self.since = advert.received;
         self.arm(advert.received + self.params.down_interval(self.master_interval));
     }
@@ -327,6 +339,7 @@ impl Router {
     fn become_backup(&mut self, now: Time, cause: Cause, actions: &mut Vec<Action>) {
         self.preempt_at = None;
         self.resigned = false;
+        self.ignored_lower = false;
         self.since = now;
         self.arm(now + self.params.down_interval(self.master_interval));
         self.transition(State::Backup, cause, actions);
@@ -338,6 +351,7 @@ impl Router {
         actions.push(Action::Activate);
         self.preempt_at = None;
         self.resigned = false;
+        self.ignored_lower = false;
         self.answered = None;
         self.master_interval = self.params.interval;
         self.since = now;

@@ -21,7 +21,7 @@ pub use host::Host;
 use super::deadlines::Deadlines;
 use super::{Control, Delivery, Setup};
 use crate::driver::{Command, RouterId};
-use crate::fsm::{Action, Event, Reason, Reasons, Router, State, Time};
+use crate::fsm::{Action, Event, Reason, Reasons, Router, Time};
 use slot::Slot;
 
 /// The virtual routers of one worker and what they still want to be done. `P` is how its [`Host`]
@@ -97,6 +97,7 @@ impl<P> Engine<P> {
         };
         if let Some(slot) = &mut self.slots[place] {
             slot.follow_checksum_form(delivery.checksum_form);
+            slot.setup.status.heard(delivery.advert.source);
         }
         self.handle(place, Event::Advert(delivery.advert), host);
     }
@@ -180,7 +181,7 @@ impl<P> Engine<P> {
         slot.router.handle(now, event, &mut self.actions);
         self.deadlines.set(place, slot.router.deadline());
         let status = &slot.setup.status;
-        status.publish(slot.router.reasons(), slot.router.params().priority);
+        status.publish_router(&slot.router);
         let port = slot.setup.port.as_ref().map(H::index);
         let id = slot.setup.id;
         for action in self.actions.drain(..) {
@@ -197,10 +198,7 @@ impl<P> Engine<P> {
                 Action::Announce => self.commands.push(Command::Announce(id)),
                 Action::Deactivate => self.commands.push(Command::Deactivate(id)),
                 Action::Transition(transition) => {
-                    status.transition(transition.to, now);
-                    if transition.to == State::Master {
-                        status.master_transitions.count();
-                    }
+                    status.transition(transition, now);
                     host.transition(&slot.setup, transition);
                 }
             }
