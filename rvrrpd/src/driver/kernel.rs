@@ -27,6 +27,8 @@ pub(super) struct Kernel {
     pub(super) announcer: Announcer,
     pub(super) routers: BTreeMap<RouterId, Known>,
     pub(super) parents: BTreeMap<u32, Parent>,
+    /// Interfaces that send no ICMP redirects, by index; 0 stands for `all` of them.
+    pub(super) silenced: BTreeMap<u32, Parent>,
     pub(super) static_routes: Vec<Route>,
     /// The static routes are in, because a router is active.
     pub(super) static_routes_in: bool,
@@ -123,6 +125,7 @@ impl Kernel {
             announcer: Announcer::default(),
             routers: BTreeMap::new(),
             parents: BTreeMap::new(),
+            silenced: BTreeMap::new(),
             static_routes: Vec::new(),
             static_routes_in: false,
             refused_routes: false,

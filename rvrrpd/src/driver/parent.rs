@@ -1,4 +1,4 @@
-//! A parent interface: what has to be different there while macvlans are on it.
+//! A parent interface: what has to be different there while virtual routers are on it.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -6,25 +6,63 @@ use std::io;
 use super::journal::{Entry, Journal};
 use super::{RouterId, sysctl};
 
-/// A parent with the routers that use it.
+/// Some settings of a parent, or of `all` interfaces, with the routers that need them.
 #[derive(Debug)]
 pub(super) struct Parent {
     name: String,
+    settings: &'static [Setting],
     pub(super) users: BTreeSet<RouterId>,
     /// Path, value before, our value.
     changed: Vec<(String, String, String)>,
 }
 
-/// Settings of a parent, with the least value that will do. Without the first every ARP request
-/// gets two answers, one of them with the physical MAC; without the second the Master's own ARP
-/// requests tell hosts that the virtual address is at the physical MAC.
-const SETTINGS: [(&str, u32); 2] = [("arp_ignore", 1), ("arp_announce", 2)];
+/// A setting below `net/ipv4/conf`.
+#[derive(Debug)]
+pub(super) struct Setting {
+    name: &'static str,
+    /// The value that we write.
+    value: u32,
+    /// Whether a greater value will do, too.
+    or_more: bool,
+}
+
+impl Setting {
+    fn fits(&self, value: u32) -> bool {
+        value == self.value || self.or_more && value > self.value
+    }
+}
+
+/// What macvlans need. Without the first every ARP request gets two answers, one of them with the
+/// physical MAC; without the second the Master's own ARP requests tell hosts that the virtual
+/// address is at the physical MAC.
+pub(super) const UNDER_MACVLANS: [Setting; 2] = [
+    Setting {
+        name: "arp_ignore",
+        value: 1,
+        or_more: true,
+    },
+    Setting {
+        name: "arp_announce",
+        value: 2,
+        or_more: true,
+    },
+];
+
+/// ICMP-1: the kernel would send redirects from its primary address, hosts expect them from the
+/// virtual one. It sends them where the interface or `all` permits, so that both have to be off;
+/// other interfaces keep their own value.
+pub(super) const WITHOUT_REDIRECTS: [Setting; 1] = [Setting {
+    name: "send_redirects",
+    value: 0,
+    or_more: false,
+}];
 
 impl Parent {
     /// A parent that nothing has been changed on yet.
-    pub(super) fn new(name: &str) -> Self {
+    pub(super) fn new(name: &str, settings: &'static [Setting]) -> Self {
         Self {
             name: name.to_owned(),
+            settings,
             users: BTreeSet::new(),
             changed: Vec::new(),
         }
@@ -36,11 +74,11 @@ impl Parent {
             return Ok(());
         }
         let mut changed = Vec::new();
-        for (setting, least) in SETTINGS {
-            let path = format!("net/ipv4/conf/{}/{setting}", self.name);
+        for setting in self.settings {
+            let path = format!("net/ipv4/conf/{}/{}", self.name, setting.name);
             let before = sysctl::read(&path)?;
-            if before.parse::<u32>().is_ok_and(|value| value < least) {
-                changed.push((path, before, least.to_string()));
+            if before.parse().is_ok_and(|value| !setting.fits(value)) {
+                changed.push((path, before, setting.value.to_string()));
             }
         }
         journal.record(changed.iter().map(entry))?;

@@ -9,7 +9,7 @@ use super::gate::Change;
 use super::journal::Entry;
 use super::kernel::{Batch, Kernel, Known, Purpose};
 use super::netlink::{self, Ipv4Silence};
-use super::parent::Parent;
+use super::parent::{Parent, UNDER_MACVLANS, WITHOUT_REDIRECTS};
 use super::{Carrier, Error, Link, Plan, Report, RouterId, sysctl};
 use crate::config::model::{NetworkDriver, Route};
 use crate::driver::dataplane::{Step, virtual_mac};
@@ -17,6 +17,9 @@ use crate::wire::Family;
 
 /// What went wrong, by router.
 type Failures = BTreeMap<RouterId, Error>;
+
+/// Index of the settings of `all` interfaces: no interface has it.
+const ALL_INTERFACES: u32 = 0;
 
 impl Kernel {
     /// Makes what a Backup needs for each plan, or changes what differs from the plan before.
@@ -125,6 +128,20 @@ impl Kernel {
             let Some(plan) = self.routers.get(id).map(|router| &router.plan) else {
                 continue;
             };
+            for (index, name) in [
+                (ALL_INTERFACES, "all"),
+                (plan.parent, plan.parent_name.as_str()),
+            ] {
+                let silenced = self
+                    .silenced
+                    .entry(index)
+                    .or_insert_with(|| Parent::new(name, &WITHOUT_REDIRECTS));
+                if silenced.users.insert(*id)
+                    && let Err(error) = silenced.set(&mut self.journal)
+                {
+                    tracing::warn!("ICMP redirects on interface {name} not switched off: {error}");
+                }
+            }
             if !matches!(plan.carrier, Carrier::Macvlan { .. }) {
                 continue;
             }
@@ -132,7 +149,7 @@ impl Kernel {
             let parent = self
                 .parents
                 .entry(index)
-                .or_insert_with(|| Parent::new(&name));
+                .or_insert_with(|| Parent::new(&name, &UNDER_MACVLANS));
             let known = !parent.users.is_empty();
             let mut result = parent.set(&mut self.journal);
             if !known {
@@ -402,6 +419,18 @@ impl Kernel {
 
     /// A router leaves its parent; the last one takes the changes of the parent along.
     pub(super) fn leave_parent(&mut self, index: u32, id: RouterId) {
+        for index in [ALL_INTERFACES, index] {
+            let Some(silenced) = self.silenced.get_mut(&index) else {
+                continue;
+            };
+            silenced.users.remove(&id);
+            if silenced.users.is_empty()
+                && let Some(silenced) = self.silenced.remove(&index)
+                && let Err(error) = silenced.restore(&mut self.journal)
+            {
+                tracing::error!("ICMP redirects are not as they were: {error}");
+            }
+        }
         let Some(parent) = self.parents.get_mut(&index) else {
             return;
         };
@@ -458,6 +487,7 @@ fn silent_ipv4() -> Ipv4Silence {
     Ipv4Silence {
         arp_ignore: 1,
         arp_announce: 2,
+        send_redirects: 0,
         rp_filter: if strict { 2 } else { 0 },
     }
 }

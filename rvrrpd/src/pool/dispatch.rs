@@ -10,9 +10,9 @@ use crate::fsm::{self, Time};
 use crate::log::Limiter;
 use crate::net::listener::Sink;
 use crate::stats::Global;
+use crate::wire::PRIORITY_RESIGN;
 use crate::wire::advert::{Accepted, Advert, Datagram, peek_vrid};
 use crate::wire::verdict::Reject;
-use crate::wire::{PRIORITY_OWNER, PRIORITY_RESIGN};
 
 /// The sink of one interface's listener.
 #[derive(Debug)]
@@ -22,7 +22,36 @@ pub struct Dispatcher {
     workers: Vec<Sender<Delivery>>,
     global: Arc<Global>,
     complaints: [Limiter; Reject::ALL.len()],
-    mismatches: Limiter,
+    notices: [Limiter; Notice::NUMBER],
+}
+
+/// What is worth a line in the log although the state machine goes on.
+#[derive(Clone, Copy, Debug)]
+enum Notice {
+    /// V3-RX-8.
+    Interval,
+    /// V2-RX-9, V3-RX-9.
+    AddressList,
+    /// V3-RX-15.
+    FirstAddress,
+    /// V3-RX-16.
+    Source,
+    /// V3-RX-17.
+    RivalOwner,
+}
+
+impl Notice {
+    const NUMBER: usize = 5;
+
+    const fn text(self) -> &'static str {
+        match self {
+            Self::Interval => "another interval than configured here",
+            Self::AddressList => "another address list than configured here",
+            Self::FirstAddress => "a first address that is not link-local",
+            Self::Source => "a source that is not link-local",
+            Self::RivalOwner => "priority 255: another router claims to own the addresses, too",
+        }
+    }
 }
 
 impl Dispatcher {
@@ -40,7 +69,7 @@ impl Dispatcher {
             workers,
             global,
             complaints: core::array::from_fn(|_| Limiter::new()),
-            mismatches: Limiter::new(),
+            notices: core::array::from_fn(|_| Limiter::new()),
         }
     }
 
@@ -52,7 +81,11 @@ impl Dispatcher {
                 let verified = checked
                     .as_ref()
                     .map_err(|reject| *reject)
-                    .and_then(|advert| entry.expect.verify(datagram, advert));
+                    .and_then(|advert| {
+                        let verified = entry.expect.verify(datagram, advert);
+                        self.notice(entry, datagram, advert, verified.as_ref(), received);
+                        verified
+                    });
                 match verified {
                     Ok(accepted) => {
                         self.deliver(entry, &accepted, received);
@@ -60,7 +93,6 @@ impl Dispatcher {
                     }
                     Err(reject) => {
                         entry.status.rejects.of(reject).count();
-                        self.notice_rival_owner(reject, checked.as_ref().ok(), received);
                         Err(reject)
                     }
                 }
@@ -81,9 +113,6 @@ impl Dispatcher {
         if accepted.address_list_differs {
             status.address_list_mismatches.count();
         }
-        if accepted.interval_differs || accepted.address_list_differs {
-            self.warn_of_mismatch(accepted, received);
-        }
         let delivery = Delivery {
             id: entry.id,
             advert: fsm::Advert {
@@ -100,34 +129,40 @@ impl Dispatcher {
         }
     }
 
-    /// V3-RX-8, V3-RX-9: accepted, but the two routers are configured differently.
-    fn warn_of_mismatch(&self, accepted: &Accepted, received: Time) {
-        if let Some(suppressed) = self.mismatches.allow(received.as_micros()) {
-            let what = if accepted.address_list_differs {
-                "address list"
-            } else {
-                "interval"
-            };
-            tracing::warn!(
-                "{}: advertisement of {} has another {what} than configured here ({suppressed} \
-                 more like it not logged)",
-                self.interface,
-                accepted.source,
-            );
-        }
-    }
-
-    /// V3-RX-17: two routers that both believe to own the addresses.
-    fn notice_rival_owner(&self, reject: Reject, advert: Option<&Advert<'_>>, received: Time) {
-        let is_rival = reject == Reject::Owner
-            && advert.is_some_and(|advert| advert.priority() == PRIORITY_OWNER);
-        if is_rival && let Some(suppressed) = self.mismatches.allow(received.as_micros()) {
-            tracing::warn!(
-                "{}: another router claims to own the addresses of group {} ({suppressed} more \
-                 like it not logged)",
-                self.interface,
-                advert.map_or(0, |advert| advert.vrid().number()),
-            );
+    /// Logs, each at a limited rate, what an operator should look into.
+    fn notice(
+        &self,
+        entry: &Entry,
+        datagram: &Datagram<'_>,
+        advert: &Advert<'_>,
+        verified: Result<&Accepted, &Reject>,
+        received: Time,
+    ) {
+        let notices = match verified {
+            Ok(accepted) => [
+                accepted.interval_differs.then_some(Notice::Interval),
+                accepted.address_list_differs.then_some(Notice::AddressList),
+                advert
+                    .first_not_link_local()
+                    .then_some(Notice::FirstAddress),
+                accepted.source_not_link_local().then_some(Notice::Source),
+            ],
+            Err(Reject::Owner) if entry.expect.rival_owner(advert) => {
+                [Some(Notice::RivalOwner), None, None, None]
+            }
+            Err(_) => return,
+        };
+        for notice in notices.into_iter().flatten() {
+            if let Some(suppressed) = self.notices[notice as usize].allow(received.as_micros()) {
+                tracing::warn!(
+                    "{}: advertisement of {} for group {} has {} ({suppressed} more like it not \
+                     logged)",
+                    self.interface,
+                    datagram.source,
+                    advert.vrid(),
+                    notice.text(),
+                );
+            }
         }
     }
 
