@@ -14,6 +14,7 @@
 //! * [`snapshot`] is the state of a host's kernel as comparable text.
 //! * [`probe`] asks as a client would: ping, ARP.
 //! * [`scene`] is the network that most tests use; [`random`] makes repeatable cases.
+//! * [`rules`] finds the tests of each rule of the protocol.
 //! * [`deadline`] is how everything waits: for a predicate, never for a time.
 
 pub mod capture;
@@ -26,6 +27,7 @@ pub mod lab;
 pub mod probe;
 pub mod process;
 pub mod random;
+pub mod rules;
 pub mod rvrrpd;
 pub mod scene;
 pub mod snapshot;
