@@ -13,6 +13,7 @@ mod frames;
 mod frr_interop;
 mod gate;
 mod keepalived_interop;
+mod keepalived_interop_forms;
 mod modes;
 mod reload;
 mod routes;
