@@ -9,7 +9,7 @@ use super::{Delivery, Entry, Table};
 use crate::fsm::{self, Time};
 use crate::log::Limiter;
 use crate::net::listener::Sink;
-use crate::stats::Global;
+use crate::stats::{Global, Status};
 use crate::wire::PRIORITY_RESIGN;
 use crate::wire::advert::{Accepted, Advert, Datagram, peek_vrid};
 use crate::wire::verdict::Reject;
@@ -88,11 +88,20 @@ impl Dispatcher {
                     });
                 match verified {
                     Ok(accepted) => {
-                        self.deliver(entry, &accepted, received);
+                        count(&entry.status, &accepted);
+                        if let Ok(advert) = checked.as_ref() {
+                            self.pass_on(entry, datagram, advert, received);
+                        }
                         Ok(())
                     }
                     Err(reject) => {
                         entry.status.rejects.of(reject).count();
+                        if reject == Reject::Owner
+                            && let Ok(advert) = checked.as_ref()
+                            && entry.expect.teaches_owner(advert)
+                        {
+                            self.pass_on(entry, datagram, advert, received);
+                        }
                         Err(reject)
                     }
                 }
@@ -101,27 +110,17 @@ impl Dispatcher {
         found.unwrap_or_else(|| Err(checked.err().unwrap_or(Reject::Vrid)))
     }
 
-    fn deliver(&self, entry: &Entry, accepted: &Accepted, received: Time) {
-        let status = &entry.status;
-        status.advertisement_rcvd.count();
-        if accepted.priority == PRIORITY_RESIGN {
-            status.priority_zero_pkts_rcvd.count();
-        }
-        if accepted.interval_differs {
-            status.interval_mismatches.count();
-        }
-        if accepted.address_list_differs {
-            status.address_list_mismatches.count();
-        }
+    /// Gives an advertisement to the worker of its router.
+    fn pass_on(&self, entry: &Entry, datagram: &Datagram<'_>, advert: &Advert<'_>, received: Time) {
         let delivery = Delivery {
             id: entry.id,
             advert: fsm::Advert {
-                priority: accepted.priority,
-                source: accepted.source,
-                interval: accepted.interval,
+                priority: advert.priority(),
+                source: datagram.source,
+                interval: advert.interval(),
                 received,
             },
-            checksum_form: accepted.checksum_form,
+            checksum_form: advert.checksum_form(),
         };
         let queue = self.workers.get(entry.worker);
         if queue.is_none_or(|queue| queue.try_send(delivery).is_err()) {
@@ -182,6 +181,19 @@ impl Dispatcher {
                 self.interface,
             ),
         }
+    }
+}
+
+fn count(status: &Status, accepted: &Accepted) {
+    status.advertisement_rcvd.count();
+    if accepted.priority == PRIORITY_RESIGN {
+        status.priority_zero_pkts_rcvd.count();
+    }
+    if accepted.interval_differs {
+        status.interval_mismatches.count();
+    }
+    if accepted.address_list_differs {
+        status.address_list_mismatches.count();
     }
 }
 

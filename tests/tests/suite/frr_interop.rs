@@ -11,7 +11,7 @@ use rvrrpd_tests::family::{FAMILIES, Family};
 use rvrrpd_tests::frame::{Frame, Sum};
 use rvrrpd_tests::frr::{self, Frr, Instance};
 use rvrrpd_tests::host::Host;
-use rvrrpd_tests::lab::Lab;
+use rvrrpd_tests::lab::{Lab, address_of};
 use rvrrpd_tests::rvrrpd::{Rvrrpd, State, Vrouter, config};
 use rvrrpd_tests::scene::{Scene, advert_from, converge};
 use rvrrpd_tests::sys::Stamp;
@@ -31,6 +31,8 @@ struct Case {
     pseudo_header: Option<bool>,
     /// Whether rVRRPd has the higher priority.
     master: bool,
+    /// Whether rVRRPd has the virtual address on its interface.
+    owner: bool,
 }
 
 /// All combinations that this FRR can do.
@@ -58,8 +60,20 @@ fn cases() -> Vec<Case> {
                 checksum,
                 pseudo_header,
                 master,
+                owner: false,
             });
         }
+    }
+    for version in [2, 3] {
+        cases.push(Case {
+            family: Family::V4,
+            vrid: 20 + cases.len() as u8,
+            version,
+            checksum: "auto",
+            pseudo_header: None,
+            master: true,
+            owner: true,
+        });
     }
     cases
 }
@@ -115,6 +129,17 @@ fn scene(test: &str) -> Option<Scene> {
 }
 
 fn start_rvrrpd(scene: &Scene) -> Rvrrpd {
+    for case in cases().into_iter().filter(|case| case.owner) {
+        if !scene
+            .r1
+            .addresses("eth0")
+            .contains(&address_of(&case.vip()))
+        {
+            scene
+                .r1
+                .ip(&format!("address add {}/24 dev eth0", case.vip()));
+        }
+    }
     let vrouters: Vec<Vrouter> = cases().into_iter().map(Case::vrouter).collect();
     scene.start(&scene.r1, &config(&vrouters))
 }

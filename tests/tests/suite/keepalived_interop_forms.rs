@@ -164,7 +164,8 @@ fn converged(scene: &Scene, lan: &Capture) {
         } else {
             Sum::PseudoHeader
         };
-        // An owner listens to nobody, so that it cannot know what they understand.
+        // An owner learns the form of a Backup only where that advertises beside it, and
+        // keepalived before 2.3.0 takes either.
         if case.higher != Higher::OursAsOwner {
             assert_eq!(advert.sum, sum, "VRID {}", case.vrid);
         }

@@ -97,6 +97,10 @@ impl<P> Engine<P> {
         };
         if let Some(slot) = &mut self.slots[place] {
             slot.follow_checksum_form(delivery.checksum_form);
+            if slot.router.params().is_owner() {
+                // Refused and counted as such; its form of the checksum is all that it teaches.
+                return;
+            }
             slot.setup.status.heard(delivery.advert.source);
         }
         self.handle(place, Event::Advert(delivery.advert), host);

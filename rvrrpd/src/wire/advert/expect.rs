@@ -115,6 +115,17 @@ impl Expect {
         self.owner && advert.priority() == PRIORITY_OWNER
     }
 
+    /// Whether an advertisement that was refused with [`Reject::Owner`] is else a good one of
+    /// version 3: an owner listens to nobody, but it has to speak the form of the checksum that
+    /// its Backups understand (V3-CK-2), or they would be Masters beside it for ever.
+    #[must_use]
+    pub fn teaches_owner(&self, advert: &Advert<'_>) -> bool {
+        self.owner
+            && self.version == Version::V3
+            && !advert.interval().is_zero()
+            && self.verify_auth(advert).is_ok()
+    }
+
     const fn group(&self) -> IpAddr {
         match self.source {
             IpAddr::V4(_) => IpAddr::V4(GROUP_V4),
