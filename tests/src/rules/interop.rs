@@ -52,8 +52,8 @@ fn cell(value: &Value) -> Cell {
 pub(super) fn document(cells: &[Cell]) -> String {
     let mut text = String::from(
         "\n## Interoperation\n\n\
-         Each line is run by its test against the Debian packages. Both sides are Master and \
-         Backup in turn, unless the line says otherwise.\n\n\
+         Each line is run by its test, against the Debian packages of the peer. Both sides have \
+         the higher priority in turn unless the line says otherwise.\n\n\
          | peer | protocol | combination | result | test |\n|---|---|---|---|---|\n",
     );
     for cell in cells {
