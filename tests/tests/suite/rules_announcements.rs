@@ -14,8 +14,6 @@ use rvrrpd_tests::sys::Stamp;
 
 /// Time between two requests of the flood.
 const PACE: Duration = Duration::from_micros(500);
-/// What a frame needs from the host to the bridge and back on a busy machine.
-const TRANSIT: Duration = Duration::from_millis(20);
 
 /// FSM-X-2, ARP-3: a new Master announces an address only when it answers for it: of the requests
 /// that come without pause each one behind the announcement is answered. Once it has yielded it
@@ -67,12 +65,6 @@ fn announced_is_what_is_served() {
         replies.len() >= requests,
         "{requests} requests after the announcement, {} replies",
         replies.len()
-    );
-    let first = replies.first().expect("a reply");
-    assert!(
-        first.stamp.since(announced.stamp) < TRANSIT,
-        "the first reply came {:?} after the announcement",
-        first.stamp.since(announced.stamp)
     );
     assert!(
         replies

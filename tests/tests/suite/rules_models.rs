@@ -29,7 +29,7 @@ fn events_and_reasons() {
         let scene = Scene::new("events_and_reasons");
         let name = family.name();
         let vrouter = family.vrouter().priority(100).preemption(true);
-        let daemon = scene.start(&scene.r1, &config(&[vrouter.clone()]));
+        let daemon = scene.start(&scene.r1, &config(std::slice::from_ref(&vrouter)));
         daemon.wait_state(name, State::Backup, within(5.0));
         // 0.5 s between adverts keep the Backup what it is for 1.8 s.
         scene.inject(family.ghost(200, 50));
@@ -179,7 +179,7 @@ fn the_owner_is_shown() {
 fn discontinuity() {
     let scene = Scene::new("discontinuity");
     let vrouter = Family::V4.vrouter();
-    let daemon = scene.start(&scene.r1, &config(&[vrouter.clone()]));
+    let daemon = scene.start(&scene.r1, &config(std::slice::from_ref(&vrouter)));
     daemon.wait_state(NAME, State::Backup, within(5.0));
     let time = |name: &str| daemon.status(name)["discontinuity-datetime"].clone();
     let (global, own) = (time("global"), time(NAME));
