@@ -134,15 +134,27 @@ fn spoof(group: &Group, flaw: Flaw, priority: u8) -> Vec<u8> {
         Flaw::Ttl => frame[ttl] = 254,
         Flaw::Checksum => frame[message + 6] ^= 1,
         Flaw::CountZero => frame[message + 3] = 0,
+        // A multicast group.
+        Flaw::Source if group.family == Family::V4 => frame[source] = 0xe1,
         Flaw::Source => frame[source] = 0xff,
         Flaw::Truncated => frame.truncate(message + 6),
         // Version 3 knows no authentication, and version 2 no IPv6: the frame would be right.
         Flaw::Auth if group.version == Version::V3 => frame[message + 7] ^= 1,
         Flaw::Version if group.family == Family::V6 => frame[message] = 0x21,
+        Flaw::Interval if group.version == Version::V3 => no_interval(&mut frame[message..]),
         Flaw::Auth | Flaw::Version | Flaw::Vrid | Flaw::Interval => {}
     }
     set_length(&mut frame, group.family);
     frame
+}
+
+/// V3-RX-12: the shortest interval, which was written for none, becomes none. The checksum holds.
+fn no_interval(message: &mut [u8]) {
+    message[5] = 0;
+    let checksum = u16::from_be_bytes([message[6], message[7]]);
+    let (sum, carry) = checksum.overflowing_add(1);
+    let checksum = sum + u16::from(carry);
+    message[6..8].copy_from_slice(&checksum.to_be_bytes());
 }
 
 /// The length in the IP header, so that it is not this that is refused.

@@ -58,12 +58,15 @@ impl Judge {
         self.quiet_since = self.quiet_since.max(until);
     }
 
-    /// The ways through the network are others, or what is accepted is.
-    pub(crate) fn topology_changed(&mut self) {
+    /// The ways through the network are others, or what is accepted is. Nobody knows which hosts
+    /// moved: those are judged that follow a Master who is still there.
+    pub(crate) fn topology_changed(&mut self, lan: &Lan) {
         for group in 0..self.believed.len() {
             for place in 0..self.twins.len() {
                 let believed = self.believed[group][place];
-                if believed.is_some_and(|node| self.state(node, group) != State::Master) {
+                let is_served =
+                    |node| self.state(node, group) == State::Master && lan.reaches(node, place);
+                if !believed.is_some_and(is_served) {
                     self.believed[group][place] = None;
                 }
             }
@@ -117,9 +120,11 @@ impl Judge {
         }
         for (group, late) in late.into_iter().enumerate().take(groups) {
             self.rest(pass, now, group)?;
-            let announced = pass.deeds.iter().any(
-                |deed| matches!(deed, Deed::Told(Command::Announce(id)) if id.0 as usize == group),
-            );
+            let own = super::node::id(group);
+            let announced = pass.deeds.iter().any(|deed| match deed {
+                Deed::Told(Command::Announce(id) | Command::Activate(id)) => *id == own,
+                _ => false,
+            });
             let advertised = self.twins[pass.number][group].silent_since() == Some(now);
             if late && advertised && !announced {
                 return Err("a Master that was late does not announce itself".into());
@@ -191,7 +196,7 @@ impl Judge {
             if unread {
                 return Err("it takes over while an advertisement lies unread".into());
             }
-            self.in_time(pass, now, deadline)?;
+            self.in_time(pass, now, twin.told.max(deadline))?;
         }
         self.twins[pass.number][group].transition(now, transition)
     }
@@ -255,7 +260,7 @@ impl Judge {
             return Err("it runs and no timer is armed".into());
         }
         if let Some(deadline) = twin.deadline() {
-            self.in_time(pass, now, deadline)?;
+            self.in_time(pass, now, twin.told.max(deadline))?;
         }
         if let (Some(since), Some(params)) = (twin.silent_since(), twin.params) {
             self.in_time(pass, now, since + params.interval)

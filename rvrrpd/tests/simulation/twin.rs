@@ -10,6 +10,8 @@ use rvrrpd::wire::{PRIORITY_OWNER, PRIORITY_RESIGN, Version};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Twin {
     pub(crate) params: Option<Params>,
+    /// When it got them.
+    pub(crate) told: Time,
     ready: bool,
     state: Known,
 }
@@ -93,6 +95,7 @@ impl Twin {
 
     pub(crate) fn configured(&mut self, now: Time, params: Params) {
         let before = self.params.replace(params);
+        self.told = now;
         match &mut self.state {
             Known::Init => {}
             Known::Backup(_) if params.priority == PRIORITY_OWNER => self.master(now),

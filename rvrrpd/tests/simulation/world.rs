@@ -177,13 +177,13 @@ impl<'a> World<'a> {
             Fault::Stall(node, thread, span) => self.hold(*node, *thread, *span),
             Fault::Link(node, up) => {
                 self.lan.change(&step.fault);
-                self.judge.topology_changed();
+                self.judge.topology_changed(&self.lan);
                 let (groups, up) = (self.groups.len(), *up);
                 self.order(*node, |daemon| daemon.ready(groups, up));
             }
             Fault::Partition(_) | Fault::Cut(..) => {
                 self.lan.change(&step.fault);
-                self.judge.topology_changed();
+                self.judge.topology_changed(&self.lan);
             }
             Fault::Weather(weather) => {
                 self.lan.change(&step.fault);
@@ -236,7 +236,7 @@ impl<'a> World<'a> {
     /// An owner stays the owner and nobody else becomes one: two owners are two Masters for ever.
     fn configure(&mut self, group: usize, nodes: &[usize], change: Change) {
         if self.groups[group].version == Version::V2 {
-            self.judge.topology_changed();
+            self.judge.topology_changed(&self.lan);
         }
         for number in nodes {
             let settings = &mut self.groups[group].settings[*number];
