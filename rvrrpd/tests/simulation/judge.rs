@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rvrrpd::driver::Command;
-use rvrrpd::fsm::{State, Time, Transition};
+use rvrrpd::fsm::{Params, State, Time, Transition};
 use rvrrpd::wire::PRIORITY_OWNER;
 
 use super::hostile::Hostile;
@@ -163,13 +163,19 @@ impl Judge {
         Ok(())
     }
 
-    /// A Master is none any more. Hosts whom the one that stays cannot reach, or that cannot be
-    /// told that there were two, are excused.
+    /// A Master is none any more. Hosts are not judged whom the one that stays cannot reach, or if
+    /// it cannot know that there were two: an owner must ignore all advertisements (V2-RX-7,
+    /// V3-RX-7).
     fn leaves(&mut self, pass: &Pass<'_>, group: usize) {
-        let clean = pass.lan.is_clean();
+        let is_owned = self.twins.iter().any(|twins| {
+            let twin = &twins[group];
+            let owner = |params: Params| params.priority == PRIORITY_OWNER;
+            twin.state() == State::Master && twin.params.is_some_and(owner)
+        });
+        let excused = is_owned || !pass.lan.is_clean();
         let number = pass.number;
         self.excuse(number, group, |place| {
-            !clean || !pass.lan.reaches(number, place)
+            excused || !pass.lan.reaches(number, place)
         });
     }
 
@@ -187,7 +193,7 @@ impl Judge {
         let deadline = twin.deadline();
         if let (State::Master, Some(deadline)) = (transition.to, deadline) {
             self.takeovers += 1;
-            let unread = pass.node.unread().any(|(frame, received)| {
+            let unread = pass.node.listener.unread().any(|(frame, received)| {
                 frame.from.is_some_and(|from| from != pass.number)
                     && usize::from(frame.vrid) == group + 1
                     && *received < deadline
@@ -327,15 +333,10 @@ impl Judge {
         Ok(())
     }
 
-    /// Nobody sends packets to a router that is not the Master. An owner must ignore all
-    /// advertisements (V2-RX-7, V3-RX-7), so that nothing tells it that there were two.
+    /// Nobody sends packets to a router that is not the Master.
     fn hosts(&self, group: usize, side: u8, master: usize, lan: &Lan) -> Verdict {
-        let owner = self.twins[master][group]
-            .params
-            .is_some_and(|params| params.priority == PRIORITY_OWNER);
         for (place, believed) in self.believed[group].iter().enumerate() {
             if let Some(believed) = believed
-                && !owner
                 && lan.side(place) == side
                 && *believed != master
             {

@@ -80,24 +80,30 @@ pub(crate) struct Node {
     pub(crate) clock: Clock,
     pub(crate) engine: Engine<u32>,
     pub(crate) deeds: Vec<Deed>,
-    /// IPv4 and IPv6.
-    pub(crate) sockets: [VecDeque<Packet>; 2],
-    /// Taken by the listener, not passed on yet, and of which socket.
-    pub(crate) in_hand: Option<(usize, Vec<Packet>)>,
+    pub(crate) listener: Listener,
     pub(crate) controls: VecDeque<Control<u32>>,
-    backlogs: [Backlog; 2],
-    dispatcher: Dispatcher,
     table: Arc<Table>,
     queue: Receiver<Delivery>,
     status: Vec<Arc<Status>>,
+}
+
+/// The kernel's receive sockets and the thread that reads them.
+pub(crate) struct Listener {
+    /// IPv4 and IPv6.
+    sockets: [VecDeque<Packet>; 2],
+    /// Taken out of a socket and not passed on yet.
+    in_hand: Option<(usize, Vec<Packet>)>,
+    backlogs: [Backlog; 2],
+    dispatcher: Dispatcher,
 }
 
 /// The engine's view of its node.
 struct Rim<'a> {
     now: Time,
     queue: &'a Receiver<Delivery>,
-    sockets: &'a [VecDeque<Packet>; 2],
-    backlogs: &'a [Backlog; 2],
+    listener: &'a mut Listener,
+    /// Whether the listener runs at the same time.
+    race: bool,
     deeds: &'a mut Vec<Deed>,
 }
 
@@ -110,11 +116,13 @@ impl Node {
             clock: Clock(plan.clone()),
             engine: Engine::default(),
             deeds: Vec::new(),
-            sockets: Default::default(),
-            in_hand: None,
+            listener: Listener {
+                sockets: Default::default(),
+                in_hand: None,
+                backlogs: Default::default(),
+                dispatcher: Dispatcher::new("sim0", Arc::clone(&table), vec![sender], global),
+            },
             controls: VecDeque::new(),
-            backlogs: Default::default(),
-            dispatcher: Dispatcher::new("sim0", Arc::clone(&table), vec![sender], global),
             table,
             queue,
             status: groups.iter().map(|_| Arc::default()).collect(),
@@ -162,13 +170,56 @@ impl Node {
         }
     }
 
+    /// The worker runs: one order or one advertisement, then a pass, in a race with the listener
+    /// or not. False if it has ended.
+    pub(crate) fn work(&mut self, at: Micros, race: bool) -> bool {
+        let mut deeds = take(&mut self.deeds);
+        let mut rim = Rim {
+            now: self.clock.shows(at),
+            queue: &self.queue,
+            listener: &mut self.listener,
+            race,
+            deeds: &mut deeds,
+        };
+        let mut runs = true;
+        if let Some(control) = self.controls.pop_front() {
+            match &control {
+                Control::Set(setup) => rim.deeds.push(Deed::Params(setup.id, setup.params)),
+                Control::Readiness(id, reasons) => {
+                    rim.deeds.push(Deed::Ready(*id, reasons.is_ready()));
+                }
+                Control::Remove(..) => {}
+                Control::Stop => {
+                    runs = false;
+                    let ids = (0..self.status.len()).map(id);
+                    rim.deeds.extend(ids.map(|id| Deed::Ready(id, false)));
+                }
+            }
+            self.engine.control(control, &mut rim);
+        } else if let Some(delivery) = rim.delivery() {
+            self.engine.deliver(&delivery, &mut rim);
+        }
+        if runs {
+            self.engine.pass(&mut rim);
+        }
+        self.deeds = deeds;
+        runs
+    }
+
+    /// Whether the worker has something to do at once.
+    pub(crate) fn has_work(&self) -> bool {
+        !self.queue.is_empty() || !self.controls.is_empty()
+    }
+}
+
+impl Listener {
     /// A packet reaches a socket. False if there is no room for it.
-    pub(crate) fn receive(&mut self, frame: Rc<Frame>, at: Micros, room: usize) -> bool {
+    pub(crate) fn receive(&mut self, frame: Rc<Frame>, received: Time, room: usize) -> bool {
         let socket = &mut self.sockets[socket(frame.family)];
         if socket.len() >= room {
             return false;
         }
-        socket.push_back((frame, self.clock.shows(at)));
+        socket.push_back((frame, received));
         true
     }
 
@@ -202,46 +253,6 @@ impl Node {
         self.in_hand = Some((socket, batch));
     }
 
-    /// The worker runs: one order or one advertisement, then a pass. False if it has ended.
-    pub(crate) fn work(&mut self, at: Micros) -> bool {
-        let mut deeds = take(&mut self.deeds);
-        let mut rim = Rim {
-            now: self.clock.shows(at),
-            queue: &self.queue,
-            sockets: &self.sockets,
-            backlogs: &self.backlogs,
-            deeds: &mut deeds,
-        };
-        let mut runs = true;
-        if let Some(control) = self.controls.pop_front() {
-            match &control {
-                Control::Set(setup) => rim.deeds.push(Deed::Params(setup.id, setup.params)),
-                Control::Readiness(id, reasons) => {
-                    rim.deeds.push(Deed::Ready(*id, reasons.is_ready()));
-                }
-                Control::Remove(..) => {}
-                Control::Stop => {
-                    runs = false;
-                    let ids = (0..self.status.len()).map(id);
-                    rim.deeds.extend(ids.map(|id| Deed::Ready(id, false)));
-                }
-            }
-            self.engine.control(control, &mut rim);
-        } else if let Some(delivery) = rim.delivery() {
-            self.engine.deliver(&delivery, &mut rim);
-        }
-        if runs {
-            self.engine.pass(&mut rim);
-        }
-        self.deeds = deeds;
-        runs
-    }
-
-    /// Whether the worker has something to do at once.
-    pub(crate) fn has_work(&self) -> bool {
-        !self.queue.is_empty() || !self.controls.is_empty()
-    }
-
     /// Everything that was received and not passed on.
     pub(crate) fn unread(&self) -> impl Iterator<Item = &Packet> {
         let in_hand = self.in_hand.iter().flat_map(|(_, batch)| batch);
@@ -271,7 +282,8 @@ impl Host for Rim<'_> {
     }
 
     fn drained_until(&mut self, _port: &u32, now: Time) -> Time {
-        let sockets = self.sockets.iter().zip(self.backlogs);
+        while self.race && self.listener.listen() {}
+        let sockets = self.listener.sockets.iter().zip(&self.listener.backlogs);
         sockets
             .map(|(socket, backlog)| backlog.until(now, || !socket.is_empty()))
             .min()

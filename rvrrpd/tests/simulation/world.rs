@@ -287,7 +287,7 @@ impl<'a> World<'a> {
         let Some(node) = &mut self.nodes[number] else {
             return;
         };
-        let more = node.listen();
+        let more = node.listener.listen();
         if node.has_work() {
             self.wake(number, Thread::Worker, self.now);
         }
@@ -300,9 +300,10 @@ impl<'a> World<'a> {
         let Some(mut node) = self.nodes[number].take() else {
             return Ok(());
         };
-        let runs = node.work(self.now);
+        let is_free = self.threads[number][Thread::Listener as usize].free <= self.now;
+        let runs = node.work(self.now, is_free && self.random.percent(50));
         let threads = &mut self.threads[number];
-        if node.unread().next().is_some() || node.has_work() {
+        if node.listener.unread().next().is_some() || node.has_work() {
             threads[0].free = threads[0].free.max(self.now);
         }
         let free = threads[0].free.max(threads[1].free);
@@ -387,7 +388,8 @@ impl<'a> World<'a> {
             return;
         };
         let (from, group) = (frame.from, usize::from(frame.vrid) - 1);
-        if node.receive(frame, self.now, self.scenario.socket) {
+        let received = node.clock.shows(self.now);
+        if node.listener.receive(frame, received, self.scenario.socket) {
             self.wake(number, Thread::Listener, self.now);
         } else if let Some(from) = from {
             self.judge.lost(from, group);
