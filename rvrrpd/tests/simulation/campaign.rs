@@ -10,9 +10,6 @@ use super::generate;
 use super::scenario::Scenario;
 use super::world::{Outcome, run};
 
-/// Lines of a run of advertisements that are shown.
-const ROUTINE: usize = 12;
-
 /// What a campaign has seen.
 pub(crate) struct Totals {
     pub(crate) seeds: u64,
@@ -82,31 +79,8 @@ pub(crate) fn report(seed: u64) -> String {
     format!(
         "{scenario}\n{}\nseed {seed}: {verdict}\n\
          again: SEED={seed} cargo test -p rvrrpd --test simulation replay -- --ignored --nocapture\n",
-        brief(&story)
+        story.brief()
     )
-}
-
-/// Without the middle of long runs of advertisements that are sent and heard.
-fn brief(story: &str) -> String {
-    let is_routine = |line: &&str| line.contains(" sends ") || line.contains(" hears ");
-    let lines: Vec<&str> = story.lines().collect();
-    let mut brief = String::new();
-    for run in lines.chunk_by(|one, other| is_routine(one) == is_routine(other)) {
-        let (shown, left_out) = if is_routine(&run[0]) && run.len() > ROUTINE {
-            (ROUTINE / 2, run.len() - ROUTINE)
-        } else {
-            (run.len(), 0)
-        };
-        brief.extend(run[..shown].iter().flat_map(|line| [line, "\n"]));
-        if left_out > 0 {
-            brief.push_str(&format!(
-                "     ⋮ {left_out} advertisements sent and heard\n"
-            ));
-            let last = &run[run.len() - ROUTINE / 2..];
-            brief.extend(last.iter().flat_map(|line| [line, "\n"]));
-        }
-    }
-    brief
 }
 
 /// Leaves out what is not needed: steps, then virtual routers.

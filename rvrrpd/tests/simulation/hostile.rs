@@ -7,9 +7,9 @@ use rvrrpd::wire::advert::{AdvertRepr, ChecksumForm};
 use rvrrpd::wire::auth::Key;
 use rvrrpd::wire::{Family, Mac, Version, Vrid};
 
-use super::node;
 use super::random::Random;
 use super::scenario::Group;
+use super::setup;
 
 #[derive(Clone, Debug)]
 pub(crate) enum Hostile {
@@ -61,7 +61,7 @@ impl Hostile {
             Self::Spoof(group, flaw, priority) => spoof(&groups[group], flaw, priority),
             Self::Forged(group, priority, interval) => {
                 let group = &groups[group];
-                let auth = node::key(group);
+                let auth = setup::key(group);
                 advert(
                     group,
                     priority,
@@ -97,7 +97,7 @@ fn advert(
         vrid,
         priority,
         interval,
-        addresses: &node::addresses(group.family, group.settings[0].addresses),
+        addresses: &setup::addresses(group.family, group.settings[0].addresses),
         auth,
         checksum_form: ChecksumForm::Message,
     }
@@ -109,7 +109,7 @@ fn spoof(group: &Group, flaw: Flaw, priority: u8) -> Vec<u8> {
     let auth = match flaw {
         Flaw::Auth if group.password => Key::simple(b"wrong"),
         Flaw::Auth => Key::simple(b"any"),
-        _ => node::key(group),
+        _ => setup::key(group),
     };
     let version = match (flaw, group.version, group.family) {
         (Flaw::Version, Version::V3, Family::V4) => Version::V2,

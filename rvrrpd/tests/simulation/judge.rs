@@ -10,6 +10,7 @@ use super::hostile::Hostile;
 use super::lan::Lan;
 use super::node::{Deed, Node};
 use super::scenario::{Change, Fault, Micros, Scenario, name};
+use super::setup::id;
 use super::twin::{Twin, Verdict};
 
 pub(crate) struct Judge {
@@ -120,7 +121,7 @@ impl Judge {
         }
         for (group, late) in late.into_iter().enumerate().take(groups) {
             self.rest(pass, now, group)?;
-            let own = super::node::id(group);
+            let own = id(group);
             let announced = pass.deeds.iter().any(|deed| match deed {
                 Deed::Told(Command::Announce(id) | Command::Activate(id)) => *id == own,
                 _ => false,
@@ -244,13 +245,17 @@ impl Judge {
                 self.believed[group][place] = Some(pass.number);
             }
         }
+        // It may have yielded in the same pass, and commands come last.
+        if self.state(pass.number, group) != State::Master {
+            self.leaves(pass, group);
+        }
         Ok(())
     }
 
     /// What must hold after a pass.
     fn rest(&self, pass: &Pass<'_>, now: Time, group: usize) -> Verdict {
         let twin = &self.twins[pass.number][group];
-        let Some(router) = pass.node.engine.router(super::node::id(group)) else {
+        let Some(router) = pass.node.engine.router(id(group)) else {
             return Ok(());
         };
         if router.state() != twin.state() {

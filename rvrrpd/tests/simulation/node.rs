@@ -3,25 +3,19 @@
 
 use std::collections::VecDeque;
 use std::mem::take;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::rc::Rc;
 use std::sync::Arc;
 
 use crossbeam_channel::Receiver;
 use rvrrpd::driver::{Command, RouterId};
 use rvrrpd::fsm::{Params, Reason, Reasons, Time, Transition};
-use rvrrpd::net::backlog::Backlog;
-use rvrrpd::net::listener::Sink;
-use rvrrpd::pool::{Control, Delivery, Dispatcher, Engine, Entry, Host, Message, Setup, Table};
+use rvrrpd::pool::{Control, Delivery, Dispatcher, Engine, Entry, Host, Setup, Table};
 use rvrrpd::stats::{Global, Status};
-use rvrrpd::wire::advert::{Datagram, Expect};
-use rvrrpd::wire::auth::Key;
-use rvrrpd::wire::{Family, Mac, PRIORITY_OWNER, Version};
+use rvrrpd::wire::Family;
 
-use super::scenario::{Group, Micros, NodePlan, Settings};
+use super::listener::Listener;
+use super::scenario::{Group, Micros, NodePlan};
+use super::setup::{expect, id, message, params};
 
-/// Packets that the listener takes at once.
-const BATCH: usize = 32;
 /// The only interface of a node.
 const INDEX: u32 = 1;
 
@@ -47,19 +41,6 @@ impl Clock {
         at
     }
 }
-
-/// A frame on its way; who sent it and what it says, so that nobody has to ask the code under test.
-#[derive(Debug)]
-pub(crate) struct Frame {
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) from: Option<usize>,
-    pub(crate) family: Family,
-    pub(crate) vrid: u8,
-    pub(crate) priority: u8,
-}
-
-/// A frame and when it was received, by the clock of the node.
-pub(crate) type Packet = (Rc<Frame>, Time);
 
 /// What a worker did in one pass, in its order.
 #[derive(Debug)]
@@ -87,16 +68,6 @@ pub(crate) struct Node {
     status: Vec<Arc<Status>>,
 }
 
-/// The kernel's receive sockets and the thread that reads them.
-pub(crate) struct Listener {
-    /// IPv4 and IPv6.
-    sockets: [VecDeque<Packet>; 2],
-    /// Taken out of a socket and not passed on yet.
-    in_hand: Option<(usize, Vec<Packet>)>,
-    backlogs: [Backlog; 2],
-    dispatcher: Dispatcher,
-}
-
 /// The engine's view of its node.
 struct Rim<'a> {
     now: Time,
@@ -116,12 +87,12 @@ impl Node {
             clock: Clock(plan.clone()),
             engine: Engine::default(),
             deeds: Vec::new(),
-            listener: Listener {
-                sockets: Default::default(),
-                in_hand: None,
-                backlogs: Default::default(),
-                dispatcher: Dispatcher::new("sim0", Arc::clone(&table), vec![sender], global),
-            },
+            listener: Listener::new(Dispatcher::new(
+                "sim0",
+                Arc::clone(&table),
+                vec![sender],
+                global,
+            )),
             controls: VecDeque::new(),
             table,
             queue,
@@ -212,54 +183,6 @@ impl Node {
     }
 }
 
-impl Listener {
-    /// A packet reaches a socket. False if there is no room for it.
-    pub(crate) fn receive(&mut self, frame: Rc<Frame>, received: Time, room: usize) -> bool {
-        let socket = &mut self.sockets[socket(frame.family)];
-        if socket.len() >= room {
-            return false;
-        }
-        socket.push_back((frame, received));
-        true
-    }
-
-    /// The listener passes on what it took and takes more. True if it took something.
-    pub(crate) fn listen(&mut self) -> bool {
-        if let Some((socket, batch)) = self.in_hand.take() {
-            for (frame, received) in &batch {
-                let datagram = Datagram::from_ethernet(&frame.bytes);
-                self.dispatcher.packet(datagram, *received);
-            }
-            if let Some((_, received)) = batch.last() {
-                self.backlogs[socket].passed_on(*received);
-            }
-            if self.sockets[socket].is_empty() {
-                self.backlogs[socket].end();
-            } else {
-                self.take(socket);
-                return true;
-            }
-        }
-        if let Some(socket) = (0..2).find(|socket| !self.sockets[*socket].is_empty()) {
-            self.backlogs[socket].begin();
-            self.take(socket);
-        }
-        self.in_hand.is_some()
-    }
-
-    fn take(&mut self, socket: usize) {
-        let waiting = &mut self.sockets[socket];
-        let batch = waiting.drain(..waiting.len().min(BATCH)).collect();
-        self.in_hand = Some((socket, batch));
-    }
-
-    /// Everything that was received and not passed on.
-    pub(crate) fn unread(&self) -> impl Iterator<Item = &Packet> {
-        let in_hand = self.in_hand.iter().flat_map(|(_, batch)| batch);
-        in_hand.chain(self.sockets.iter().flatten())
-    }
-}
-
 impl Host for Rim<'_> {
     type Port = u32;
 
@@ -283,11 +206,7 @@ impl Host for Rim<'_> {
 
     fn drained_until(&mut self, _port: &u32, now: Time) -> Time {
         while self.race && self.listener.listen() {}
-        let sockets = self.listener.sockets.iter().zip(&self.listener.backlogs);
-        sockets
-            .map(|(socket, backlog)| backlog.until(now, || !socket.is_empty()))
-            .min()
-            .unwrap()
+        self.listener.until(now)
     }
 
     fn send<'a>(&mut self, _port: &u32, frames: impl Iterator<Item = &'a [u8]>) -> bool {
@@ -302,83 +221,5 @@ impl Host for Rim<'_> {
 
     fn transition(&mut self, setup: &Setup<u32>, transition: Transition) {
         self.deeds.push(Deed::Transition(setup.id, transition));
-    }
-}
-
-pub(crate) fn id(group: usize) -> RouterId {
-    RouterId(u32::try_from(group).unwrap())
-}
-
-fn socket(family: Family) -> usize {
-    match family {
-        Family::V4 => 0,
-        Family::V6 => 1,
-    }
-}
-
-pub(crate) fn key(group: &Group) -> Key {
-    if group.password {
-        Key::simple(b"secret")
-    } else {
-        Key::None
-    }
-}
-
-pub(crate) fn addresses(family: Family, count: u8) -> Vec<IpAddr> {
-    (0..count)
-        .map(|number| match family {
-            Family::V4 => IpAddr::V4(Ipv4Addr::new(192, 0, 2, 100 + number)),
-            Family::V6 if number == 0 => IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0x100)),
-            Family::V6 => IpAddr::V6(Ipv6Addr::new(
-                0x2001,
-                0xdb8,
-                0,
-                0,
-                0,
-                0,
-                0,
-                u16::from(number),
-            )),
-        })
-        .collect()
-}
-
-fn params(group: &Group, settings: &Settings) -> Params {
-    Params {
-        version: group.version,
-        priority: settings.priority,
-        interval: settings.interval,
-        preempt: settings.preempt,
-        preempt_delay: settings.preempt_delay,
-        startup_delay: settings.startup_delay,
-        source: settings.source,
-    }
-}
-
-fn message(group: &Group, settings: &Settings) -> Message {
-    Message {
-        vrid: group.vrid,
-        family: group.family,
-        version: group.version,
-        addresses: addresses(group.family, settings.addresses),
-        auth: key(group),
-        source_mac: Mac::of_virtual_router(group.family, group.vrid),
-        checksum_form: match group.version {
-            Version::V2 => None,
-            Version::V3 => settings.checksum_form,
-        },
-    }
-}
-
-fn expect(group: &Group, settings: &Settings) -> Expect {
-    Expect {
-        version: group.version,
-        vrid: group.vrid,
-        source: settings.source,
-        interval: settings.interval,
-        addresses: addresses(group.family, settings.addresses),
-        address_list_check: true,
-        owner: settings.priority == PRIORITY_OWNER,
-        auth: key(group),
     }
 }

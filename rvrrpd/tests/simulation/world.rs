@@ -2,19 +2,19 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::fmt::Write as _;
 use std::mem::take;
 use std::rc::Rc;
 
-use rvrrpd::fsm::State;
 use rvrrpd::pool::Control;
 use rvrrpd::wire::{Family, Version};
 
 use super::judge::{Judge, Pass, read};
 use super::lan::Lan;
-use super::node::{Deed, Frame, Node};
+use super::listener::Frame;
+use super::node::{Deed, Node};
 use super::random::Random;
 use super::scenario::{Change, Fault, Group, Micros, Scenario, Step, Thread, Weather, name};
+use super::story::{self, Story};
 use super::twin::Verdict;
 
 /// More events than any scenario needs: a storm.
@@ -23,8 +23,8 @@ const MOST_EVENTS: u64 = 1_000_000;
 /// What came of a run.
 pub(crate) struct Outcome {
     pub(crate) verdict: Verdict,
-    /// What happened, line by line, where it was asked for.
-    pub(crate) story: String,
+    /// What happened, where it was asked for.
+    pub(crate) story: Story,
     pub(crate) judged: u64,
     pub(crate) takeovers: u64,
     pub(crate) events: u64,
@@ -58,7 +58,7 @@ struct World<'a> {
     lan: Lan,
     judge: Judge,
     random: Random,
-    story: Option<String>,
+    story: Option<Story>,
 }
 
 /// When a thread runs next, and from when on it can.
@@ -115,7 +115,7 @@ impl<'a> World<'a> {
             lan: Lan::new(scenario),
             judge: Judge::new(scenario),
             random: Random::new(scenario.seed.rotate_left(32)),
-            story: with_story.then(String::new),
+            story: with_story.then(Story::default),
         };
         for (index, step) in scenario.steps.iter().enumerate() {
             world.push(step.at, Event::Step(index));
@@ -148,13 +148,7 @@ impl<'a> World<'a> {
 
     fn tell(&mut self, line: impl FnOnce() -> String) {
         if let Some(story) = &mut self.story {
-            let _infallible = writeln!(
-                story,
-                "{:>4}.{:06} {}",
-                self.now / 1_000_000,
-                self.now % 1_000_000,
-                line()
-            );
+            story.add(self.now, &line());
         }
     }
 
@@ -317,8 +311,9 @@ impl<'a> World<'a> {
             lan: &self.lan,
         };
         let verdict = self.judge.pass(&pass);
+        let now = node.clock.shows(self.now);
         for deed in &deeds {
-            self.tell_deed(number, &node, deed);
+            self.tell(|| story::line(number, now, deed));
         }
         if let Err(error) = verdict {
             return Err(format!("{}: {error}", name(number)));
@@ -394,46 +389,5 @@ impl<'a> World<'a> {
         } else if let Some(from) = from {
             self.judge.lost(from, group);
         }
-    }
-
-    fn tell_deed(&mut self, number: usize, node: &Node, deed: &Deed) {
-        if self.story.is_none() {
-            return;
-        }
-        let who = name(number);
-        let line = match deed {
-            Deed::Params(id, params) => {
-                format!("group {} gets priority {}", id.0, params.priority)
-            }
-            Deed::Ready(id, ready) => format!("group {} ready: {ready}", id.0),
-            Deed::Heard(delivery) => {
-                let late = node.clock.shows(self.now).since(delivery.advert.received);
-                let advert = &delivery.advert;
-                format!(
-                    "group {} hears {} with priority {} every {:?}, received {late:?} ago",
-                    delivery.id.0, advert.source, advert.priority, advert.interval
-                )
-            }
-            Deed::Transition(id, transition) => {
-                let mark = if transition.to == State::Master {
-                    "  <=="
-                } else {
-                    ""
-                };
-                format!(
-                    "group {} {} -> {} ({}){mark}",
-                    id.0,
-                    transition.from,
-                    transition.to,
-                    transition.cause.name()
-                )
-            }
-            Deed::Sent(bytes) => {
-                let (group, priority) = read(bytes);
-                format!("group {group} sends priority {priority}")
-            }
-            Deed::Told(command) => format!("driver: {command:?}"),
-        };
-        self.tell(|| format!("{who} {line}"));
     }
 }
