@@ -50,9 +50,13 @@ impl Host for Counting {
         now
     }
 
-    fn send<'a>(&mut self, _port: &u32, frames: impl Iterator<Item = &'a [u8]>) -> bool {
+    fn send<'a>(
+        &mut self,
+        _port: &u32,
+        frames: impl Iterator<Item = &'a [u8]>,
+        _refused: impl FnMut(usize),
+    ) {
         self.frames += frames.count();
-        true
     }
 
     fn command(&mut self, command: Command) {

@@ -88,6 +88,9 @@ pub(super) fn draft(line: u32, entries: &[Entry<'_>], findings: &mut Findings) -
     let (interface, interface_line) = interface?;
     let (vips, vip_lines): (Vec<Vip>, Vec<u32>) = vips?.into_iter().unzip();
     let family = family?;
+    if netdrv == NetworkDriver::Ioctl {
+        alias_fits(reader, (&interface, interface_line), vrid, vips.len());
+    }
     let lines = Lines {
         table: line,
         group: group_line,
@@ -209,10 +212,25 @@ fn vips(reader: &mut Reader<'_, '_>) -> (Option<Family>, Option<Vec<(Vip, u32)>>
             format!("{} addresses, allowed: at most {most}", vips.len()),
         );
         right = false;
-    } else if reader.is_not_yet("vip", address::family_name(family)) {
-        reader.error(line, "vip", "not supported yet: IPv6, allowed: IPv4");
+    } else if family == Family::V6
+        && !vips
+            .first()
+            .is_some_and(|(vip, _)| is_link_local(vip.address))
+    {
+        reader.error(
+            line,
+            "vip",
+            "the first one is not link-local, allowed: an IPv6 list that begins with an address \
+             of fe80::/10 (RFC 9568 section 5.2.9)",
+        );
+        right = false;
     }
     (Some(family), right.then_some(vips))
+}
+
+/// V3-TX-1, ND-9: hosts know an IPv6 router by its link-local address.
+fn is_link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
 }
 
 fn family_of(vips: &[(Vip, u32)]) -> Option<Family> {
@@ -400,6 +418,33 @@ fn rfc3768(reader: &mut Reader<'_, '_>, auth: &Auth) -> bool {
             true
         }
         _ => field.or(true),
+    }
+}
+
+/// With `ioctl` the addresses get labels, `eth0:v7` and `eth0:v7.2`, which are as long as names of
+/// interfaces at most.
+fn alias_fits(
+    reader: &mut Reader<'_, '_>,
+    (interface, line): (&str, u32),
+    vrid: Vrid,
+    vips: usize,
+) {
+    let place = if vips > 1 {
+        format!(".{vips}")
+    } else {
+        String::new()
+    };
+    let suffix = format!(":v{vrid}{place}");
+    if interface.len() + suffix.len() > address::LONGEST_INTERFACE {
+        let most = address::LONGEST_INTERFACE.saturating_sub(suffix.len());
+        reader.error(
+            line,
+            "interface",
+            format!(
+                "{interface} is too long for the alias {interface}{suffix} of netdrv = \"ioctl\", \
+                 allowed: at most {most} bytes, or netdrv = \"libnl\""
+            ),
+        );
     }
 }
 

@@ -209,10 +209,14 @@ impl Host for Rim<'_> {
         self.listener.until(now)
     }
 
-    fn send<'a>(&mut self, _port: &u32, frames: impl Iterator<Item = &'a [u8]>) -> bool {
+    fn send<'a>(
+        &mut self,
+        _port: &u32,
+        frames: impl Iterator<Item = &'a [u8]>,
+        _refused: impl FnMut(usize),
+    ) {
         self.deeds
             .extend(frames.map(|frame| Deed::Sent(frame.to_vec())));
-        true
     }
 
     fn command(&mut self, command: Command) {

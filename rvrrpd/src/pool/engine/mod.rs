@@ -34,6 +34,8 @@ pub struct Engine<P> {
     /// Reused in every pass, so that no pass allocates.
     actions: Vec<Action>,
     outgoing: Vec<Outgoing>,
+    /// Places in a batch of frames that the kernel refused.
+    refused: Vec<usize>,
     commands: Vec<Command>,
     expired: Vec<barrier::Expired>,
     drained: Vec<(u32, Time)>,
@@ -55,6 +57,7 @@ impl<P> Default for Engine<P> {
             deadlines: Deadlines::default(),
             actions: Vec::new(),
             outgoing: Vec::new(),
+            refused: Vec::new(),
             commands: Vec::new(),
             expired: Vec::new(),
             drained: Vec::new(),
@@ -221,12 +224,17 @@ impl<P> Engine<P> {
                 .first()
                 .and_then(|outgoing| slots[outgoing.slot].as_ref())
                 .and_then(|slot| slot.setup.port.as_ref());
-            let sent = port.is_none_or(|port| host.send(port, frames));
-            for outgoing in batch {
+            let Some(port) = port else {
+                continue;
+            };
+            let refused = &mut self.refused;
+            host.send(port, frames, |place| refused.push(place));
+            for (place, outgoing) in batch.iter().enumerate() {
                 if let Some(slot) = &slots[outgoing.slot] {
-                    slot.count_sent(sent, outgoing.resign);
+                    slot.count_sent(!refused.contains(&place), outgoing.resign);
                 }
             }
+            refused.clear();
         }
         self.outgoing.clear();
         for command in self.commands.drain(..) {
