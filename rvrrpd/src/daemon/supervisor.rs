@@ -356,8 +356,8 @@ impl Supervisor {
                 key.interface == name && key.family == family && !managed.config.socket_filter
             })
         };
-        if let Err(error) = interface.publish(unfiltered) {
-            tracing::error!("socket filter on interface {name}: {error}");
+        if let Err(error) = interface.publish(name, unfiltered) {
+            tracing::error!("receive socket on interface {name}: {error}");
         }
     }
 
