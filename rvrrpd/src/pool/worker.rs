@@ -33,6 +33,8 @@ pub struct Worker {
     /// Reused in every pass, so that no pass allocates.
     actions: Vec<Action>,
     outgoing: Vec<Outgoing>,
+    /// Places in a batch of frames that the kernel refused.
+    refused: Vec<usize>,
     commands: Vec<Command>,
     expired: Vec<usize>,
     drained: Vec<(u32, Time)>,
@@ -73,6 +75,7 @@ impl Worker {
             deadlines: Deadlines::default(),
             actions: Vec::new(),
             outgoing: Vec::new(),
+            refused: Vec::new(),
             commands: Vec::new(),
             expired: Vec::new(),
             drained: Vec::new(),
@@ -305,15 +308,20 @@ impl Worker {
                 .first()
                 .and_then(|outgoing| slots[outgoing.slot].as_ref())
                 .and_then(|slot| slot.setup.port.as_ref());
-            let result = port.map_or(Ok(()), |port| port.sender.send(frames));
-            for outgoing in batch {
+            let Some(port) = port else {
+                continue;
+            };
+            let refused = &mut self.refused;
+            port.sender.send(frames, |place, error| {
+                refused.push(place);
+                complain(&self.send_complaint, port, &error);
+            });
+            for (place, outgoing) in batch.iter().enumerate() {
                 if let Some(slot) = &slots[outgoing.slot] {
-                    slot.count_sent(result.is_ok(), outgoing.resign);
+                    slot.count_sent(!refused.contains(&place), outgoing.resign);
                 }
             }
-            if let (Err(error), Some(port)) = (result, port) {
-                complain(&self.send_complaint, port, &error);
-            }
+            refused.clear();
         }
         self.outgoing.clear();
         for command in self.commands.drain(..) {
