@@ -57,7 +57,6 @@ impl Progress {
     }
 
     /// The receive sockets, to change their filters.
-    #[must_use]
     pub fn receivers(&self) -> impl Iterator<Item = &Receiver> {
         self.receivers.iter().chain(self.added.get())
     }
