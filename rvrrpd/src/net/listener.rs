@@ -1,11 +1,11 @@
 //! The listener of an interface: one thread that reads its receive sockets.
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
 use super::socket::Receiver;
@@ -33,6 +33,8 @@ pub trait Sink: Send + 'static {
 #[derive(Debug)]
 pub struct Progress {
     receivers: Vec<Receiver>,
+    /// One that was added while the listener ran.
+    added: OnceLock<Receiver>,
     busy: AtomicBool,
     /// Receive time of the last packet that was passed on, in microseconds.
     passed_on: AtomicU64,
@@ -46,7 +48,7 @@ impl Progress {
     pub fn until(&self, now: Time) -> Time {
         // The order matters: a packet that is in the socket no more was taken by a listener that
         // had declared itself busy before, and is busy until it has passed the packet on.
-        let waiting = self.receivers.iter().any(Receiver::is_readable);
+        let waiting = self.receivers().any(Receiver::is_readable);
         if waiting || self.busy.load(Ordering::SeqCst) {
             Time::from_micros(self.passed_on.load(Ordering::SeqCst))
         } else {
@@ -55,9 +57,8 @@ impl Progress {
     }
 
     /// The receive sockets, to change their filters.
-    #[must_use]
-    pub fn receivers(&self) -> &[Receiver] {
-        &self.receivers
+    pub fn receivers(&self) -> impl Iterator<Item = &Receiver> {
+        self.receivers.iter().chain(self.added.get())
     }
 }
 
@@ -84,6 +85,7 @@ impl Listener {
         let (stop, stopped) = UnixStream::pair()?;
         let progress = Arc::new(Progress {
             receivers,
+            added: OnceLock::new(),
             busy: AtomicBool::new(false),
             passed_on: AtomicU64::new(0),
         });
@@ -99,6 +101,18 @@ impl Listener {
             stop: Some(stop),
             thread: Some(thread),
         })
+    }
+
+    /// Lets the running listener read one more socket. There can be one; a second is dropped.
+    ///
+    /// # Errors
+    /// The listener cannot be woken.
+    pub fn add(&self, receiver: Receiver) -> io::Result<()> {
+        let _second = self.progress.added.set(receiver);
+        match &self.stop {
+            Some(stop) => (&mut &*stop).write_all(&[0]),
+            None => Ok(()),
+        }
     }
 
     /// How far the listener has come.
@@ -127,20 +141,26 @@ fn listen(progress: &Progress, stopped: &UnixStream, mut sink: impl Sink) {
             return;
         }
         progress.busy.store(true, Ordering::SeqCst);
-        for receiver in &progress.receivers {
+        for receiver in progress.receivers() {
             read(receiver, &mut batch, progress, &mut sink);
         }
         progress.busy.store(false, Ordering::SeqCst);
     }
 }
 
-/// Waits for a packet; an error without a cause is the order to stop.
-fn wait(progress: &Progress, stopped: &UnixStream) -> Result<(), Option<io::Error>> {
+/// Waits for a packet or one more socket; an error without a cause is the order to stop.
+fn wait(progress: &Progress, mut stopped: &UnixStream) -> Result<(), Option<io::Error>> {
     let stop = stopped.as_fd();
-    let first = progress.receivers.first().map_or(stop, AsFd::as_fd);
-    let second = progress.receivers.get(1).map_or(stop, AsFd::as_fd);
-    match sys::socket::poll([stop, first, second], -1) {
-        Ok([true, ..]) => Err(None),
+    let mut receivers = progress.receivers().map(AsFd::as_fd);
+    let [first, second, third] = [(); 3].map(|()| receivers.next().unwrap_or(stop));
+    match sys::socket::poll([stop, first, second, third], -1) {
+        // A byte says that there is one more socket, the end of the stream that it is over.
+        Ok([true, ..]) => match stopped.read(&mut [0]) {
+            Ok(0) => Err(None),
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+            Err(error) => Err(Some(error)),
+        },
         Ok(_) => Ok(()),
         Err(error) => Err(Some(error)),
     }
@@ -193,6 +213,7 @@ fn datagram<'a>(family: Family, packet: &Received<'a>) -> Result<Datagram<'a>, R
             destination: IpAddr::V6(packet.destination.unwrap_or(Ipv6Addr::UNSPECIFIED)),
             ttl: packet.hop_limit.unwrap_or(0),
             payload: packet.bytes,
+            ah: None,
         }),
     }
 }

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use crossbeam_channel::{Receiver, Sender, select};
 
 use super::deadlines::Deadlines;
+use super::frames::Frames;
 use super::{Control, Delivery, Port, Setup};
 use crate::driver::{Command, RouterId};
 use crate::fsm::{Action, Deadline, Event, Reason, Reasons, Router, State, Time, Transition};
 use crate::log::Limiter;
 use crate::net::sys::clock;
-use crate::wire::advert::{AdvertRepr, ChecksumForm};
-use crate::wire::{PRIORITY_RESIGN, Version};
+use crate::wire::Version;
+use crate::wire::advert::ChecksumForm;
 
 /// How long a Backup whose time is up waits for its listener to catch up before it looks again.
 const DRAIN_RETRY: Duration = Duration::from_micros(200);
@@ -46,8 +47,7 @@ struct Slot {
     setup: Setup,
     router: Router,
     checksum_form: ChecksumForm,
-    advert: Vec<u8>,
-    resign: Vec<u8>,
+    frames: Frames,
 }
 
 /// A frame that is due.
@@ -185,6 +185,7 @@ impl Worker {
         };
         if let Some(slot) = &mut self.slots[place] {
             slot.follow_checksum_form(delivery.checksum_form);
+            slot.frames.follow(delivery.stamp);
         }
         self.handle(place, Event::Advert(delivery.advert));
     }
@@ -280,19 +281,28 @@ impl Worker {
         }
     }
 
+    /// Seals the frames that are due, in the order in which they will leave.
+    fn seal(&mut self) {
+        let now = clock::realtime();
+        let slots = &mut self.slots;
+        self.outgoing.retain(|outgoing| {
+            slots[outgoing.slot].as_mut().is_some_and(|slot| {
+                let key = &slot.setup.message.auth;
+                slot.frames.seal(key, outgoing.resign, now)
+            })
+        });
+    }
+
     /// Sends the frames that are due, interface by interface, then tells the driver: the first
     /// advertisement never waits for the kernel's configuration.
     fn flush(&mut self) {
         self.outgoing.sort_unstable_by_key(|outgoing| outgoing.port);
+        self.seal();
         for batch in self.outgoing.chunk_by(|one, other| one.port == other.port) {
             let slots = &self.slots;
             let frames = batch.iter().filter_map(|outgoing| {
                 let slot = slots[outgoing.slot].as_ref()?;
-                Some(if outgoing.resign {
-                    &*slot.resign
-                } else {
-                    &*slot.advert
-                })
+                Some(slot.frames.bytes(outgoing.resign))
             });
             let port = batch
                 .first()
@@ -329,8 +339,7 @@ impl Slot {
             setup,
             router,
             checksum_form,
-            advert: Vec::new(),
-            resign: Vec::new(),
+            frames: Frames::default(),
         }
     }
 
@@ -351,22 +360,10 @@ impl Slot {
     }
 
     fn make_frames(&mut self) {
-        self.advert = self.frame(self.setup.params.priority);
-        self.resign = self.frame(PRIORITY_RESIGN);
-    }
-
-    fn frame(&self, priority: u8) -> Vec<u8> {
-        let message = &self.setup.message;
-        AdvertRepr {
-            version: message.version,
-            vrid: message.vrid,
-            priority,
-            interval: self.setup.params.interval,
-            addresses: &message.addresses,
-            auth: &message.auth,
-            checksum_form: self.checksum_form,
-        }
-        .frame(message.source_mac, self.setup.params.source)
+        let Setup {
+            message, params, ..
+        } = &self.setup;
+        self.frames.make(message, params, self.checksum_form);
     }
 
     fn count_sent(&self, sent: bool, resign: bool) {
