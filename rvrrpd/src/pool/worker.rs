@@ -88,6 +88,10 @@ impl Host for Rim {
         clock::monotonic()
     }
 
+    fn wall_clock(&self) -> Duration {
+        clock::realtime()
+    }
+
     fn waiting(&self) -> usize {
         self.adverts.len()
     }

@@ -1,5 +1,7 @@
 //! What an engine asks of whoever runs it.
 
+use core::time::Duration;
+
 use super::super::{Delivery, Setup};
 use crate::driver::Command;
 use crate::fsm::{Time, Transition};
@@ -14,6 +16,9 @@ pub trait Host {
 
     /// The time.
     fn now(&self) -> Time;
+
+    /// Wall clock, since 1970, which numbers messages where authentication does.
+    fn wall_clock(&self) -> Duration;
 
     /// How many advertisements are in the queue.
     fn waiting(&self) -> usize;

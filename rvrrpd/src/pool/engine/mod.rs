@@ -100,6 +100,7 @@ impl<P> Engine<P> {
         };
         if let Some(slot) = &mut self.slots[place] {
             slot.follow_checksum_form(delivery.checksum_form);
+            slot.frames.follow(delivery.stamp);
         }
         self.handle(place, Event::Advert(delivery.advert), host);
     }
@@ -210,15 +211,29 @@ impl<P> Engine<P> {
         }
     }
 
+    /// Seals the frames that are due, in the order in which they will leave.
+    fn seal<H: Host<Port = P>>(&mut self, host: &H) {
+        if self.outgoing.is_empty() {
+            return;
+        }
+        let (now, slots) = (host.wall_clock(), &mut self.slots);
+        self.outgoing.retain(|outgoing| {
+            slots[outgoing.slot]
+                .as_mut()
+                .is_some_and(|slot| slot.seal(outgoing.resign, now))
+        });
+    }
+
     /// Sends the frames that are due, interface by interface, then tells the driver: the first
     /// advertisement never waits for the kernel's configuration.
     fn flush<H: Host<Port = P>>(&mut self, host: &mut H) {
         self.outgoing.sort_unstable_by_key(|outgoing| outgoing.port);
+        self.seal(host);
         for batch in self.outgoing.chunk_by(|one, other| one.port == other.port) {
             let slots = &self.slots;
             let frames = batch.iter().filter_map(|outgoing| {
                 let slot = slots[outgoing.slot].as_ref()?;
-                Some(slot.frame(outgoing.resign))
+                Some(slot.frames.bytes(outgoing.resign))
             });
             let port = batch
                 .first()
