@@ -1,6 +1,7 @@
 # make            builds the release binaries
 # make demo       two routers and a client in network namespaces, a failover, its timeline
 # make test       lint, unit and property tests, black-box tests
+# make soak       simulated networks that were never tried before; SECONDS=60
 # make lint       format and lints alone
 # make rules      which test judges which rule of the protocol
 # make conformance  writes that into docs/conformance.md
@@ -25,7 +26,7 @@ docs  := $(DESTDIR)$(PREFIX)/share/doc/rvrrpd
 
 lab := ip:iproute2 ping:iputils-ping tcpdump:tcpdump
 
-.PHONY: build demo test lint rules conformance install uninstall clean
+.PHONY: build demo test soak lint rules conformance install uninstall clean
 
 build: $(programs)
 
@@ -46,6 +47,9 @@ test:
 	@scripts/need cc:build-essential $(lab) nft:nftables keepalived:keepalived /usr/lib/frr/vrrpd:frr ps:procps
 	@scripts/test
 
+soak:
+	@SECONDS=$(or $(SECONDS),60) $(CARGO) test -p rvrrpd --test simulation soak -- --ignored --nocapture
+
 lint:
 	@scripts/lint
 
@@ -61,7 +65,9 @@ install: build
 	install -m 755 $(release)/rvrrpd-pw $(bin)/rvrrpd-pw
 	sed 's|/usr/sbin/|$(PREFIX)/sbin/|' conf/rvrrpd.service >$(units)/rvrrpd.service
 	chmod 644 $(units)/rvrrpd.service
-	install -m 644 README.md ARCHITECTURE.md CHANGELOG.md LICENSE docs/*.md $(docs)
+	install -m 644 README.md ARCHITECTURE.md CHANGELOG.md LICENSE $(docs)
+	install -d $(docs)/docs
+	install -m 644 docs/*.md $(docs)/docs
 	@if [ -e $(DESTDIR)/etc/rvrrpd.conf ]; then \
 		echo "kept: $(DESTDIR)/etc/rvrrpd.conf"; \
 	else \

@@ -9,7 +9,7 @@ use crate::rvrrpd::Vrouter;
 use crate::scene::{GHOST, NAME, VIP, VIP_TEXT, VRID};
 
 /// The families that tests run with where a rule is the same for both.
-pub const FAMILIES: &[Family] = &[Family::V4];
+pub const FAMILIES: &[Family] = &[Family::V4, Family::V6];
 
 /// An address family.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -14,6 +14,7 @@ use super::route;
 use super::schema;
 use super::secret;
 use super::tree::{Entry, Value};
+use crate::wire::auth::TRAILER_LEN;
 use crate::wire::{Family, Vrid};
 
 /// Most addresses of a virtual router: the count has 8 bits (TX-10).
@@ -22,6 +23,8 @@ const MOST_VIPS: usize = 255;
 const MTU: usize = 1500;
 /// IPv6 header and fixed part of the message in bytes, RFC 8200 §3 and RFC 9568 §5.2.
 const V6_OVERHEAD: usize = 40 + 8;
+/// Most IPv6 addresses where a trailer follows them (TX-10).
+const MOST_VIPS_V6_WITH_TRAILER: usize = (MTU - V6_OVERHEAD - TRAILER_LEN) / 16;
 /// Longest `preempt_delay` and `startup_delay` in seconds.
 const LONGEST_DELAY: u32 = 3600;
 /// Longest name of a virtual router.
@@ -70,6 +73,16 @@ pub(super) fn draft(line: u32, entries: &[Entry<'_>], findings: &mut Findings) -
     let priority = priority(reader);
     let interval = interval(reader, protocol);
     let auth = secret::auth(reader, protocol);
+    if let (Some(Family::V6), Auth::HmacSha256(_), Some(vips)) = (family, &auth, &vips)
+        && vips.len() > MOST_VIPS_V6_WITH_TRAILER
+    {
+        let most = MOST_VIPS_V6_WITH_TRAILER;
+        let message = format!(
+            "{} addresses, allowed: at most {most} with hmac-sha256",
+            vips.len()
+        );
+        reader.error(vips.first().map_or(line, |(_, line)| *line), "vip", message);
+    }
     let rfc3768 = rfc3768(reader, &auth);
     let (netdrv, iftype, virtual_mac, iftype_line) = carrier(reader, family);
     let tables = reader.tables("routes", MOST_ROUTES);
@@ -88,6 +101,9 @@ pub(super) fn draft(line: u32, entries: &[Entry<'_>], findings: &mut Findings) -
     let (interface, interface_line) = interface?;
     let (vips, vip_lines): (Vec<Vip>, Vec<u32>) = vips?.into_iter().unzip();
     let family = family?;
+    if netdrv == NetworkDriver::Ioctl {
+        alias_fits(reader, (&interface, interface_line), vrid, vips.len());
+    }
     let lines = Lines {
         table: line,
         group: group_line,
@@ -209,10 +225,25 @@ fn vips(reader: &mut Reader<'_, '_>) -> (Option<Family>, Option<Vec<(Vip, u32)>>
             format!("{} addresses, allowed: at most {most}", vips.len()),
         );
         right = false;
-    } else if reader.is_not_yet("vip", address::family_name(family)) {
-        reader.error(line, "vip", "not supported yet: IPv6, allowed: IPv4");
+    } else if family == Family::V6
+        && !vips
+            .first()
+            .is_some_and(|(vip, _)| is_link_local(vip.address))
+    {
+        reader.error(
+            line,
+            "vip",
+            "the first one is not link-local, allowed: an IPv6 list that begins with an address \
+             of fe80::/10 (RFC 9568 section 5.2.9)",
+        );
+        right = false;
     }
     (Some(family), right.then_some(vips))
+}
+
+/// V3-TX-1, ND-9: hosts know an IPv6 router by its link-local address.
+fn is_link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
 }
 
 fn family_of(vips: &[(Vip, u32)]) -> Option<Family> {
@@ -400,6 +431,33 @@ fn rfc3768(reader: &mut Reader<'_, '_>, auth: &Auth) -> bool {
             true
         }
         _ => field.or(true),
+    }
+}
+
+/// With `ioctl` the addresses get labels, `eth0:v7` and `eth0:v7.2`, which are as long as names of
+/// interfaces at most.
+fn alias_fits(
+    reader: &mut Reader<'_, '_>,
+    (interface, line): (&str, u32),
+    vrid: Vrid,
+    vips: usize,
+) {
+    let place = if vips > 1 {
+        format!(".{vips}")
+    } else {
+        String::new()
+    };
+    let suffix = format!(":v{vrid}{place}");
+    if interface.len() + suffix.len() > address::LONGEST_INTERFACE {
+        let most = address::LONGEST_INTERFACE.saturating_sub(suffix.len());
+        reader.error(
+            line,
+            "interface",
+            format!(
+                "{interface} is too long for the alias {interface}{suffix} of netdrv = \"ioctl\", \
+                 allowed: at most {most} bytes, or netdrv = \"libnl\""
+            ),
+        );
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::supervisor::{Managed, Supervisor};
+use crate::fsm::Time;
 use crate::net::sys::clock;
 use crate::stats::{Rejects, Status};
 use crate::wire::PRIORITY_OWNER;
@@ -38,11 +39,14 @@ pub(super) fn log(supervisor: &Supervisor) {
 fn router(managed: &Managed) -> String {
     let (router, status) = (&managed.config, &*managed.status);
     let reasons = status.reasons();
-    let age = clock::monotonic().since(status.since());
+    let age = match status.since() {
+        Time::START => "-".to_owned(),
+        since => format!("{:.3}", clock::monotonic().since(since).as_secs_f64()),
+    };
     let mut line = format!(
         "stats router={} group={} interface={} state={} not-ready={} priority={} is-owner={} \
          last-adv-source={} up-datetime={} master-down-interval={} skew-time={} last-event={} \
-         new-master-reason={} last-transition-seconds-ago={:.3} discontinuity-datetime={} \
+         new-master-reason={} last-transition-seconds-ago={age} discontinuity-datetime={} \
          master-transitions={} advertisement-rcvd={} advertisement-sent={} \
          priority-zero-pkts-rcvd={} priority-zero-pkts-sent={} interval-errors={} \
          invalid-type-pkts-rcvd={} address-list-errors={} packet-length-errors={} \
@@ -64,7 +68,6 @@ fn router(managed: &Managed) -> String {
         status.skew_time().as_micros(),
         status.last_event(),
         status.new_master_reason().name(),
-        age.as_secs_f64(),
         datetime(status.discontinuity),
         status.master_transitions.value(),
         status.advertisement_rcvd.value(),

@@ -9,7 +9,7 @@ use super::kernel::{Batch, Known};
 use super::netlink::{self, Flavour};
 use super::{Carrier, Error, Plan};
 use crate::config::model::NetworkDriver;
-use crate::wire::Mac;
+use crate::wire::{Family, Mac};
 
 /// How a virtual router is carried. Everything that takes long is made before the first election;
 /// these are the few steps that an election takes.
@@ -17,8 +17,8 @@ pub(super) trait Dataplane {
     /// Interface index of what carries the addresses; none while there is no such interface.
     fn carrier(&self, router: &Known) -> Option<u32>;
 
-    /// The change of the gate that lets the router's frames in, and the one that keeps them out.
-    fn gate(&self, plan: &Plan) -> Option<(Change, Change)>;
+    /// The changes of the gate that let the router's frames in, and those that keep them out.
+    fn gate(&self, router: &Known) -> (Vec<Change>, Vec<Change>);
 
     /// What there may be in the kernel for this plan, for the journal. `own` is the Ethernet
     /// address of the parent, `group` the link group of our macvlans.
@@ -68,12 +68,15 @@ impl Dataplane for Macvlan {
         router.vif
     }
 
-    fn gate(&self, plan: &Plan) -> Option<(Change, Change)> {
-        let mac = virtual_mac(plan);
-        Some((
-            Change::Open(plan.parent, mac),
-            Change::Close(plan.parent, mac),
-        ))
+    fn gate(&self, router: &Known) -> (Vec<Change>, Vec<Change>) {
+        let (parent, mac) = (router.plan.parent, virtual_mac(&router.plan));
+        let mut open = vec![Change::Open(parent, mac)];
+        let mut closed = vec![Change::Close(parent, mac)];
+        if let (Family::V6, Some(vif)) = (router.plan.family, router.vif) {
+            open.push(Change::Speak(vif));
+            closed.push(Change::Silence(vif));
+        }
+        (open, closed)
     }
 
     fn entries(&self, plan: &Plan, _: Option<Mac>, group: u32) -> Vec<Entry> {
@@ -140,21 +143,25 @@ impl Ether {
         }
     }
 
-    fn set_mac(router: &Known, ioctl: &Ioctl, mac: Mac, batch: &mut Batch) -> Result<(), Error> {
+    /// By ioctl only where it is set: the interface may have been renamed when it is put back.
+    fn set_mac(
+        router: &Known,
+        ioctl: &Ioctl,
+        step: Step,
+        mac: Mac,
+        batch: &mut Batch,
+    ) -> Result<(), Error> {
         let plan = &router.plan;
         if !uses_virtual_mac(plan) {
             return Ok(());
         }
         let what = format!("Ethernet address {mac} of {}", plan.parent_name);
-        match Self::netdrv(plan) {
-            NetworkDriver::Netlink => {
-                batch.push(plan.id, what, netlink::set_mac(plan.parent, mac));
-                Ok(())
-            }
-            NetworkDriver::Ioctl => ioctl
-                .set_mac(&plan.parent_name, mac)
-                .map_err(|error| Error::new(what, error)),
+        if (Self::netdrv(plan), step) == (NetworkDriver::Ioctl, Step::Add) {
+            let set = ioctl.set_mac(&plan.parent_name, mac);
+            return set.map_err(|error| Error::new(what, error));
         }
+        batch.push(plan.id, what, netlink::set_mac(plan.parent, mac));
+        Ok(())
     }
 }
 
@@ -163,8 +170,8 @@ impl Dataplane for Ether {
         Some(router.plan.parent)
     }
 
-    fn gate(&self, _: &Plan) -> Option<(Change, Change)> {
-        None
+    fn gate(&self, _: &Known) -> (Vec<Change>, Vec<Change>) {
+        (Vec::new(), Vec::new())
     }
 
     fn entries(&self, plan: &Plan, own: Option<Mac>, _: u32) -> Vec<Entry> {
@@ -203,8 +210,9 @@ impl Dataplane for Ether {
             Step::Add => Some(virtual_mac(&router.plan)),
             Step::Take => router.own_mac,
         };
-        let set_mac =
-            |batch: &mut Batch| mac.map_or(Ok(()), |mac| Self::set_mac(router, ioctl, mac, batch));
+        let set_mac = |batch: &mut Batch| {
+            mac.map_or(Ok(()), |mac| Self::set_mac(router, ioctl, step, mac, batch))
+        };
         let before = if step == Step::Add {
             set_mac(batch)
         } else {
@@ -238,14 +246,14 @@ impl Dataplane for Ether {
             (NetworkDriver::Ioctl, IpAddr::V4(address), Step::Add) => {
                 ioctl.add_alias(&plan.parent_name, &label, address, prefix)
             }
-            (NetworkDriver::Ioctl, _, Step::Take) => ioctl.remove_alias(&label),
             (_, _, Step::Add) => {
                 let request =
                     netlink::add_address(plan.parent, address, prefix, Flavour::Connected);
                 batch.push(plan.id, what.clone(), request);
                 Ok(())
             }
-            (NetworkDriver::Netlink, _, Step::Take) => {
+            // By index, for the interface may have been renamed since.
+            (_, _, Step::Take) => {
                 let request = netlink::delete_address(plan.parent, address, prefix);
                 batch.push(plan.id, what.clone(), request);
                 Ok(())

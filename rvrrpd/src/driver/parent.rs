@@ -6,87 +6,136 @@ use std::io;
 use super::journal::{Entry, Journal};
 use super::{RouterId, sysctl};
 
-/// Some settings of a parent, or of `all` interfaces, with the routers that need them.
+/// A parent, or `all` interfaces, with the routers that use it.
 #[derive(Debug)]
 pub(super) struct Parent {
     name: String,
-    settings: &'static [Setting],
     pub(super) users: BTreeSet<RouterId>,
+    /// The gate is at its ingress.
+    pub(super) attached: bool,
+    wanted: Vec<Setting>,
     /// Path, value before, our value.
     changed: Vec<(String, String, String)>,
+    /// What the journal has of it.
+    recorded: Vec<Entry>,
 }
 
-/// A setting below `net/ipv4/conf`.
-#[derive(Debug)]
-pub(super) struct Setting {
-    name: &'static str,
+/// A setting of a parent, with the value that it has to have.
+pub(super) type Setting = (&'static str, Wanted);
+
+/// A value.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Wanted {
+    /// A greater one will do, too.
+    AtLeast(u32),
+    /// No other.
+    Exactly(u32),
+}
+
+impl Wanted {
+    const fn fits(self, value: u32) -> bool {
+        match self {
+            Self::AtLeast(least) => value >= least,
+            Self::Exactly(wanted) => value == wanted,
+        }
+    }
+
     /// The value that we write.
-    value: u32,
-    /// Whether a greater value will do, too.
-    or_more: bool,
-}
-
-impl Setting {
-    fn fits(&self, value: u32) -> bool {
-        value == self.value || self.or_more && value > self.value
+    const fn value(self) -> u32 {
+        match self {
+            Self::AtLeast(value) | Self::Exactly(value) => value,
+        }
     }
 }
 
-/// What macvlans need. Without the first every ARP request gets two answers, one of them with the
+/// With macvlans. Without the first every ARP request gets two answers, one of them with the
 /// physical MAC; without the second the Master's own ARP requests tell hosts that the virtual
 /// address is at the physical MAC.
-pub(super) const UNDER_MACVLANS: [Setting; 2] = [
-    Setting {
-        name: "arp_ignore",
-        value: 1,
-        or_more: true,
-    },
-    Setting {
-        name: "arp_announce",
-        value: 2,
-        or_more: true,
-    },
+pub(super) const UNDER_MACVLANS: &[Setting] = &[
+    ("arp_ignore", Wanted::AtLeast(1)),
+    ("arp_announce", Wanted::AtLeast(2)),
 ];
-
+/// With virtual addresses on the interface itself: without it the kernel takes other addresses of
+/// the subnet out together with the one that was first.
+pub(super) const WITH_ADDRESSES: &[Setting] = &[("promote_secondaries", Wanted::AtLeast(1))];
 /// ICMP-1: the kernel would send redirects from its primary address, hosts expect them from the
 /// virtual one. It sends them where the interface or `all` permits, so that both have to be off;
 /// other interfaces keep their own value.
-pub(super) const WITHOUT_REDIRECTS: [Setting; 1] = [Setting {
-    name: "send_redirects",
-    value: 0,
-    or_more: false,
-}];
+pub(super) const WITHOUT_REDIRECTS: &[Setting] = &[("send_redirects", Wanted::Exactly(0))];
 
 impl Parent {
     /// A parent that nothing has been changed on yet.
-    pub(super) fn new(name: &str, settings: &'static [Setting]) -> Self {
+    pub(super) fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
-            settings,
             users: BTreeSet::new(),
+            attached: false,
+            wanted: Vec::new(),
             changed: Vec::new(),
+            recorded: Vec::new(),
         }
     }
 
     /// Makes the settings, after the journal has them.
-    pub(super) fn set(&mut self, journal: &mut Journal) -> io::Result<()> {
-        if !self.changed.is_empty() {
-            return Ok(());
-        }
-        let mut changed = Vec::new();
-        for setting in self.settings {
-            let path = format!("net/ipv4/conf/{}/{}", self.name, setting.name);
-            let before = sysctl::read(&path)?;
-            if before.parse().is_ok_and(|value| !setting.fits(value)) {
-                changed.push((path, before, setting.value.to_string()));
+    pub(super) fn set(&mut self, settings: &[Setting], journal: &mut Journal) -> io::Result<()> {
+        for setting in settings {
+            if !self.wanted.contains(setting) {
+                self.wanted.push(*setting);
+                self.enforce(*setting, journal)?;
             }
         }
-        journal.record(changed.iter().map(entry))?;
-        for (path, _, ours) in &changed {
-            sysctl::write(path, ours)?;
-        }
-        self.changed = changed;
         Ok(())
+    }
+
+    /// Makes the settings again that somebody has changed, and says which.
+    pub(super) fn examine(&mut self, journal: &mut Journal) -> io::Result<Vec<String>> {
+        let wanted = self.wanted.clone();
+        let made = wanted
+            .into_iter()
+            .map(|setting| self.enforce(setting, journal));
+        made.filter_map(Result::transpose).collect()
+    }
+
+    /// Makes one setting where its value would not do, and says what was made.
+    fn enforce(
+        &mut self,
+        (setting, wanted): Setting,
+        journal: &mut Journal,
+    ) -> io::Result<Option<String>> {
+        let path = format!("net/ipv4/conf/{}/{setting}", self.name);
+        let before = match sysctl::read(&path) {
+            Ok(before) => before,
+            // The interface is gone or has another name by now.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !self.wanted.is_empty() => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        if before.parse().is_ok_and(|value| wanted.fits(value)) {
+            return Ok(None);
+        }
+        if !self.changed.iter().any(|(known, ..)| *known == path) {
+            let change = (path.clone(), before, wanted.value().to_string());
+            let entry = entry(&change);
+            journal.record([entry.clone()])?;
+            self.recorded.push(entry);
+            self.changed.push(change);
+        }
+        sysctl::write(&path, &wanted.value().to_string())?;
+        Ok(Some(format!("{path} = {}", wanted.value())))
+    }
+
+    /// The interface has this name now; false where it had it before.
+    pub(super) fn rename(&mut self, name: &str) -> bool {
+        if self.name == name {
+            return false;
+        }
+        let (old, new) = (format!("/{}/", self.name), format!("/{name}/"));
+        for (path, ..) in &mut self.changed {
+            *path = path.replace(&old, &new);
+        }
+        name.clone_into(&mut self.name);
+        true
     }
 
     /// Takes the settings back, where nobody has changed them meanwhile.
@@ -96,8 +145,7 @@ impl Parent {
             let restored = restore(path, before, ours);
             result = result.and(restored);
         }
-        let entries: Vec<Entry> = self.changed.iter().map(entry).collect();
-        let forgotten = journal.forget(|known| entries.contains(known));
+        let forgotten = journal.forget(|known| self.recorded.contains(known));
         result.and(forgotten)
     }
 }

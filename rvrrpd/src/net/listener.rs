@@ -1,10 +1,10 @@
 //! The listener of an interface: one thread that reads its receive sockets.
 
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
 use super::backlog::Backlog;
@@ -18,6 +18,9 @@ use crate::wire::verdict::Reject;
 /// Older than this, a receive time stamp is the effect of a stepped wall clock, not of a queue.
 const LONGEST_QUEUE: core::time::Duration = core::time::Duration::from_secs(60);
 
+/// Batches of one socket before the other one, and the order to stop, have their turn.
+const MOST_BATCHES: usize = 64;
+
 /// Takes what a listener receives.
 pub trait Sink: Send + 'static {
     /// One packet of protocol 112, or why it is not even a datagram, and when the kernel
@@ -29,9 +32,10 @@ pub trait Sink: Send + 'static {
 /// silence asks it first.
 #[derive(Debug)]
 pub struct Progress {
-    receivers: Vec<Receiver>,
-    /// One per receiver: what was read from one socket says nothing about another.
-    backlogs: Vec<Backlog>,
+    /// What was read from one socket says nothing about another.
+    receivers: Vec<(Receiver, Backlog)>,
+    /// One that was added while the listener ran.
+    added: OnceLock<(Receiver, Backlog)>,
 }
 
 impl Progress {
@@ -39,17 +43,19 @@ impl Progress {
     /// [`Backlog::until`].
     #[must_use]
     pub fn until(&self, now: Time) -> Time {
-        let sockets = self.receivers.iter().zip(&self.backlogs);
-        sockets
+        self.sockets()
             .map(|(receiver, backlog)| backlog.until(now, || receiver.is_readable()))
             .min()
             .unwrap_or(now)
     }
 
     /// The receive sockets, to change their filters.
-    #[must_use]
-    pub fn receivers(&self) -> &[Receiver] {
-        &self.receivers
+    pub fn receivers(&self) -> impl Iterator<Item = &Receiver> {
+        self.sockets().map(|(receiver, _)| receiver)
+    }
+
+    fn sockets(&self) -> impl Iterator<Item = &(Receiver, Backlog)> {
+        self.receivers.iter().chain(self.added.get())
     }
 }
 
@@ -75,8 +81,11 @@ impl Listener {
     ) -> io::Result<Self> {
         let (stop, stopped) = UnixStream::pair()?;
         let progress = Arc::new(Progress {
-            backlogs: receivers.iter().map(|_| Backlog::default()).collect(),
-            receivers,
+            receivers: receivers
+                .into_iter()
+                .map(|receiver| (receiver, Backlog::default()))
+                .collect(),
+            added: OnceLock::new(),
         });
         let shared = Arc::clone(&progress);
         let thread = std::thread::Builder::new()
@@ -90,6 +99,18 @@ impl Listener {
             stop: Some(stop),
             thread: Some(thread),
         })
+    }
+
+    /// Lets the running listener read one more socket. There can be one; a second is dropped.
+    ///
+    /// # Errors
+    /// The listener cannot be woken.
+    pub fn add(&self, receiver: Receiver) -> io::Result<()> {
+        let _second = self.progress.added.set((receiver, Backlog::default()));
+        match &self.stop {
+            Some(stop) => (&mut &*stop).write_all(&[0]),
+            None => Ok(()),
+        }
     }
 
     /// How far the listener has come.
@@ -117,7 +138,7 @@ fn listen(progress: &Progress, stopped: &UnixStream, mut sink: impl Sink) {
             }
             return;
         }
-        for (receiver, backlog) in progress.receivers.iter().zip(&progress.backlogs) {
+        for (receiver, backlog) in progress.sockets() {
             backlog.begin();
             read(receiver, &mut batch, backlog, &mut sink);
             backlog.end();
@@ -125,20 +146,26 @@ fn listen(progress: &Progress, stopped: &UnixStream, mut sink: impl Sink) {
     }
 }
 
-/// Waits for a packet; an error without a cause is the order to stop.
-fn wait(progress: &Progress, stopped: &UnixStream) -> Result<(), Option<io::Error>> {
+/// Waits for a packet or one more socket; an error without a cause is the order to stop.
+fn wait(progress: &Progress, mut stopped: &UnixStream) -> Result<(), Option<io::Error>> {
     let stop = stopped.as_fd();
-    let first = progress.receivers.first().map_or(stop, AsFd::as_fd);
-    let second = progress.receivers.get(1).map_or(stop, AsFd::as_fd);
-    match sys::socket::poll([stop, first, second], -1) {
-        Ok([true, ..]) => Err(None),
+    let mut receivers = progress.receivers().map(AsFd::as_fd);
+    let [first, second, third] = [(); 3].map(|()| receivers.next().unwrap_or(stop));
+    match sys::socket::poll([stop, first, second, third], -1) {
+        // A byte says that there is one more socket, the end of the stream that it is over.
+        Ok([true, ..]) => match stopped.read(&mut [0]) {
+            Ok(0) => Err(None),
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+            Err(error) => Err(Some(error)),
+        },
         Ok(_) => Ok(()),
         Err(error) => Err(Some(error)),
     }
 }
 
 fn read(receiver: &Receiver, batch: &mut Batch, backlog: &Backlog, sink: &mut impl Sink) {
-    loop {
+    for _ in 0..MOST_BATCHES {
         let more = match batch.receive(receiver.as_fd()) {
             Ok(more) => more,
             // The interface is down or gone (ENETDOWN, ENODEV): told once per event, and the
@@ -182,6 +209,7 @@ fn datagram<'a>(family: Family, packet: &Received<'a>) -> Result<Datagram<'a>, R
             destination: IpAddr::V6(packet.destination.unwrap_or(Ipv6Addr::UNSPECIFIED)),
             ttl: packet.hop_limit.unwrap_or(0),
             payload: packet.bytes,
+            ah: None,
         }),
     }
 }

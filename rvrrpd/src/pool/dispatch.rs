@@ -1,18 +1,26 @@
 //! From the wire to the worker: every receive rule is applied here, in the listener's thread, so
 //! that garbage costs the workers nothing.
 
+use core::cell::RefCell;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crossbeam_channel::Sender;
 
+use super::replay::Replay;
 use super::{Delivery, Entry, Table};
 use crate::fsm::{self, Time};
 use crate::log::Limiter;
 use crate::net::listener::Sink;
+use crate::net::sys::clock;
 use crate::stats::{Global, Status};
-use crate::wire::PRIORITY_RESIGN;
 use crate::wire::advert::{Accepted, Advert, Datagram, peek_vrid};
 use crate::wire::verdict::Reject;
+use crate::wire::{Family, PRIORITY_RESIGN};
+
+/// Intervals without an advertisement after which a Master counts as gone (RFC 3768 §6.1,
+/// Master_Down_Interval without the skew).
+const ADVERTS_MISSED: u32 = 3;
 
 /// The sink of one interface's listener.
 #[derive(Debug)]
@@ -23,6 +31,8 @@ pub struct Dispatcher {
     global: Arc<Global>,
     complaints: [Limiter; Reject::ALL.len()],
     notices: [Limiter; Notice::NUMBER],
+    /// Only the listener's thread calls, and never from inside a call.
+    replay: RefCell<Replay>,
 }
 
 /// What is worth a line in the log although the state machine goes on.
@@ -70,6 +80,7 @@ impl Dispatcher {
             global,
             complaints: core::array::from_fn(|_| Limiter::new()),
             notices: core::array::from_fn(|_| Limiter::new()),
+            replay: RefCell::default(),
         }
     }
 
@@ -83,24 +94,36 @@ impl Dispatcher {
                     .map_err(|reject| *reject)
                     .and_then(|advert| {
                         let verified = entry.expect.verify(datagram, advert);
+                        let verified =
+                            verified.and_then(|accepted| self.admit(entry, accepted, received));
                         self.notice(entry, datagram, advert, verified.as_ref(), received);
                         verified
                     });
                 match verified {
                     Ok(accepted) => {
                         count(&entry.status, &accepted);
-                        if let Ok(advert) = checked.as_ref() {
-                            self.pass_on(entry, datagram, advert, received);
-                        }
+                        let advert = fsm::Advert {
+                            priority: accepted.priority,
+                            source: accepted.source,
+                            interval: accepted.interval,
+                            received,
+                        };
+                        let delivery = Delivery {
+                            id: entry.id,
+                            advert,
+                            checksum_form: accepted.checksum_form,
+                            stamp: accepted.stamp,
+                        };
+                        self.pass_on(entry, delivery);
                         Ok(())
                     }
                     Err(reject) => {
                         entry.status.rejects.of(reject).count();
                         if reject == Reject::Owner
                             && let Ok(advert) = checked.as_ref()
-                            && entry.expect.teaches_owner(advert)
+                            && entry.expect.teaches_owner(datagram, advert)
                         {
-                            self.pass_on(entry, datagram, advert, received);
+                            self.pass_on(entry, lesson(entry, datagram, advert, received));
                         }
                         Err(reject)
                     }
@@ -110,18 +133,31 @@ impl Dispatcher {
         found.unwrap_or_else(|| Err(checked.err().unwrap_or(Reject::Vrid)))
     }
 
-    /// Gives an advertisement to the worker of its router.
-    fn pass_on(&self, entry: &Entry, datagram: &Datagram<'_>, advert: &Advert<'_>, received: Time) {
-        let delivery = Delivery {
-            id: entry.id,
-            advert: fsm::Advert {
-                priority: advert.priority(),
-                source: datagram.source,
-                interval: advert.interval(),
-                received,
-            },
-            checksum_form: advert.checksum_form(),
+    /// Refuses what is repeated (AUTH-RX-4, AUTH-RX-5).
+    fn admit(&self, entry: &Entry, accepted: Accepted, received: Time) -> Result<Accepted, Reject> {
+        let Some(stamp) = accepted.stamp else {
+            return Ok(accepted);
         };
+        let expect = &entry.expect;
+        let family = match accepted.source {
+            IpAddr::V4(_) => Family::V4,
+            IpAddr::V6(_) => Family::V6,
+        };
+        // What waited in the socket is judged by the time at which it came.
+        let waited = clock::monotonic().since(received);
+        let wall = clock::realtime().saturating_sub(waited);
+        self.replay.borrow_mut().admit(
+            (family, expect.vrid),
+            accepted.source,
+            stamp,
+            expect.interval * ADVERTS_MISSED,
+            (received, wall),
+        )?;
+        Ok(accepted)
+    }
+
+    /// Gives an advertisement to the worker of its router.
+    fn pass_on(&self, entry: &Entry, delivery: Delivery) {
         let queue = self.workers.get(entry.worker);
         if queue.is_none_or(|queue| queue.try_send(delivery).is_err()) {
             self.global.queue_overflows.count();
@@ -181,6 +217,21 @@ impl Dispatcher {
                 self.interface,
             ),
         }
+    }
+}
+
+/// What an owner, which obeys nobody, is told of an advertisement.
+fn lesson(entry: &Entry, datagram: &Datagram<'_>, advert: &Advert<'_>, received: Time) -> Delivery {
+    Delivery {
+        id: entry.id,
+        advert: fsm::Advert {
+            priority: advert.priority(),
+            source: datagram.source,
+            interval: advert.interval(),
+            received,
+        },
+        checksum_form: advert.checksum_form(),
+        stamp: None,
     }
 }
 

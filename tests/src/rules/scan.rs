@@ -12,9 +12,9 @@ const DIRECTORIES: [&str; 5] = [
     "tests/tests",
 ];
 /// What ids begin with.
-const PREFIXES: [&str; 21] = [
+const PREFIXES: [&str; 22] = [
     "V2-RX", "V3-RX", "V3-CK", "V3-TX", "V2-TX", "TX", "V2-TM", "V3-TM", "FSM-I", "FSM-B", "FSM-A",
-    "FSM-X", "ARP", "ND", "RA", "ICMP", "FWD", "MIX", "SEC", "LEG", "TERM",
+    "FSM-X", "ARP", "ND", "RA", "ICMP", "FWD", "MIX", "SEC", "LEG", "TERM", "AUTH-RX",
 ];
 /// The same for the rules of the models, of one letter.
 const MODELS: &str = "Y";

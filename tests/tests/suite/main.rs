@@ -4,6 +4,7 @@
 //! network namespaces; a failing one shows the last frames and log lines.
 
 mod arp;
+mod auth;
 mod badinput;
 mod cleanup;
 mod election;
@@ -12,8 +13,10 @@ mod failover;
 mod frames;
 mod frr_interop;
 mod gate;
+mod ipv6;
 mod keepalived_interop;
 mod keepalived_interop_forms;
+mod life;
 mod modes;
 mod reload;
 mod routes;

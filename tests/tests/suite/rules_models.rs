@@ -106,19 +106,19 @@ fn events_and_reasons() {
             ("not-ready", "interface-down"),
             ("up-datetime", "-"),
         ];
-        // The kernel takes IPv6 addresses out with the interface.
-        wait(
-            &daemon,
-            name,
-            if *family == Family::V4 {
-                &down
-            } else {
-                &down[..2]
-            },
-        );
+        // The kernel takes IPv6 addresses out with the interface, and tells that first.
+        if *family == Family::V4 {
+            wait(&daemon, name, &down);
+        } else {
+            wait(&daemon, name, &[("state", "Init"), ("up-datetime", "-")]);
+        }
         scene.r1.ip("link set eth0 up");
-        let again = [("last-event", "interface-up"), ("state", "Backup")];
-        wait(&daemon, name, &again);
+        let status = wait(&daemon, name, &[("state", "Backup")]);
+        let event = status["last-event"].as_str();
+        assert!(
+            event == "interface-up" || *family == Family::V6 && event == "primary-ip-address",
+            "{family}: {event}"
+        );
 
         if *family == Family::V4 {
             scene.r1.ip("address del 10.0.0.1/24 dev eth0");

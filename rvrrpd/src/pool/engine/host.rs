@@ -1,5 +1,7 @@
 //! What an engine asks of whoever runs it.
 
+use core::time::Duration;
+
 use super::super::{Delivery, Setup};
 use crate::driver::Command;
 use crate::fsm::{Time, Transition};
@@ -15,6 +17,9 @@ pub trait Host {
     /// The time.
     fn now(&self) -> Time;
 
+    /// Wall clock, since 1970, which numbers messages where authentication does.
+    fn wall_clock(&self) -> Duration;
+
     /// How many advertisements are in the queue.
     fn waiting(&self) -> usize;
 
@@ -25,8 +30,14 @@ pub trait Host {
     /// returned is in the queue or has left it. `now` where nothing is waiting in between.
     fn drained_until(&mut self, port: &Self::Port, now: Time) -> Time;
 
-    /// Sends all frames in order; false if one could not be sent.
-    fn send<'a>(&mut self, port: &Self::Port, frames: impl Iterator<Item = &'a [u8]>) -> bool;
+    /// Sends all frames in order. `refused` is told the place of each that could not be sent; the
+    /// others left.
+    fn send<'a>(
+        &mut self,
+        port: &Self::Port,
+        frames: impl Iterator<Item = &'a [u8]>,
+        refused: impl FnMut(usize),
+    );
 
     /// Tells the driver.
     fn command(&mut self, command: Command);

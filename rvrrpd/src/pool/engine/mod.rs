@@ -34,6 +34,8 @@ pub struct Engine<P> {
     /// Reused in every pass, so that no pass allocates.
     actions: Vec<Action>,
     outgoing: Vec<Outgoing>,
+    /// Places in a batch of frames that the kernel refused.
+    refused: Vec<usize>,
     commands: Vec<Command>,
     expired: Vec<barrier::Expired>,
     drained: Vec<(u32, Time)>,
@@ -55,6 +57,7 @@ impl<P> Default for Engine<P> {
             deadlines: Deadlines::default(),
             actions: Vec::new(),
             outgoing: Vec::new(),
+            refused: Vec::new(),
             commands: Vec::new(),
             expired: Vec::new(),
             drained: Vec::new(),
@@ -101,6 +104,7 @@ impl<P> Engine<P> {
                 // Refused and counted as such; its form of the checksum is all that it teaches.
                 return;
             }
+            slot.frames.follow(delivery.stamp);
             slot.setup.status.heard(delivery.advert.source);
         }
         self.handle(place, Event::Advert(delivery.advert), host);
@@ -209,26 +213,45 @@ impl<P> Engine<P> {
         }
     }
 
+    /// Seals the frames that are due, in the order in which they will leave.
+    fn seal<H: Host<Port = P>>(&mut self, host: &H) {
+        if self.outgoing.is_empty() {
+            return;
+        }
+        let (now, slots) = (host.wall_clock(), &mut self.slots);
+        self.outgoing.retain(|outgoing| {
+            slots[outgoing.slot]
+                .as_mut()
+                .is_some_and(|slot| slot.seal(outgoing.resign, now))
+        });
+    }
+
     /// Sends the frames that are due, interface by interface, then tells the driver: the first
     /// advertisement never waits for the kernel's configuration.
     fn flush<H: Host<Port = P>>(&mut self, host: &mut H) {
         self.outgoing.sort_unstable_by_key(|outgoing| outgoing.port);
+        self.seal(host);
         for batch in self.outgoing.chunk_by(|one, other| one.port == other.port) {
             let slots = &self.slots;
             let frames = batch.iter().filter_map(|outgoing| {
                 let slot = slots[outgoing.slot].as_ref()?;
-                Some(slot.frame(outgoing.resign))
+                Some(slot.frames.bytes(outgoing.resign))
             });
             let port = batch
                 .first()
                 .and_then(|outgoing| slots[outgoing.slot].as_ref())
                 .and_then(|slot| slot.setup.port.as_ref());
-            let sent = port.is_none_or(|port| host.send(port, frames));
-            for outgoing in batch {
+            let Some(port) = port else {
+                continue;
+            };
+            let refused = &mut self.refused;
+            host.send(port, frames, |place| refused.push(place));
+            for (place, outgoing) in batch.iter().enumerate() {
                 if let Some(slot) = &slots[outgoing.slot] {
-                    slot.count_sent(sent, outgoing.resign);
+                    slot.count_sent(!refused.contains(&place), outgoing.resign);
                 }
             }
+            refused.clear();
         }
         self.outgoing.clear();
         for command in self.commands.drain(..) {

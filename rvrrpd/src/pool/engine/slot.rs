@@ -1,18 +1,20 @@
 //! One virtual router with its frames.
 
-use super::super::Setup;
-use crate::fsm::Router;
-use crate::wire::advert::{AdvertRepr, ChecksumForm};
-use crate::wire::{PRIORITY_RESIGN, Version};
+use core::time::Duration;
 
-/// A virtual router of the engine. Its frames are made when they change, not when they are sent.
+use super::super::Setup;
+use super::super::frames::Frames;
+use crate::fsm::Router;
+use crate::wire::Version;
+use crate::wire::advert::ChecksumForm;
+
+/// A virtual router of the engine.
 #[derive(Debug)]
 pub(super) struct Slot<P> {
     pub(super) setup: Setup<P>,
     pub(super) router: Router,
     checksum_form: ChecksumForm,
-    advert: Vec<u8>,
-    resign: Vec<u8>,
+    pub(super) frames: Frames,
 }
 
 impl<P> Slot<P> {
@@ -23,8 +25,7 @@ impl<P> Slot<P> {
             setup,
             router,
             checksum_form,
-            advert: Vec::new(),
-            resign: Vec::new(),
+            frames: Frames::default(),
         };
         slot.make_frames();
         slot
@@ -49,9 +50,10 @@ impl<P> Slot<P> {
         }
     }
 
-    /// The frame of the advertisement, or of the one with priority 0.
-    pub(super) fn frame(&self, resign: bool) -> &[u8] {
-        if resign { &self.resign } else { &self.advert }
+    /// Makes a frame that is due ready to be sent at `now`; see [`Frames::seal`].
+    pub(super) fn seal(&mut self, resign: bool, now: Duration) -> bool {
+        let key = &self.setup.message.auth;
+        self.frames.seal(key, resign, now)
     }
 
     pub(super) fn count_sent(&self, sent: bool, resign: bool) {
@@ -67,21 +69,9 @@ impl<P> Slot<P> {
     }
 
     fn make_frames(&mut self) {
-        self.advert = self.make_frame(self.setup.params.priority);
-        self.resign = self.make_frame(PRIORITY_RESIGN);
-    }
-
-    fn make_frame(&self, priority: u8) -> Vec<u8> {
-        let message = &self.setup.message;
-        AdvertRepr {
-            version: message.version,
-            vrid: message.vrid,
-            priority,
-            interval: self.setup.params.interval,
-            addresses: &message.addresses,
-            auth: &message.auth,
-            checksum_form: self.checksum_form,
-        }
-        .frame(message.source_mac, self.setup.params.source)
+        let Setup {
+            message, params, ..
+        } = &self.setup;
+        self.frames.make(message, params, self.checksum_form);
     }
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::{Advert, Datagram};
-use crate::wire::auth::Key;
+use crate::wire::auth::{Key, Stamp};
 use crate::wire::message::ChecksumForm;
 use crate::wire::verdict::Reject;
 use crate::wire::{GROUP_V4, GROUP_V6, PRIORITY_OWNER, Version, Vrid};
@@ -26,7 +26,8 @@ pub struct Expect {
     pub address_list_check: bool,
     /// Whether it owns `addresses`.
     pub owner: bool,
-    /// Its authentication; [`Key::None`] in version 3, with any other nothing is accepted.
+    /// Its authentication; in version 3 [`Key::None`] or [`Key::HmacSha256`], with any other
+    /// nothing is accepted.
     pub auth: Key,
 }
 
@@ -45,6 +46,9 @@ pub struct Accepted {
     pub interval_differs: bool,
     /// The address list is not ours (V2-RX-9, V3-RX-9).
     pub address_list_differs: bool,
+    /// Its place in the order of its sender's messages, where authentication numbers them. Whether
+    /// it is a repeated one is not known yet (AUTH-RX-4, AUTH-RX-5).
+    pub stamp: Option<Stamp>,
 }
 
 impl Accepted {
@@ -67,7 +71,9 @@ impl Expect {
     /// 3. [`Reject::OwnAddress`], ours (V3-RX-19);
     /// 4. [`Reject::Version`], [`Reject::Vrid`], not ours;
     /// 5. [`Reject::Owner`], we own the addresses; see [`Self::rival_owner`];
-    /// 6. [`Reject::AuthType`], [`Reject::AuthData`] (V2-RX-8);
+    /// 6. authentication: [`Reject::AuthType`], [`Reject::AuthData`] (V2-RX-8),
+    ///    [`Reject::AuthMissing`], [`Reject::AuthHeader`], [`Reject::AuthTrailer`],
+    ///    [`Reject::AuthKeyUnknown`], or [`Reject::Length`] for a trailer that is not wanted;
     /// 7. [`Reject::AddressList`], version 2, unless the sender is the owner (V2-RX-9);
     /// 8. [`Reject::Interval`], version 2 (V2-RX-10); [`Reject::IntervalZero`], version 3
     ///    (V3-RX-12).
@@ -95,7 +101,7 @@ impl Expect {
         if self.owner {
             return Err(Reject::Owner);
         }
-        self.verify_auth(advert)?;
+        let stamp = self.auth.check(datagram, advert)?;
         let address_list_differs = self.verify_addresses(advert)?;
         let interval_differs = self.verify_interval(advert)?;
         Ok(Accepted {
@@ -105,6 +111,7 @@ impl Expect {
             checksum_form: advert.checksum_form(),
             interval_differs,
             address_list_differs,
+            stamp,
         })
     }
 
@@ -119,11 +126,11 @@ impl Expect {
     /// version 3: an owner listens to nobody, but it has to speak the form of the checksum that
     /// its Backups understand (V3-CK-2), or they would be Masters beside it for ever.
     #[must_use]
-    pub fn teaches_owner(&self, advert: &Advert<'_>) -> bool {
+    pub fn teaches_owner(&self, datagram: &Datagram<'_>, advert: &Advert<'_>) -> bool {
         self.owner
             && self.version == Version::V3
             && !advert.interval().is_zero()
-            && self.verify_auth(advert).is_ok()
+            && self.auth.check(datagram, advert).is_ok()
     }
 
     const fn group(&self) -> IpAddr {
@@ -131,19 +138,6 @@ impl Expect {
             IpAddr::V4(_) => IpAddr::V4(GROUP_V4),
             IpAddr::V6(_) => IpAddr::V6(GROUP_V6),
         }
-    }
-
-    fn verify_auth(&self, advert: &Advert<'_>) -> Result<(), Reject> {
-        if advert.auth_type() != self.auth.wire_type() {
-            return Err(Reject::AuthType);
-        }
-        if let Some(data) = advert.auth_data() {
-            let (header, list) = advert.authenticated();
-            if !self.auth.verify([&header, list], &data) {
-                return Err(Reject::AuthData);
-            }
-        }
-        Ok(())
     }
 
     /// Whether the list differs and that is tolerated.

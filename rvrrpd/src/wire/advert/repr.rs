@@ -29,40 +29,47 @@ pub struct AdvertRepr<'a> {
     pub interval: Duration,
     /// Virtual addresses in the order in which they are listed.
     pub addresses: &'a [IpAddr],
-    /// Authentication; ignored in version 3.
+    /// Authentication; in version 3 all but [`Key::HmacSha256`] is ignored.
     pub auth: &'a Key,
     /// What the checksum covers; looked at only in version 3 over IPv4.
     pub checksum_form: ChecksumForm,
 }
 
 impl AdvertRepr<'_> {
-    /// The message. The addresses are those of the IP header, which the checksum may cover.
+    /// The message. The addresses are those of the IP header, which the checksum may cover. A
+    /// trailer is zeros; see [`Key::seal`].
     #[must_use]
     pub fn emit(&self, source: IpAddr, destination: IpAddr) -> Vec<u8> {
         let list_len = usize::from(self.count(source)) * address_len(source);
-        let mut message = Vec::with_capacity(HEADER_LEN + list_len + auth::DATA_LEN);
+        let mut message =
+            Vec::with_capacity(HEADER_LEN + list_len + auth::DATA_LEN + auth::TRAILER_LEN);
         self.append(&mut message, source, destination);
         message
     }
 
     /// The whole Ethernet frame, from `source_mac` and `source` to the group. With authentication
     /// it is padded with zeros to 60 bytes: rVRRPd 0.1.3 finds the authentication data only in a
-    /// frame of that length, and not every link pads.
+    /// frame of that length, and not every link pads. Where messages are numbered the frame still
+    /// has to be sealed; see [`Key::seal`].
     #[must_use]
     pub fn frame(&self, source_mac: Mac, source: IpAddr) -> Vec<u8> {
         let list_len = usize::from(self.count(source)) * address_len(source);
         let payload_len = HEADER_LEN
             + list_len
             + match self.version {
-                Version::V2 => auth::DATA_LEN,
+                Version::V2 => auth::DATA_LEN + self.auth.header_len(),
                 Version::V3 => 0,
-            };
+            }
+            + self.auth.trailer_len();
         let mut frame = Vec::with_capacity(ethernet::HEADER_LEN + ipv6::HEADER_LEN + payload_len);
         let destination = match source {
             IpAddr::V4(source) => {
                 let group = Mac::of_group(Family::V4);
                 frame.extend(ethernet::header(group, source_mac, TYPE_IPV4));
                 frame.extend(ipv4::header(source, GROUP_V4, payload_len));
+                if self.version == Version::V2 {
+                    self.auth.open(&mut frame);
+                }
                 IpAddr::V4(GROUP_V4)
             }
             IpAddr::V6(source) => {
@@ -140,6 +147,7 @@ impl AdvertRepr<'_> {
             }
         };
         message[6..8].copy_from_slice(&sum.checksum().to_be_bytes());
+        out.resize(out.len() + self.auth.trailer_len(), 0);
     }
 
     const fn form(&self, source: IpAddr) -> ChecksumForm {
