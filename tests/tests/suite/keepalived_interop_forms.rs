@@ -1,10 +1,11 @@
-//! Owners on either side, and both forms of the IPv4 checksum, with keepalived. All combinations
+//! Owners on either side, both forms of the IPv4 checksum, and IPv6, with keepalived. All combinations
 //! run beside each other, one VRID each.
 
 use std::time::Duration;
 
 use rvrrpd_tests::capture::Capture;
 use rvrrpd_tests::deadline::within;
+use rvrrpd_tests::family::Family;
 use rvrrpd_tests::frame::{Frame, Sum};
 use rvrrpd_tests::host::Host;
 use rvrrpd_tests::keepalived::{self, Instance, Keepalived};
@@ -31,6 +32,7 @@ enum Higher {
 /// One combination.
 #[derive(Clone, Copy)]
 struct Case {
+    family: Family,
     vrid: u8,
     version: u8,
     /// `v3_checksum`.
@@ -58,21 +60,30 @@ fn cases() -> Vec<Case> {
             (3, "rfc9568", true, Higher::Theirs),
         ]);
     }
+    let ipv6 = [Higher::Ours, Higher::Theirs].map(|higher| (3, "auto", false, higher));
+    let kinds = kinds.into_iter().map(|kind| (Family::V4, kind));
+    let kinds = kinds.chain(ipv6.map(|kind| (Family::V6, kind)));
     (40..)
         .zip(kinds)
-        .map(|(vrid, (version, checksum, as_v2, higher))| Case {
-            vrid,
-            version,
-            checksum,
-            as_v2,
-            higher,
-        })
+        .map(
+            |(vrid, (family, (version, checksum, as_v2, higher)))| Case {
+                family,
+                vrid,
+                version,
+                checksum,
+                as_v2,
+                higher,
+            },
+        )
         .collect()
 }
 
 impl Case {
     fn vip(self) -> String {
-        format!("10.0.0.{}", 100 + self.vrid)
+        match self.family {
+            Family::V4 => format!("10.0.0.{}", 100 + self.vrid),
+            Family::V6 => format!("fe80::{:x}", 0x1000 + u16::from(self.vrid)),
+        }
     }
 
     fn ours(self) -> bool {
@@ -86,7 +97,7 @@ impl Case {
             .preemption(true)
             .key("version", self.version)
             .key("timers", "{ advert = 1 }");
-        if self.version == 3 {
+        if self.version == 3 && self.family == Family::V4 {
             return vrouter.text("v3_checksum", self.checksum);
         }
         vrouter
@@ -110,7 +121,10 @@ impl Case {
             } else {
                 Vec::new()
             },
-            vips: vec![format!("{}/24", self.vip())],
+            vips: vec![match self.family {
+                Family::V4 => format!("{}/24", self.vip()),
+                Family::V6 => format!("{}/64", self.vip()),
+            }],
         }
     }
 }

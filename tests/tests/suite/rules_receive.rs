@@ -587,3 +587,47 @@ fn our_own_advert_has_no_effect() {
         assert_eq!(daemon.state(family.name()), Some(State::Master), "{family}");
     }
 }
+
+/// V3-RX-15, V3-RX-16: an IPv6 advert whose first address, or whose source, is not link-local is
+/// taken and logged.
+#[test]
+fn what_is_not_link_local_is_logged() {
+    let scene = Scene::new("what_is_not_link_local_is_logged");
+    let family = Family::V6;
+    let vrouter = family.vrouter().priority(100).interval(1.0);
+    let daemon = scene.start(&scene.r1, &config(&[vrouter]));
+    daemon.wait_state(family.name(), State::Backup, within(5.0));
+    let global: std::net::IpAddr = "2001:db8::200".parse().expect("an address");
+    let good = family.ghost(200, 100);
+    let said = |words: &str| {
+        let lines = daemon.log().lines();
+        lines.iter().any(|line| line.text.contains(words))
+    };
+    let cases = [
+        (good.clone(), [false, false]),
+        (
+            AdvertSpec {
+                addresses: vec![global, family.vip()],
+                ..good.clone()
+            },
+            [true, false],
+        ),
+        (
+            AdvertSpec {
+                source: global,
+                ..good
+            },
+            [true, true],
+        ),
+    ];
+    for (count, (spec, logged)) in (1_u64..).zip(cases) {
+        scene.inject(spec);
+        until(
+            &format!("{count} adverts are accepted"),
+            within(5.0),
+            || (daemon.counters(family.name())["advertisement-rcvd"] == count).then_some(()),
+        );
+        let words = ["first address that is not", "source that is not link-local"];
+        assert_eq!(words.map(said), logged, "advert {count}");
+    }
+}
