@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rvrrpd::wire::advert::{Accepted, Advert, AdvertRepr, ChecksumForm, Datagram, Expect};
+use rvrrpd::wire::advert::{Accepted, Advert, AdvertRepr, ChecksumForm, Datagram, Expect, Peers};
 use rvrrpd::wire::auth::Key;
 use rvrrpd::wire::ethernet::{Frame, TYPE_ARP, TYPE_IPV6};
 use rvrrpd::wire::verdict::Reject;
@@ -116,6 +116,7 @@ impl Peer {
             version: self.version,
             vrid: Vrid::new(self.vrid).unwrap(),
             source: source.parse().unwrap(),
+            peers: Peers::Group,
             interval: self.interval,
             addresses: self.addresses.clone(),
             address_list_check: true,

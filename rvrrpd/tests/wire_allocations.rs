@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use allocation_counter::measure;
-use rvrrpd::wire::advert::{Advert, AdvertRepr, ChecksumForm, Datagram, Expect, peek_vrid};
+use rvrrpd::wire::advert::{Advert, AdvertRepr, ChecksumForm, Datagram, Expect, Peers, peek_vrid};
 use rvrrpd::wire::auth::Key;
 use rvrrpd::wire::verdict::Reject;
 use rvrrpd::wire::{Family, GROUP_V6, Mac, Version, Vrid};
@@ -63,6 +63,7 @@ fn receiving_allocates_nothing() {
             version,
             vrid,
             source: IpAddr::from([192, 0, 2, 252]),
+            peers: Peers::Group,
             interval,
             addresses: reversed.clone(),
             address_list_check: true,

@@ -14,6 +14,7 @@ use super::route;
 use super::schema;
 use super::secret;
 use super::tree::{Entry, Value};
+use super::unicast;
 use crate::wire::{Family, Vrid};
 
 /// Most addresses of a virtual router: the count has 8 bits (TX-10).
@@ -67,6 +68,8 @@ pub(super) fn draft(line: u32, entries: &[Entry<'_>], findings: &mut Findings) -
     let name = name(reader);
     let vifname = vifname(reader);
     let primary = primary(reader, family);
+    let addresses: Vec<Vip> = vips.iter().flatten().map(|(vip, _)| *vip).collect();
+    let unicast = unicast::unicast(reader, family, &addresses, primary);
     let priority = priority(reader);
     let interval = interval(reader, protocol);
     let auth = secret::auth(reader, protocol);
@@ -108,6 +111,7 @@ pub(super) fn draft(line: u32, entries: &[Entry<'_>], findings: &mut Findings) -
             protocol: protocol.unwrap_or(Protocol::V2),
             vips,
             primary,
+            unicast,
             priority,
             preemption,
             preempt_delay: preempt_delay.or(Duration::ZERO),

@@ -7,7 +7,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::golden::{group, internet_checksum};
-use super::{Advert, AdvertRepr, ChecksumForm, Datagram, Expect, peek_vrid};
+use super::{Advert, AdvertRepr, ChecksumForm, Datagram, Expect, Peers, peek_vrid};
 use crate::wire::auth::Key;
 use crate::wire::verdict::Reject;
 use crate::wire::{Family, Mac, Version, Vrid};
@@ -279,6 +279,7 @@ proptest! {
                 version: advert.version(),
                 vrid,
                 source: group(family),
+                peers: Peers::Group,
                 interval: advert.interval(),
                 addresses: Vec::new(),
                 address_list_check: true,
