@@ -7,10 +7,12 @@
 //! ```
 //!
 //! A worker alone touches its routers, so there are no locks; a router stays on its worker for
-//! life. Nothing in here waits for the kernel, a file or a script.
+//! life. Nothing in here waits for the kernel, a file or a script. What a worker decides is its
+//! [`Engine`], which knows no thread, clock or socket, so that a simulation can run it.
 
 mod deadlines;
 mod dispatch;
+mod engine;
 mod port;
 mod table;
 mod worker;
@@ -22,6 +24,7 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Receiver, Sender};
 
 pub use dispatch::Dispatcher;
+pub use engine::{Engine, Host};
 pub use port::Port;
 pub use table::{Entry, Table};
 pub use worker::Worker;
@@ -68,9 +71,9 @@ pub struct Message {
     pub checksum_form: Option<ChecksumForm>,
 }
 
-/// Everything a worker needs to run a virtual router.
+/// Everything a worker needs to run a virtual router. `P` is how it knows an interface.
 #[derive(Clone, Debug)]
-pub struct Setup {
+pub struct Setup<P = Arc<Port>> {
     /// Its handle.
     pub id: RouterId,
     /// How it is called in the log: `<vip> for group <g> on interface <if>`.
@@ -80,16 +83,16 @@ pub struct Setup {
     /// What it sends.
     pub message: Message,
     /// The interface it sends on and hears; none while there is no such interface.
-    pub port: Option<Arc<Port>>,
+    pub port: Option<P>,
     /// Where its state is published.
     pub status: Arc<Status>,
 }
 
 /// What the supervisor tells a worker.
 #[derive(Debug)]
-pub enum Control {
+pub enum Control<P = Arc<Port>> {
     /// A new virtual router, or new values for one that is there: it keeps its state.
-    Set(Box<Setup>),
+    Set(Box<Setup<P>>),
     /// The reasons why it cannot run have changed.
     Readiness(RouterId, Reasons),
     /// They leave: as Master with priority 0. Everything of theirs is then taken out of the

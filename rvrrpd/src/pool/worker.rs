@@ -1,59 +1,33 @@
-//! A worker: the thread that owns some of the virtual routers.
+//! A worker: the thread that runs an engine. It owns the queues, the clock and the sockets.
 
 use core::time::Duration;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, select};
 
-use super::deadlines::Deadlines;
-use super::{Control, Delivery, Port, Setup};
-use crate::driver::{Command, RouterId};
-use crate::fsm::{Action, Deadline, Event, Reason, Reasons, Router, State, Time, Transition};
+use super::{Control, Delivery, Engine, Host, Port, Setup};
+use crate::driver::Command;
+use crate::fsm::{Time, Transition};
 use crate::log::Limiter;
 use crate::net::sys::clock;
-use crate::wire::advert::{AdvertRepr, ChecksumForm};
-use crate::wire::{PRIORITY_RESIGN, Version};
 
-/// How long a Backup whose time is up waits for its listener to catch up before it looks again.
-const DRAIN_RETRY: Duration = Duration::from_micros(200);
 /// Longest wait when no router has a deadline.
 const IDLE: Duration = Duration::from_secs(3600);
 
-/// The virtual routers of one thread and what they still want to be done.
+/// The thread of an engine.
 #[derive(Debug)]
 pub struct Worker {
-    adverts: Receiver<Delivery>,
+    engine: Engine<Arc<Port>>,
     control: Receiver<Control>,
-    driver: Sender<Command>,
-    slots: Vec<Option<Slot>>,
-    places: HashMap<RouterId, usize>,
-    deadlines: Deadlines,
-    /// Reused in every pass, so that no pass allocates.
-    actions: Vec<Action>,
-    outgoing: Vec<Outgoing>,
-    commands: Vec<Command>,
-    expired: Vec<usize>,
-    drained: Vec<(u32, Time)>,
-    send_complaint: Limiter,
+    rim: Rim,
 }
 
-/// One virtual router with its frames.
+/// What the engine sees of the thread.
 #[derive(Debug)]
-struct Slot {
-    setup: Setup,
-    router: Router,
-    checksum_form: ChecksumForm,
-    advert: Vec<u8>,
-    resign: Vec<u8>,
-}
-
-/// A frame that is due.
-#[derive(Clone, Copy, Debug)]
-struct Outgoing {
-    port: u32,
-    slot: usize,
-    resign: bool,
+struct Rim {
+    adverts: Receiver<Delivery>,
+    driver: Sender<Command>,
+    send_complaint: Limiter,
 }
 
 impl Worker {
@@ -65,335 +39,93 @@ impl Worker {
         driver: Sender<Command>,
     ) -> Self {
         Self {
-            adverts,
+            engine: Engine::default(),
             control,
-            driver,
-            slots: Vec::new(),
-            places: HashMap::new(),
-            deadlines: Deadlines::default(),
-            actions: Vec::new(),
-            outgoing: Vec::new(),
-            commands: Vec::new(),
-            expired: Vec::new(),
-            drained: Vec::new(),
-            send_complaint: Limiter::new(),
+            rim: Rim {
+                adverts,
+                driver,
+                send_complaint: Limiter::new(),
+            },
         }
     }
 
     /// Works until [`Control::Stop`].
     pub fn run(mut self) {
+        let Self {
+            engine,
+            control,
+            rim,
+        } = &mut self;
         loop {
-            let wait = self
-                .deadlines
-                .first()
-                .map_or(IDLE, |(deadline, _)| deadline.at.since(clock::monotonic()));
+            let wait = engine
+                .deadline()
+                .map_or(IDLE, |deadline| deadline.since(clock::monotonic()));
             select! {
-                recv(self.control) -> control => match control {
-                    Ok(Control::Stop) | Err(_) => return self.stop(),
-                    Ok(control) => self.control(control),
+                recv(control) -> control => match control {
+                    Ok(Control::Stop) | Err(_) => return engine.control(Control::Stop, rim),
+                    Ok(control) => engine.control(control, rim),
                 },
-                recv(self.adverts) -> delivery => {
+                recv(rim.adverts) -> delivery => {
                     if let Ok(delivery) = delivery {
-                        self.deliver(&delivery);
+                        engine.deliver(&delivery, rim);
                     }
                 }
                 default(wait) => {}
             }
-            self.empty_queue();
-            self.fire();
-            self.flush();
+            engine.pass(rim);
         }
     }
+}
 
-    fn control(&mut self, control: Control) {
-        match control {
-            Control::Set(setup) => self.set(*setup),
-            Control::Readiness(id, reasons) => {
-                if let Some(&slot) = self.places.get(&id) {
-                    self.handle(slot, Event::Readiness(reasons));
-                }
-            }
-            Control::Remove(ids, _left) => self.remove(ids),
-            Control::Stop => {}
-        }
+impl Host for Rim {
+    type Port = Arc<Port>;
+
+    fn index(port: &Arc<Port>) -> u32 {
+        port.index
     }
 
-    fn set(&mut self, setup: Setup) {
-        // What is due was decided with the old values and leaves with them.
-        self.flush();
-        let params = setup.params;
-        if let Some(&place) = self.places.get(&setup.id) {
-            if let Some(slot) = &mut self.slots[place] {
-                slot.setup = setup;
-                slot.choose_checksum_form();
-                slot.make_frames();
-            }
-            self.handle(place, Event::Params(params));
-        } else {
-            let mut slot = Slot::new(setup);
-            slot.make_frames();
-            let place = self
-                .slots
-                .iter()
-                .position(Option::is_none)
-                .unwrap_or_else(|| {
-                    self.slots.push(None);
-                    self.slots.len() - 1
-                });
-            self.places.insert(slot.setup.id, place);
-            self.slots[place] = Some(slot);
-        }
+    fn now(&self) -> Time {
+        clock::monotonic()
     }
 
-    fn remove(&mut self, ids: Vec<RouterId>) {
-        let places: Vec<usize> = ids.iter().filter_map(|id| self.places.remove(id)).collect();
-        for &place in &places {
-            self.handle(place, Event::Readiness(Reasons::from(Reason::Stopping)));
-        }
-        self.commands.push(Command::Remove(ids));
-        self.flush();
-        for place in places {
-            self.slots[place] = None;
-            self.deadlines.set(place, None);
-        }
+    fn waiting(&self) -> usize {
+        self.adverts.len()
     }
 
-    /// All Masters resign in one batch before the first address is taken out.
-    fn stop(mut self) {
-        for slot in 0..self.slots.len() {
-            self.handle(slot, Event::Readiness(Reasons::from(Reason::Stopping)));
-        }
-        self.flush();
+    fn delivery(&mut self) -> Option<Delivery> {
+        self.adverts.try_recv().ok()
     }
 
-    /// Handles the advertisements that are in the queue now, not those that come meanwhile.
-    fn empty_queue(&mut self) {
-        for _ in 0..self.adverts.len() {
-            let Ok(delivery) = self.adverts.try_recv() else {
-                return;
-            };
-            self.deliver(&delivery);
-        }
+    fn drained_until(&mut self, port: &Arc<Port>, now: Time) -> Time {
+        port.drained_until(now)
     }
 
-    fn deliver(&mut self, delivery: &Delivery) {
-        let Some(&place) = self.places.get(&delivery.id) else {
-            return;
-        };
-        if let Some(slot) = &mut self.slots[place] {
-            slot.follow_checksum_form(delivery.checksum_form);
-        }
-        self.handle(place, Event::Advert(delivery.advert));
-    }
-
-    /// Lets the deadlines that have come take effect. The silence that a Backup acts on counts
-    /// only if its listener has caught up, and whatever that brought has been handled.
-    fn fire(&mut self) {
-        let now = clock::monotonic();
-        self.drained.clear();
-        while let Some((deadline, place)) = self.deadlines.first()
-            && deadline.at <= now
+    fn send<'a>(&mut self, port: &Arc<Port>, frames: impl Iterator<Item = &'a [u8]>) -> bool {
+        let result = port.sender.send(frames);
+        if let Err(error) = &result
+            && let Some(suppressed) = self.send_complaint.allow(self.now().as_micros())
         {
-            self.expired.push(place);
-            let later = Deadline {
-                at: now + DRAIN_RETRY,
-                generation: deadline.generation,
-            };
-            self.deadlines.set(place, Some(later));
+            tracing::warn!(
+                "advertisements on interface {} not sent: {error} ({suppressed} more like it \
+                 not logged)",
+                port.index,
+            );
         }
-        if self.expired.is_empty() {
-            return;
-        }
-        let mut expired = core::mem::take(&mut self.expired);
-        expired.retain(|&place| self.is_proven(place, now));
-        self.empty_queue();
-        for place in expired.drain(..) {
-            let Some(slot) = &self.slots[place] else {
-                continue;
-            };
-            match slot.router.deadline() {
-                Some(deadline) if deadline.at <= now => {
-                    self.handle(
-                        place,
-                        Event::Timer {
-                            generation: deadline.generation,
-                        },
-                    );
-                }
-                deadline => self.deadlines.set(place, deadline),
-            }
-        }
-        self.expired = expired;
+        result.is_ok()
     }
 
-    /// Whether everything that was received for this router before its deadline is in our queue.
-    fn is_proven(&mut self, place: usize, now: Time) -> bool {
-        let Some(slot) = &self.slots[place] else {
-            return true;
-        };
-        let deadline = slot.router.deadline();
-        let port = slot.setup.port.as_ref();
-        let (Some(deadline), Some(port)) = (deadline, port.filter(|_| slot.router.needs_drain()))
-        else {
-            return true;
-        };
-        let known = self.drained.iter().find(|(index, _)| *index == port.index);
-        let until = known.map(|(_, until)| *until).unwrap_or_else(|| {
-            let until = port.drained_until(now);
-            self.drained.push((port.index, until));
-            until
-        });
-        deadline.at <= until
+    fn command(&mut self, command: Command) {
+        // The driver ends after the workers; should it have died, the supervisor knows.
+        let _ended = self.driver.send(command);
     }
 
-    fn handle(&mut self, place: usize, event: Event) {
-        let Some(slot) = &mut self.slots[place] else {
-            return;
-        };
-        let now = clock::monotonic();
-        slot.router.handle(now, event, &mut self.actions);
-        self.deadlines.set(place, slot.router.deadline());
-        let status = &slot.setup.status;
-        status.publish(slot.router.reasons(), slot.router.params().priority);
-        let port = slot.setup.port.as_ref().map(|port| port.index);
-        let id = slot.setup.id;
-        for action in self.actions.drain(..) {
-            match action {
-                Action::SendAdvert | Action::SendResign => {
-                    let resign = action == Action::SendResign;
-                    self.outgoing.extend(port.map(|port| Outgoing {
-                        port,
-                        slot: place,
-                        resign,
-                    }));
-                }
-                Action::Activate => self.commands.push(Command::Activate(id)),
-                Action::Announce => self.commands.push(Command::Announce(id)),
-                Action::Deactivate => self.commands.push(Command::Deactivate(id)),
-                Action::Transition(transition) => {
-                    publish(&slot.setup, transition, now);
-                }
-            }
-        }
-    }
-
-    /// Sends the frames that are due, interface by interface, then tells the driver: the first
-    /// advertisement never waits for the kernel's configuration.
-    fn flush(&mut self) {
-        self.outgoing.sort_unstable_by_key(|outgoing| outgoing.port);
-        for batch in self.outgoing.chunk_by(|one, other| one.port == other.port) {
-            let slots = &self.slots;
-            let frames = batch.iter().filter_map(|outgoing| {
-                let slot = slots[outgoing.slot].as_ref()?;
-                Some(if outgoing.resign {
-                    &*slot.resign
-                } else {
-                    &*slot.advert
-                })
-            });
-            let port = batch
-                .first()
-                .and_then(|outgoing| slots[outgoing.slot].as_ref())
-                .and_then(|slot| slot.setup.port.as_ref());
-            let result = port.map_or(Ok(()), |port| port.sender.send(frames));
-            for outgoing in batch {
-                if let Some(slot) = &slots[outgoing.slot] {
-                    slot.count_sent(result.is_ok(), outgoing.resign);
-                }
-            }
-            if let (Err(error), Some(port)) = (result, port) {
-                complain(&self.send_complaint, port, &error);
-            }
-        }
-        self.outgoing.clear();
-        for command in self.commands.drain(..) {
-            // The driver ends after the workers; should it have died, the supervisor knows.
-            let _ended = self.driver.send(command);
-        }
-    }
-}
-
-impl Slot {
-    fn new(setup: Setup) -> Self {
-        let router = Router::new(setup.params);
-        let checksum_form = setup.message.checksum_form.unwrap_or(ChecksumForm::Message);
-        Self {
-            setup,
-            router,
-            checksum_form,
-            advert: Vec::new(),
-            resign: Vec::new(),
-        }
-    }
-
-    fn choose_checksum_form(&mut self) {
-        if let Some(form) = self.setup.message.checksum_form {
-            self.checksum_form = form;
-        }
-    }
-
-    /// V3-CK-1, V3-CK-2: where nothing else is configured, speak as the peer does.
-    fn follow_checksum_form(&mut self, form: ChecksumForm) {
-        let follows =
-            self.setup.message.version == Version::V3 && self.setup.message.checksum_form.is_none();
-        if follows && form != self.checksum_form {
-            self.checksum_form = form;
-            self.make_frames();
-        }
-    }
-
-    fn make_frames(&mut self) {
-        self.advert = self.frame(self.setup.params.priority);
-        self.resign = self.frame(PRIORITY_RESIGN);
-    }
-
-    fn frame(&self, priority: u8) -> Vec<u8> {
-        let message = &self.setup.message;
-        AdvertRepr {
-            version: message.version,
-            vrid: message.vrid,
-            priority,
-            interval: self.setup.params.interval,
-            addresses: &message.addresses,
-            auth: &message.auth,
-            checksum_form: self.checksum_form,
-        }
-        .frame(message.source_mac, self.setup.params.source)
-    }
-
-    fn count_sent(&self, sent: bool, resign: bool) {
-        let status = &self.setup.status;
-        if !sent {
-            status.send_errors.count();
-            return;
-        }
-        status.advertisement_sent.count();
-        if resign {
-            status.priority_zero_pkts_sent.count();
-        }
-    }
-}
-
-fn publish(setup: &Setup, transition: Transition, now: Time) {
-    setup.status.transition(transition.to, now);
-    if transition.to == State::Master {
-        setup.status.master_transitions.count();
-    }
-    tracing::info!(
-        "VR {} - Changed from {} to {} ({})",
-        setup.title,
-        transition.from,
-        transition.to,
-        transition.cause.name(),
-    );
-}
-
-fn complain(limiter: &Limiter, port: &Arc<Port>, error: &std::io::Error) {
-    if let Some(suppressed) = limiter.allow(clock::monotonic().as_micros()) {
-        tracing::warn!(
-            "advertisements on interface {} not sent: {error} ({suppressed} more like it not \
-             logged)",
-            port.index,
+    fn transition(&mut self, setup: &Setup, transition: Transition) {
+        tracing::info!(
+            "VR {} - Changed from {} to {} ({})",
+            setup.title,
+            transition.from,
+            transition.to,
+            transition.cause.name(),
         );
     }
 }

@@ -1,0 +1,78 @@
+//! The drain barrier: silence counts only when everything that could break it has been read.
+//!
+//! A Backup whose time is up takes over because it heard nothing. A process that was stalled heard
+//! nothing either, although advertisements lie in its socket. So an expiry is believed in three
+//! steps: the listener has passed on everything up to the deadline, the queue behind it is
+//! handled, and the deadline is still the one that expired. Otherwise it is looked at again soon.
+
+use core::time::Duration;
+
+use super::{Engine, Host};
+use crate::fsm::{Deadline, Event, Time};
+
+/// How long a Backup whose time is up waits for its listener to catch up before it looks again.
+const DRAIN_RETRY: Duration = Duration::from_micros(200);
+
+/// A deadline that has come.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Expired {
+    place: usize,
+    deadline: Deadline,
+}
+
+impl<P> Engine<P> {
+    /// Lets the deadlines that have come take effect.
+    pub(super) fn fire<H: Host<Port = P>>(&mut self, host: &mut H) {
+        let now = host.now();
+        self.drained.clear();
+        while let Some((deadline, place)) = self.deadlines.first()
+            && deadline.at <= now
+        {
+            let later = Deadline {
+                at: now + DRAIN_RETRY,
+                generation: deadline.generation,
+            };
+            self.deadlines.set(place, Some(later));
+            self.expired
+                .extend(self.slots[place].as_ref().and_then(|slot| {
+                    let deadline = slot.router.deadline()?;
+                    Some(Expired { place, deadline })
+                }));
+        }
+        if self.expired.is_empty() {
+            return;
+        }
+        let mut expired = core::mem::take(&mut self.expired);
+        expired.retain(|expired| self.is_proven(*expired, now, host));
+        self.empty_queue(host);
+        for Expired { place, deadline } in expired.drain(..) {
+            // Has an advertisement armed the timer anew, this generation has no effect.
+            let generation = deadline.generation;
+            self.handle(place, Event::Timer { generation }, host);
+        }
+        self.expired = expired;
+    }
+
+    /// Whether everything that was received for this router before its deadline is in our queue.
+    fn is_proven<H: Host<Port = P>>(&mut self, expired: Expired, now: Time, host: &mut H) -> bool {
+        let Some(slot) = &self.slots[expired.place] else {
+            return true;
+        };
+        let Some(port) = slot
+            .setup
+            .port
+            .as_ref()
+            .filter(|_| slot.router.needs_drain())
+        else {
+            return true;
+        };
+        let index = H::index(port);
+        let known = self.drained.iter().find(|(known, _)| *known == index);
+        let until = known.map(|(_, until)| *until).unwrap_or_else(|| {
+            let until = host.drained_until(port, now);
+            self.drained.push((index, until));
+            until
+        });
+        expired.deadline.at <= until
+    }
+}

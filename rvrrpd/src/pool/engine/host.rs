@@ -1,0 +1,36 @@
+//! What an engine asks of whoever runs it.
+
+use super::super::{Delivery, Setup};
+use crate::driver::Command;
+use crate::fsm::{Time, Transition};
+
+/// The world around an [`Engine`](super::Engine). Nothing in it may wait.
+pub trait Host {
+    /// An interface.
+    type Port;
+
+    /// Interface index.
+    fn index(port: &Self::Port) -> u32;
+
+    /// The time.
+    fn now(&self) -> Time;
+
+    /// How many advertisements are in the queue.
+    fn waiting(&self) -> usize;
+
+    /// The oldest advertisement of the queue, which it leaves.
+    fn delivery(&mut self) -> Option<Delivery>;
+
+    /// Every advertisement that the kernel received on this interface before the time that is
+    /// returned is in the queue or has left it. `now` where nothing is waiting in between.
+    fn drained_until(&mut self, port: &Self::Port, now: Time) -> Time;
+
+    /// Sends all frames in order; false if one could not be sent.
+    fn send<'a>(&mut self, port: &Self::Port, frames: impl Iterator<Item = &'a [u8]>) -> bool;
+
+    /// Tells the driver.
+    fn command(&mut self, command: Command);
+
+    /// Hears that a router has changed its state.
+    fn transition(&mut self, setup: &Setup<Self::Port>, transition: Transition);
+}

@@ -1,0 +1,236 @@
+//! The engine of a worker: everything that it decides, without a thread, a clock or a socket.
+//!
+//! ```text
+//!  control, deliver ─┐                                   ┌─▶ Host::send      frames
+//!                    ├─▶ Slot: fsm::Router ─▶ actions ──▶┤
+//!  deadlines ────────┘   ▲                               └─▶ Host::command   driver
+//!      └─ drain barrier ─┘ Host::drained_until, Host::delivery
+//! ```
+//!
+//! What it needs it asks of a [`Host`]: the thread of [`super::Worker`], or a simulation with a
+//! clock of its own. In the steady state nothing is allocated.
+
+mod barrier;
+mod host;
+mod slot;
+
+use std::collections::HashMap;
+
+pub use host::Host;
+
+use super::deadlines::Deadlines;
+use super::{Control, Delivery, Setup};
+use crate::driver::{Command, RouterId};
+use crate::fsm::{Action, Event, Reason, Reasons, Router, State, Time};
+use slot::Slot;
+
+/// The virtual routers of one worker and what they still want to be done. `P` is how its [`Host`]
+/// knows an interface.
+#[derive(Debug)]
+pub struct Engine<P> {
+    slots: Vec<Option<Slot<P>>>,
+    places: HashMap<RouterId, usize>,
+    deadlines: Deadlines,
+    /// Reused in every pass, so that no pass allocates.
+    actions: Vec<Action>,
+    outgoing: Vec<Outgoing>,
+    commands: Vec<Command>,
+    expired: Vec<barrier::Expired>,
+    drained: Vec<(u32, Time)>,
+}
+
+/// A frame that is due.
+#[derive(Clone, Copy, Debug)]
+struct Outgoing {
+    port: u32,
+    slot: usize,
+    resign: bool,
+}
+
+impl<P> Default for Engine<P> {
+    fn default() -> Self {
+        Self {
+            slots: Vec::new(),
+            places: HashMap::new(),
+            deadlines: Deadlines::default(),
+            actions: Vec::new(),
+            outgoing: Vec::new(),
+            commands: Vec::new(),
+            expired: Vec::new(),
+            drained: Vec::new(),
+        }
+    }
+}
+
+impl<P> Engine<P> {
+    /// When the next [`Self::pass`] is due, if nothing happens before.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Time> {
+        self.deadlines.first().map(|(deadline, _)| deadline.at)
+    }
+
+    /// The state machine of a router.
+    #[must_use]
+    pub fn router(&self, id: RouterId) -> Option<&Router> {
+        let slot = self.slots[*self.places.get(&id)?].as_ref()?;
+        Some(&slot.router)
+    }
+
+    /// Takes an order. To be followed by [`Self::pass`].
+    pub fn control<H: Host<Port = P>>(&mut self, control: Control<P>, host: &mut H) {
+        match control {
+            Control::Set(setup) => self.set(*setup, host),
+            Control::Readiness(id, reasons) => {
+                if let Some(&place) = self.places.get(&id) {
+                    self.handle(place, Event::Readiness(reasons), host);
+                }
+            }
+            Control::Remove(ids, _left) => self.remove(ids, host),
+            Control::Stop => self.stop(host),
+        }
+    }
+
+    /// Takes an advertisement. To be followed by [`Self::pass`].
+    pub fn deliver<H: Host<Port = P>>(&mut self, delivery: &Delivery, host: &mut H) {
+        let Some(&place) = self.places.get(&delivery.id) else {
+            return;
+        };
+        if let Some(slot) = &mut self.slots[place] {
+            slot.follow_checksum_form(delivery.checksum_form);
+        }
+        self.handle(place, Event::Advert(delivery.advert), host);
+    }
+
+    /// Handles what is in the queue, lets the deadlines that have come take effect, and sends what
+    /// all of this gave.
+    pub fn pass<H: Host<Port = P>>(&mut self, host: &mut H) {
+        self.empty_queue(host);
+        self.fire(host);
+        self.flush(host);
+    }
+
+    fn set<H: Host<Port = P>>(&mut self, setup: Setup<P>, host: &mut H) {
+        // What is due was decided with the old values and leaves with them.
+        self.flush(host);
+        let params = setup.params;
+        if let Some(&place) = self.places.get(&setup.id) {
+            if let Some(slot) = &mut self.slots[place] {
+                slot.replace(setup);
+            }
+            self.handle(place, Event::Params(params), host);
+        } else {
+            let slot = Slot::new(setup);
+            let place = self
+                .slots
+                .iter()
+                .position(Option::is_none)
+                .unwrap_or_else(|| {
+                    self.slots.push(None);
+                    self.slots.len() - 1
+                });
+            self.places.insert(slot.setup.id, place);
+            self.slots[place] = Some(slot);
+        }
+    }
+
+    fn remove<H: Host<Port = P>>(&mut self, ids: Vec<RouterId>, host: &mut H) {
+        let places: Vec<usize> = ids.iter().filter_map(|id| self.places.remove(id)).collect();
+        for &place in &places {
+            self.handle(
+                place,
+                Event::Readiness(Reasons::from(Reason::Stopping)),
+                host,
+            );
+        }
+        self.commands.push(Command::Remove(ids));
+        self.flush(host);
+        for place in places {
+            self.slots[place] = None;
+            self.deadlines.set(place, None);
+        }
+    }
+
+    /// All Masters resign in one batch before the first address is taken out.
+    fn stop<H: Host<Port = P>>(&mut self, host: &mut H) {
+        for place in 0..self.slots.len() {
+            self.handle(
+                place,
+                Event::Readiness(Reasons::from(Reason::Stopping)),
+                host,
+            );
+        }
+        self.flush(host);
+    }
+
+    /// Handles the advertisements that are in the queue now, not those that come meanwhile.
+    fn empty_queue<H: Host<Port = P>>(&mut self, host: &mut H) {
+        for _ in 0..host.waiting() {
+            let Some(delivery) = host.delivery() else {
+                return;
+            };
+            self.deliver(&delivery, host);
+        }
+    }
+
+    fn handle<H: Host<Port = P>>(&mut self, place: usize, event: Event, host: &mut H) {
+        let Some(slot) = &mut self.slots[place] else {
+            return;
+        };
+        let now = host.now();
+        slot.router.handle(now, event, &mut self.actions);
+        self.deadlines.set(place, slot.router.deadline());
+        let status = &slot.setup.status;
+        status.publish(slot.router.reasons(), slot.router.params().priority);
+        let port = slot.setup.port.as_ref().map(H::index);
+        let id = slot.setup.id;
+        for action in self.actions.drain(..) {
+            match action {
+                Action::SendAdvert | Action::SendResign => {
+                    let resign = action == Action::SendResign;
+                    self.outgoing.extend(port.map(|port| Outgoing {
+                        port,
+                        slot: place,
+                        resign,
+                    }));
+                }
+                Action::Activate => self.commands.push(Command::Activate(id)),
+                Action::Announce => self.commands.push(Command::Announce(id)),
+                Action::Deactivate => self.commands.push(Command::Deactivate(id)),
+                Action::Transition(transition) => {
+                    status.transition(transition.to, now);
+                    if transition.to == State::Master {
+                        status.master_transitions.count();
+                    }
+                    host.transition(&slot.setup, transition);
+                }
+            }
+        }
+    }
+
+    /// Sends the frames that are due, interface by interface, then tells the driver: the first
+    /// advertisement never waits for the kernel's configuration.
+    fn flush<H: Host<Port = P>>(&mut self, host: &mut H) {
+        self.outgoing.sort_unstable_by_key(|outgoing| outgoing.port);
+        for batch in self.outgoing.chunk_by(|one, other| one.port == other.port) {
+            let slots = &self.slots;
+            let frames = batch.iter().filter_map(|outgoing| {
+                let slot = slots[outgoing.slot].as_ref()?;
+                Some(slot.frame(outgoing.resign))
+            });
+            let port = batch
+                .first()
+                .and_then(|outgoing| slots[outgoing.slot].as_ref())
+                .and_then(|slot| slot.setup.port.as_ref());
+            let sent = port.is_none_or(|port| host.send(port, frames));
+            for outgoing in batch {
+                if let Some(slot) = &slots[outgoing.slot] {
+                    slot.count_sent(sent, outgoing.resign);
+                }
+            }
+        }
+        self.outgoing.clear();
+        for command in self.commands.drain(..) {
+            host.command(command);
+        }
+    }
+}

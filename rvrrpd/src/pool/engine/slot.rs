@@ -1,0 +1,87 @@
+//! One virtual router with its frames.
+
+use super::super::Setup;
+use crate::fsm::Router;
+use crate::wire::advert::{AdvertRepr, ChecksumForm};
+use crate::wire::{PRIORITY_RESIGN, Version};
+
+/// A virtual router of the engine. Its frames are made when they change, not when they are sent.
+#[derive(Debug)]
+pub(super) struct Slot<P> {
+    pub(super) setup: Setup<P>,
+    pub(super) router: Router,
+    checksum_form: ChecksumForm,
+    advert: Vec<u8>,
+    resign: Vec<u8>,
+}
+
+impl<P> Slot<P> {
+    pub(super) fn new(setup: Setup<P>) -> Self {
+        let router = Router::new(setup.params);
+        let checksum_form = setup.message.checksum_form.unwrap_or(ChecksumForm::Message);
+        let mut slot = Self {
+            setup,
+            router,
+            checksum_form,
+            advert: Vec::new(),
+            resign: Vec::new(),
+        };
+        slot.make_frames();
+        slot
+    }
+
+    /// New values for the frames; the state machine is told apart.
+    pub(super) fn replace(&mut self, setup: Setup<P>) {
+        self.setup = setup;
+        if let Some(form) = self.setup.message.checksum_form {
+            self.checksum_form = form;
+        }
+        self.make_frames();
+    }
+
+    /// V3-CK-1, V3-CK-2: where nothing else is configured, speak as the peer does.
+    pub(super) fn follow_checksum_form(&mut self, form: ChecksumForm) {
+        let follows =
+            self.setup.message.version == Version::V3 && self.setup.message.checksum_form.is_none();
+        if follows && form != self.checksum_form {
+            self.checksum_form = form;
+            self.make_frames();
+        }
+    }
+
+    /// The frame of the advertisement, or of the one with priority 0.
+    pub(super) fn frame(&self, resign: bool) -> &[u8] {
+        if resign { &self.resign } else { &self.advert }
+    }
+
+    pub(super) fn count_sent(&self, sent: bool, resign: bool) {
+        let status = &self.setup.status;
+        if !sent {
+            status.send_errors.count();
+            return;
+        }
+        status.advertisement_sent.count();
+        if resign {
+            status.priority_zero_pkts_sent.count();
+        }
+    }
+
+    fn make_frames(&mut self) {
+        self.advert = self.make_frame(self.setup.params.priority);
+        self.resign = self.make_frame(PRIORITY_RESIGN);
+    }
+
+    fn make_frame(&self, priority: u8) -> Vec<u8> {
+        let message = &self.setup.message;
+        AdvertRepr {
+            version: message.version,
+            vrid: message.vrid,
+            priority,
+            interval: self.setup.params.interval,
+            addresses: &message.addresses,
+            auth: &message.auth,
+            checksum_form: self.checksum_form,
+        }
+        .frame(message.source_mac, self.setup.params.source)
+    }
+}
