@@ -287,6 +287,13 @@ impl Api {
 }
 
 impl VirtualRouter {
+    /// The configured source of the advertisements, if there is one.
+    #[must_use]
+    pub fn source(&self) -> Option<IpAddr> {
+        let unicast = self.unicast.as_ref();
+        unicast.and_then(|unicast| unicast.source).or(self.primary)
+    }
+
     /// What makes a virtual router the same one in two configurations: the parent, the family and
     /// the VRID. All else can change while it runs.
     #[must_use]

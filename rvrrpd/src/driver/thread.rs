@@ -116,9 +116,10 @@ fn open_gate(journal: &mut Journal) -> Result<Gate, Error> {
 
 fn run(mut kernel: Kernel, queue: &Receiver<Command>) -> Result<(), Error> {
     loop {
-        let wait = kernel
-            .announcer
-            .next()
+        let wait = [kernel.announcer.next(), kernel.resolver.next()]
+            .into_iter()
+            .flatten()
+            .min()
             .map_or(IDLE, |at| at.saturating_duration_since(Instant::now()));
         match queue.recv_timeout(wait) {
             Ok(command) => {
@@ -131,6 +132,7 @@ fn run(mut kernel: Kernel, queue: &Receiver<Command>) -> Result<(), Error> {
             Err(RecvTimeoutError::Disconnected) => return kernel.remove_all(),
         }
         kernel.repeat_announcements();
+        kernel.resolve_neighbours();
     }
 }
 

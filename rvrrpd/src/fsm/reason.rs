@@ -23,6 +23,8 @@ pub enum Reason {
     NoPrimaryAddress,
     /// The link-local address of the parent is tentative or a duplicate.
     TentativeAddress,
+    /// A unicast peer is an address of the parent itself.
+    OwnPeer,
     /// The sockets of the parent interface could not be opened.
     NoSocket,
     /// The kernel objects of the virtual router (macvlan, gate) are not there yet.
@@ -31,7 +33,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, in the order in which they are shown.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Disabled,
         Self::Stopping,
         Self::NoInterface,
@@ -40,6 +42,7 @@ impl Reason {
         Self::NoCarrier,
         Self::NoPrimaryAddress,
         Self::TentativeAddress,
+        Self::OwnPeer,
         Self::NoSocket,
         Self::NotPrepared,
     ];
@@ -56,6 +59,7 @@ impl Reason {
             Self::NoCarrier => "no-carrier",
             Self::NoPrimaryAddress => "no-primary-address",
             Self::TentativeAddress => "tentative-address",
+            Self::OwnPeer => "own-address-among-peers",
             Self::NoSocket => "no-socket",
             Self::NotPrepared => "not-prepared",
         }

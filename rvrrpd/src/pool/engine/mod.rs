@@ -12,6 +12,7 @@
 
 mod barrier;
 mod host;
+mod packets;
 mod slot;
 
 use std::collections::HashMap;
@@ -215,7 +216,7 @@ impl<P> Engine<P> {
             let slots = &self.slots;
             let frames = batch.iter().filter_map(|outgoing| {
                 let slot = slots[outgoing.slot].as_ref()?;
-                Some(slot.frame(outgoing.resign))
+                slot.packets(outgoing.resign).frame()
             });
             let port = batch
                 .first()
@@ -224,7 +225,14 @@ impl<P> Engine<P> {
             let sent = port.is_none_or(|port| host.send(port, frames));
             for outgoing in batch {
                 if let Some(slot) = &slots[outgoing.slot] {
-                    slot.count_sent(sent, outgoing.resign);
+                    match (port, slot.packets(outgoing.resign).datagrams()) {
+                        (Some(port), Some(datagrams)) => {
+                            let family = slot.setup.message.family;
+                            let failed = host.send_to_peers(port, family, datagrams);
+                            slot.count_sent_to_peers(failed, outgoing.resign);
+                        }
+                        _ => slot.count_sent(sent, outgoing.resign),
+                    }
                 }
             }
         }

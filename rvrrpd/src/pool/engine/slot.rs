@@ -1,8 +1,9 @@
 //! One virtual router with its frames.
 
 use super::super::Setup;
+use super::packets::Packets;
 use crate::fsm::Router;
-use crate::wire::advert::{AdvertRepr, ChecksumForm};
+use crate::wire::advert::{AdvertRepr, ChecksumForm, Peers};
 use crate::wire::{PRIORITY_RESIGN, Version};
 
 /// A virtual router of the engine. Its frames are made when they change, not when they are sent.
@@ -11,8 +12,8 @@ pub(super) struct Slot<P> {
     pub(super) setup: Setup<P>,
     pub(super) router: Router,
     checksum_form: ChecksumForm,
-    advert: Vec<u8>,
-    resign: Vec<u8>,
+    advert: Packets,
+    resign: Packets,
 }
 
 impl<P> Slot<P> {
@@ -23,8 +24,8 @@ impl<P> Slot<P> {
             setup,
             router,
             checksum_form,
-            advert: Vec::new(),
-            resign: Vec::new(),
+            advert: Packets::Frame(Vec::new()),
+            resign: Packets::Frame(Vec::new()),
         };
         slot.make_frames();
         slot
@@ -49,8 +50,8 @@ impl<P> Slot<P> {
         }
     }
 
-    /// The frame of the advertisement, or of the one with priority 0.
-    pub(super) fn frame(&self, resign: bool) -> &[u8] {
+    /// The packets of the advertisement, or of the one with priority 0.
+    pub(super) fn packets(&self, resign: bool) -> &Packets {
         if resign { &self.resign } else { &self.advert }
     }
 
@@ -66,14 +67,28 @@ impl<P> Slot<P> {
         }
     }
 
-    fn make_frames(&mut self) {
-        self.advert = self.make_frame(self.setup.params.priority);
-        self.resign = self.make_frame(PRIORITY_RESIGN);
+    /// The same with unicast peers, to `failed` of whom it was not sent.
+    pub(super) fn count_sent_to_peers(&self, failed: usize, resign: bool) {
+        let peers = match &self.setup.message.peers {
+            Peers::Group => 0,
+            Peers::Listed { addresses, .. } => addresses.len(),
+        };
+        if failed < peers {
+            self.count_sent(true, resign);
+        }
+        if failed > 0 {
+            self.count_sent(false, resign);
+        }
     }
 
-    fn make_frame(&self, priority: u8) -> Vec<u8> {
+    fn make_frames(&mut self) {
+        self.advert = self.make_packets(self.setup.params.priority);
+        self.resign = self.make_packets(PRIORITY_RESIGN);
+    }
+
+    fn make_packets(&self, priority: u8) -> Packets {
         let message = &self.setup.message;
-        AdvertRepr {
+        let advert = AdvertRepr {
             version: message.version,
             vrid: message.vrid,
             priority,
@@ -81,7 +96,8 @@ impl<P> Slot<P> {
             addresses: &message.addresses,
             auth: &message.auth,
             checksum_form: self.checksum_form,
-        }
-        .frame(message.source_mac, self.setup.params.source)
+        };
+        let source = self.setup.params.source;
+        Packets::new(&advert, &message.peers, message.source_mac, source)
     }
 }

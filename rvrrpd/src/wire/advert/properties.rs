@@ -59,6 +59,7 @@ impl Sent {
                 IpAddr::V4(source) => IpAddr::V4(Ipv4Addr::from_bits(source.to_bits() ^ 1)),
                 IpAddr::V6(source) => IpAddr::V6(Ipv6Addr::from_bits(source.to_bits() ^ 1)),
             },
+            peers: Peers::Group,
             interval: self.interval,
             addresses: self.addresses.clone(),
             address_list_check: true,
