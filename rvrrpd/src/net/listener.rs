@@ -1,6 +1,5 @@
 //! The listener of an interface: one thread that reads its receive sockets.
 
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::io;
 use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::AsFd;
@@ -8,6 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use super::backlog::Backlog;
 use super::socket::Receiver;
 use super::sys::{self, mmsg::Batch, mmsg::Received};
 use crate::fsm::Time;
@@ -30,25 +30,20 @@ pub trait Sink: Send + 'static {
 #[derive(Debug)]
 pub struct Progress {
     receivers: Vec<Receiver>,
-    busy: AtomicBool,
-    /// Receive time of the last packet that was passed on, in microseconds.
-    passed_on: AtomicU64,
+    /// One per receiver: what was read from one socket says nothing about another.
+    backlogs: Vec<Backlog>,
 }
 
 impl Progress {
-    /// Every packet that the kernel received before this time has been passed on: `now` where
-    /// nothing is waiting, else when the last one was received that was passed on, so that a flood
-    /// of packets cannot hold back for ever whoever waits for silence.
+    /// Every packet that the kernel received before this time has been passed on: see
+    /// [`Backlog::until`].
     #[must_use]
     pub fn until(&self, now: Time) -> Time {
-        // The order matters: a packet that is in the socket no more was taken by a listener that
-        // had declared itself busy before, and is busy until it has passed the packet on.
-        let waiting = self.receivers.iter().any(Receiver::is_readable);
-        if waiting || self.busy.load(Ordering::SeqCst) {
-            Time::from_micros(self.passed_on.load(Ordering::SeqCst))
-        } else {
-            now
-        }
+        let sockets = self.receivers.iter().zip(&self.backlogs);
+        sockets
+            .map(|(receiver, backlog)| backlog.until(now, || receiver.is_readable()))
+            .min()
+            .unwrap_or(now)
     }
 
     /// The receive sockets, to change their filters.
@@ -80,9 +75,8 @@ impl Listener {
     ) -> io::Result<Self> {
         let (stop, stopped) = UnixStream::pair()?;
         let progress = Arc::new(Progress {
+            backlogs: receivers.iter().map(|_| Backlog::default()).collect(),
             receivers,
-            busy: AtomicBool::new(false),
-            passed_on: AtomicU64::new(0),
         });
         let shared = Arc::clone(&progress);
         let thread = std::thread::Builder::new()
@@ -123,11 +117,11 @@ fn listen(progress: &Progress, stopped: &UnixStream, mut sink: impl Sink) {
             }
             return;
         }
-        progress.busy.store(true, Ordering::SeqCst);
-        for receiver in &progress.receivers {
-            read(receiver, &mut batch, progress, &mut sink);
+        for (receiver, backlog) in progress.receivers.iter().zip(&progress.backlogs) {
+            backlog.begin();
+            read(receiver, &mut batch, backlog, &mut sink);
+            backlog.end();
         }
-        progress.busy.store(false, Ordering::SeqCst);
     }
 }
 
@@ -143,7 +137,7 @@ fn wait(progress: &Progress, stopped: &UnixStream) -> Result<(), Option<io::Erro
     }
 }
 
-fn read(receiver: &Receiver, batch: &mut Batch, progress: &Progress, sink: &mut impl Sink) {
+fn read(receiver: &Receiver, batch: &mut Batch, backlog: &Backlog, sink: &mut impl Sink) {
     loop {
         let more = match batch.receive(receiver.as_fd()) {
             Ok(more) => more,
@@ -171,9 +165,7 @@ fn read(receiver: &Receiver, batch: &mut Batch, progress: &Progress, sink: &mut 
             last = Some(received);
         }
         if let Some(last) = last {
-            progress
-                .passed_on
-                .fetch_max(last.as_micros(), Ordering::SeqCst);
+            backlog.passed_on(last);
         }
         if !more {
             return;

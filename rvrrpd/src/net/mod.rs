@@ -5,6 +5,7 @@
 //! that carries it. What is for unicast peers leaves by a raw IP socket, because the kernel knows
 //! the way and the neighbours.
 
+pub mod backlog;
 pub mod filter;
 pub mod listener;
 pub mod sender;
