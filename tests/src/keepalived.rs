@@ -38,6 +38,8 @@ pub struct Instance {
     pub password: Option<String>,
     /// With a virtual MAC.
     pub vmac: bool,
+    /// Own address and those of the unicast peers.
+    pub unicast: Option<(String, Vec<String>)>,
     /// Virtual addresses with prefix.
     pub vips: Vec<String>,
 }
@@ -53,6 +55,7 @@ impl Instance {
             interval,
             password,
             vmac,
+            unicast,
             vips,
         } = self;
         let vmac = if *vmac {
@@ -63,10 +66,16 @@ impl Instance {
         let auth = password.as_ref().map_or_else(String::new, |password| {
             format!("authentication {{\n    auth_type PASS\n    auth_pass {password}\n  }}")
         });
+        let unicast = unicast
+            .as_ref()
+            .map_or_else(String::new, |(source, peers)| {
+                let peers = peers.join("\n    ");
+                format!("unicast_src_ip {source}\n  unicast_peer {{\n    {peers}\n  }}")
+            });
         format!(
             "vrrp_instance V{vrid} {{\n  version {version}\n  state BACKUP\n  interface eth0\n  \
              virtual_router_id {vrid}\n  priority {priority}\n  advert_int {interval}\n  \
-             {vmac}\n  {auth}\n  virtual_ipaddress {{\n    {}\n  }}\n}}\n",
+             {vmac}\n  {auth}\n  {unicast}\n  virtual_ipaddress {{\n    {}\n  }}\n}}\n",
             vips.join("\n    ")
         )
     }
