@@ -46,6 +46,14 @@ impl Family {
         }
     }
 
+    /// An address that nothing can be sent to: the broadcast address of the LAN, without route.
+    fn unreachable(self) -> IpAddr {
+        match self {
+            V4 => self.host(0, 255),
+            V6 => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
+        }
+    }
+
     const fn prefix(self) -> u8 {
         match self {
             V4 => 24,
@@ -136,8 +144,12 @@ impl Trio {
         Rvrrpd::start(&self.lab, &self.routers[number], &text)
     }
 
+    /// All three; the first one is Master before the others start.
     fn start_all(&self) -> [Rvrrpd; 3] {
-        [0, 1, 2].map(|number| self.start(number, &self.vrouter(number)))
+        let first = self.start(0, &self.vrouter(0));
+        first.wait_state(self.family.name(), State::Master, within(5.0));
+        let [second, third] = [1, 2].map(|number| self.start(number, &self.vrouter(number)));
+        [first, second, third]
     }
 
     fn converge(&self, lan: &Capture, number: usize) {
@@ -216,6 +228,8 @@ in_both_families! {
     unicast_routed => routed;
     /// A Backup, which sends nothing, knows the neighbours that it will need.
     unicast_neighbours => neighbours;
+    /// A peer that nothing can be sent to does not keep the others from hearing us.
+    unicast_unreachable => unreachable;
     /// An own address among the peers is a mistake that keeps the router in Init.
     unicast_own_address => own_address;
 }
@@ -256,7 +270,6 @@ fn election(test: &str, family: Family) {
     let trio = Trio::new(test, family);
     let lan = trio.lan.capture();
     let [first, second, third] = trio.start_all();
-    first.wait_state(family.name(), State::Master, within(5.0));
     second.wait_state(family.name(), State::Backup, within(5.0));
     third.wait_state(family.name(), State::Backup, within(5.0));
     trio.converge(&lan, 0);
@@ -465,14 +478,13 @@ fn tie_break(test: &str, family: Family) {
         peers(family.vrouter(100), &[sources[1 - own]])
             .text("unicast_src", &sources[own].to_string())
     };
-    let daemons = [0, 1].map(|number| trio.start(number, &vrouter(number)));
-    daemons[0].wait_state(family.name(), State::Master, within(5.0));
-    daemons[1].wait_state(family.name(), State::Backup, within(5.0));
-    trio.converge(&lan, 0);
-    // Both become Master while they are apart; after that it is not who was first.
+    // Who was Master first would stay it, so both become Master while they are apart.
     let start = Stamp::now();
     trio.lan.cut(&trio.routers[1]);
-    daemons[1].wait_state(family.name(), State::Master, within(5.0));
+    let daemons = [0, 1].map(|number| trio.start(number, &vrouter(number)));
+    for daemon in &daemons {
+        daemon.wait_state(family.name(), State::Master, within(5.0));
+    }
     trio.lan.heal(&trio.routers[1]);
     daemons[1].wait_state(family.name(), State::Backup, within(5.0));
     trio.converge(&lan, 0);
@@ -603,6 +615,28 @@ fn neighbours(test: &str, family: Family) {
     let counters = second.counters(family.name());
     assert_eq!(counters["advertisement-sent"], 0);
     assert_eq!(second.state(family.name()), Some(State::Backup));
+}
+
+fn unreachable(test: &str, family: Family) {
+    let trio = Trio::new(test, family);
+    let lan = trio.lan.capture();
+    let others = [family.unreachable(), trio.address(1), trio.address(2)];
+    let first = trio.start(0, &peers(family.vrouter(200), &others));
+    first.wait_state(family.name(), State::Master, within(5.0));
+    for peer in [1, 2] {
+        lan.wait_count(Stamp::default(), 3, "adverts", within(5.0), |frame| {
+            frame
+                .advert()
+                .is_some_and(|advert| advert.destination == trio.address(peer))
+        });
+    }
+    let text = format!("not sent to {}", family.unreachable());
+    first.log().wait_after(0, &text, within(5.0), |line| {
+        line.text.contains(&text).then_some(())
+    });
+    let counters = first.counters(family.name());
+    assert!(counters["advertisement-sent"] >= 3, "{counters:?}");
+    assert!(counters["send-errors"] >= 3, "{counters:?}");
 }
 
 fn own_address(test: &str, family: Family) {
