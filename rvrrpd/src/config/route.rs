@@ -136,9 +136,6 @@ fn destination(reader: &mut Reader<'_, '_>) -> Option<(IpAddr, u8)> {
         );
         return None;
     }
-    if reader.is_not_yet("route", address::family_name(family)) {
-        reader.error(line, "route", "not supported yet: IPv6, allowed: IPv4");
-    }
     Some((network, length))
 }
 
@@ -207,6 +204,14 @@ fn next_hop(reader: &mut Reader<'_, '_>, destination: Option<IpAddr>) -> Option<
                 "{next_hop} is of another family than the route, allowed: {}",
                 address::family_name(family)
             ),
+        );
+        return None;
+    }
+    if matches!(next_hop, IpAddr::V6(address) if address.is_unicast_link_local()) {
+        reader.error(
+            line,
+            "nh",
+            format!("{next_hop} does not tell the interface, allowed: no link-local address"),
         );
         return None;
     }

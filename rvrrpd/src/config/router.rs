@@ -213,10 +213,25 @@ fn vips(reader: &mut Reader<'_, '_>) -> (Option<Family>, Option<Vec<(Vip, u32)>>
             format!("{} addresses, allowed: at most {most}", vips.len()),
         );
         right = false;
-    } else if reader.is_not_yet("vip", address::family_name(family)) {
-        reader.error(line, "vip", "not supported yet: IPv6, allowed: IPv4");
+    } else if family == Family::V6
+        && !vips
+            .first()
+            .is_some_and(|(vip, _)| is_link_local(vip.address))
+    {
+        reader.error(
+            line,
+            "vip",
+            "the first one is not link-local, allowed: an IPv6 list that begins with an address \
+             of fe80::/10 (RFC 9568 section 5.2.9)",
+        );
+        right = false;
     }
     (Some(family), right.then_some(vips))
+}
+
+/// V3-TX-1, ND-9: hosts know an IPv6 router by its link-local address.
+fn is_link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
 }
 
 fn family_of(vips: &[(Vip, u32)]) -> Option<Family> {

@@ -207,14 +207,11 @@ pub const VROUTER: Table = Table {
             key("version", "2, 3, `2+3`", "2", "VRRP versions spoken"),
             &["2+3"],
         ),
-        except(
-            key(
-                "vip",
-                "address or list of addresses",
-                "required",
-                "virtual addresses",
-            ),
-            &["IPv6"],
+        key(
+            "vip",
+            "address or list of addresses",
+            "required",
+            "virtual addresses",
         ),
         key(
             "primary",
@@ -389,14 +386,11 @@ pub const TIMERS: Table = Table {
     )],
 };
 
-const ROUTE: Key = except(
-    key(
-        "route",
-        "network address, or `ADDR/PREFIX`",
-        "required",
-        "destination",
-    ),
-    &["IPv6"],
+const ROUTE: Key = key(
+    "route",
+    "network address, or `ADDR/PREFIX`",
+    "required",
+    "destination",
 );
 const MASK: Key = key("mask", "dotted quad", "none", "mask of the destination");
 const PREFIX: Key = key(

@@ -9,7 +9,7 @@ use super::kernel::{Batch, Known};
 use super::netlink::{self, Flavour};
 use super::{Carrier, Error, Plan};
 use crate::config::model::NetworkDriver;
-use crate::wire::Mac;
+use crate::wire::{Family, Mac};
 
 /// How a virtual router is carried. Everything that takes long is made before the first election;
 /// these are the few steps that an election takes.
@@ -17,8 +17,8 @@ pub(super) trait Dataplane {
     /// Interface index of what carries the addresses; none while there is no such interface.
     fn carrier(&self, router: &Known) -> Option<u32>;
 
-    /// The change of the gate that lets the router's frames in, and the one that keeps them out.
-    fn gate(&self, plan: &Plan) -> Option<(Change, Change)>;
+    /// The changes of the gate that let the router's frames in, and those that keep them out.
+    fn gate(&self, router: &Known) -> (Vec<Change>, Vec<Change>);
 
     /// What there may be in the kernel for this plan, for the journal. `own` is the Ethernet
     /// address of the parent, `group` the link group of our macvlans.
@@ -68,12 +68,15 @@ impl Dataplane for Macvlan {
         router.vif
     }
 
-    fn gate(&self, plan: &Plan) -> Option<(Change, Change)> {
-        let mac = virtual_mac(plan);
-        Some((
-            Change::Open(plan.parent, mac),
-            Change::Close(plan.parent, mac),
-        ))
+    fn gate(&self, router: &Known) -> (Vec<Change>, Vec<Change>) {
+        let (parent, mac) = (router.plan.parent, virtual_mac(&router.plan));
+        let mut open = vec![Change::Open(parent, mac)];
+        let mut closed = vec![Change::Close(parent, mac)];
+        if let (Family::V6, Some(vif)) = (router.plan.family, router.vif) {
+            open.push(Change::Speak(vif));
+            closed.push(Change::Silence(vif));
+        }
+        (open, closed)
     }
 
     fn entries(&self, plan: &Plan, _: Option<Mac>, group: u32) -> Vec<Entry> {
@@ -163,8 +166,8 @@ impl Dataplane for Ether {
         Some(router.plan.parent)
     }
 
-    fn gate(&self, _: &Plan) -> Option<(Change, Change)> {
-        None
+    fn gate(&self, _: &Known) -> (Vec<Change>, Vec<Change>) {
+        (Vec::new(), Vec::new())
     }
 
     fn entries(&self, plan: &Plan, own: Option<Mac>, _: u32) -> Vec<Entry> {

@@ -57,14 +57,12 @@ impl Kernel {
     fn move_gate(&mut self, changes: &[(RouterId, bool)]) -> Vec<(RouterId, Error)> {
         let moves: Vec<Change> = changes
             .iter()
-            .filter_map(|(id, active)| {
-                let router = self.routers.get(id)?;
-                let (open, close) = router.dataplane().gate(&router.plan)?;
-                // A parent that is gone has no gate, and nothing behind it.
-                self.parents
-                    .contains_key(&router.plan.parent)
-                    .then_some(())?;
-                Some(if *active { open } else { close })
+            .filter_map(|(id, active)| Some((self.routers.get(id)?, *active)))
+            // A parent that is gone has no gate, and nothing behind it.
+            .filter(|(router, _)| self.parents.contains_key(&router.plan.parent))
+            .flat_map(|(router, active)| {
+                let (open, close) = router.dataplane().gate(router);
+                if active { open } else { close }
             })
             .collect();
         match self.gate.apply(&moves) {

@@ -161,9 +161,8 @@ impl Kernel {
             if failures.contains_key(&plan.id) {
                 continue;
             }
-            if let Some((open, close)) = router.dataplane().gate(plan) {
-                changes.push(if router.active { open } else { close });
-            }
+            let (open, close) = router.dataplane().gate(router);
+            changes.extend(if router.active { open } else { close });
             changes.extend(duties(plan));
         }
         if let Err(error) = self.gate.apply(&changes) {
@@ -240,6 +239,9 @@ impl Kernel {
                 );
             }
         }
+        // Before they are up: what the kernel says of itself then must not leave.
+        let ids: Vec<RouterId> = wanted.iter().map(|(id, _, _)| *id).collect();
+        self.set_gate(&ids, failures);
         self.run(up, failures);
     }
 

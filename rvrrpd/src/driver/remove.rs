@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
+use super::gate::Change;
 use super::journal::Entry;
 use super::kernel::{Kernel, Known};
 use super::netlink::{self, Request};
-use super::{Error, RouterId, dataplane};
+use super::{Error, RouterId};
 
 /// Single links up to this number are deleted one by one, 15 ms each; more of them by group, 40 ms
 /// for all.
@@ -33,13 +34,10 @@ impl Kernel {
             self.withdraw_duties(&router.plan, router.plan.id);
         }
         // What was behind the closed gate is gone, so it may open.
-        let opened = leaving.iter().filter_map(|router| {
-            let (open, _) = dataplane::of(&router.plan.carrier).gate(&router.plan)?;
-            self.parents
-                .contains_key(&router.plan.parent)
-                .then_some(open)
-        });
-        let opened: Vec<_> = opened.collect();
+        let opened: Vec<Change> = leaving
+            .iter()
+            .flat_map(|router| router.dataplane().gate(router).0)
+            .collect();
         let moved = self.gate.apply(&opened);
         let moved = moved.map_err(|error| Error::new("gate", error));
         result = result.and(moved);

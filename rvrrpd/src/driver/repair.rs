@@ -4,6 +4,7 @@
 //! not know. A Master without its address is a black hole, so it gets the address back at once.
 
 use super::dataplane::Step;
+use super::gate::Change;
 use super::kernel::{Batch, Kernel};
 use super::netlink;
 use super::{Address, Carrier, KernelEvent, Link, Report, RouterId};
@@ -108,6 +109,10 @@ impl Kernel {
             .find(|(_, router)| router.vif == Some(index));
         let Some((id, router)) = found else { return };
         let id = *id;
+        let spoken = self.gate.apply(&[Change::Speak(index)]);
+        if let Err(error) = spoken {
+            tracing::warn!("gate: {error}");
+        }
         router.vif = None;
         router.prepared = false;
         let plan = router.plan.clone();

@@ -347,7 +347,8 @@ fn every_value_that_comes_later_is_refused_by_name() {
     vrouter.refuses("iftype", "\"auto\"", "not supported yet");
     vrouter.refuses("socket_filter_type", "\"ebpf\"", "not supported yet");
     vrouter.refuses("nonlocal_bind", "true", "not supported yet");
-    vrouter.refuses("vip", "\"2001:db8::1\"", "not supported yet: IPv6");
+    vrouter.refuses("vip", "\"2001:db8::1\"", "not link-local");
+    vrouter.accepts("vip", "[\"fe80::1\", \"2001:db8::1\"]");
     vrouter.accepts("nonlocal_bind", "false");
     for value in ["true", "false"] {
         vrouter.accepts("socket_filter_absorb", value);

@@ -11,6 +11,7 @@ mod ether;
 mod failover;
 mod frames;
 mod gate;
+mod ipv6;
 mod keepalived_interop;
 mod modes;
 mod reload;

@@ -35,6 +35,7 @@ pub(super) enum Comparison {
 #[derive(Clone, Copy)]
 pub(super) enum Meta {
     InputInterface = 4,
+    OutputInterface = 5,
     Family = 15,
     Protocol = 16,
 }

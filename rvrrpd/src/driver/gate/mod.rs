@@ -7,7 +7,7 @@
 //! | table | what it drops |
 //! |---|---|
 //! | `netdev NAME` | at the ingress of a parent: frames to a virtual MAC that is closed |
-//! | `inet NAME` | on input: packets to a virtual address of `accept_mode = false`, ND excepted |
+//! | `inet NAME` | on input: packets to a virtual address of `accept_mode = false`, ND excepted; on output: what the kernel would say by the macvlan of an IPv6 Backup |
 //! | `arp NAME` | on input: ARP requests that the parent must not answer, because the macvlan does |
 //!
 //! The tables of `inet` and `arp` are there only while something is in them, so that a host without
@@ -50,6 +50,11 @@ pub enum Change {
     Own(u32, Ipv4Addr),
     /// It does.
     Disown(u32, Ipv4Addr),
+    /// Nothing that this host makes leaves by the interface with this index: a Backup's macvlan
+    /// would tell switches, by the kernel's MLD reports, that the virtual MAC is here.
+    Silence(u32),
+    /// It leaves.
+    Speak(u32),
 }
 
 /// An element of one of the sets. Its presence is what [`Change`] changes.
@@ -58,6 +63,7 @@ enum Element {
     Closed(u32, Mac),
     Refused(IpAddr),
     Owned(u32, Ipv4Addr),
+    Silent(u32),
 }
 
 impl From<Change> for (Element, bool) {
@@ -69,6 +75,8 @@ impl From<Change> for (Element, bool) {
             Change::Accept(address) => (Element::Refused(address), false),
             Change::Own(parent, address) => (Element::Owned(parent, address), true),
             Change::Disown(parent, address) => (Element::Owned(parent, address), false),
+            Change::Silence(index) => (Element::Silent(index), true),
+            Change::Speak(index) => (Element::Silent(index), false),
         }
     }
 }

@@ -151,13 +151,15 @@ pub(super) enum Set {
     Refused6,
     /// Interface indexes in host order, each with an IPv4 address.
     Owned,
+    /// Interface indexes in host order.
+    Silent,
 }
 
 impl Set {
     const fn table(self) -> Table {
         match self {
             Self::Closed(_) => Table::Netdev,
-            Self::Refused4 | Self::Refused6 => Table::Inet,
+            Self::Refused4 | Self::Refused6 | Self::Silent => Table::Inet,
             Self::Owned => Table::Arp,
         }
     }
@@ -169,6 +171,7 @@ impl Set {
             Self::Refused4 => 7,
             Self::Refused6 => 8,
             Self::Owned => 20 << 6 | 7,
+            Self::Silent => 20,
         }
     }
 
@@ -176,7 +179,7 @@ impl Set {
     const fn key_length(self) -> u32 {
         match self {
             Self::Closed(_) => 6,
-            Self::Refused4 => 4,
+            Self::Refused4 | Self::Silent => 4,
             Self::Refused6 => 16,
             Self::Owned => 8,
         }
@@ -190,6 +193,7 @@ impl fmt::Display for Set {
             Self::Refused4 => f.write_str("refused4"),
             Self::Refused6 => f.write_str("refused6"),
             Self::Owned => f.write_str("owned"),
+            Self::Silent => f.write_str("silent"),
         }
     }
 }
@@ -202,6 +206,7 @@ impl Element {
             Self::Refused(IpAddr::V4(_)) => Set::Refused4,
             Self::Refused(IpAddr::V6(_)) => Set::Refused6,
             Self::Owned(..) => Set::Owned,
+            Self::Silent(_) => Set::Silent,
         }
     }
 
@@ -219,6 +224,7 @@ impl Element {
             Self::Refused(IpAddr::V6(address)) => {
                 to.bytes(attribute::DATA_VALUE, &address.octets());
             }
+            Self::Silent(index) => to.bytes(attribute::DATA_VALUE, &index.to_ne_bytes()),
             Self::Owned(index, address) => {
                 let mut key = [0; 8];
                 key[..4].copy_from_slice(&index.to_ne_bytes());
@@ -229,8 +235,9 @@ impl Element {
     }
 }
 
-/// The only chain of a table that has one for all interfaces.
+/// The chains of the tables that have them for all interfaces.
 const INPUT: &str = "input";
+const OUTPUT: &str = "output";
 
 /// The chain of a parent.
 fn ingress(index: u32) -> String {
@@ -286,7 +293,10 @@ pub(super) fn probe(batch: &mut Batch, name: &str) {
 pub(super) fn add_hooks(batch: &mut Batch, table: Table, name: &str) {
     match table {
         Table::Netdev => {}
-        Table::Inet => add_input(batch, name),
+        Table::Inet => {
+            add_input(batch, name);
+            add_output(batch, name);
+        }
         Table::Arp => add_arp(batch, name),
     }
 }
@@ -423,6 +433,30 @@ fn add_input(batch: &mut Batch, name: &str) {
         rule.compare(Comparison::Equal, &[NFPROTO_IPV6]);
         rule.payload(Base::Network, 24, 16);
         rule.lookup(Set::Refused6);
+        rule.counter();
+        rule.verdict(libc::NF_DROP);
+    });
+}
+
+/// ```text
+/// set silent { type iface_index; }
+/// chain output { type filter hook output priority -150; policy accept;
+///     oif @silent counter drop
+/// }
+/// ```
+fn add_output(batch: &mut Batch, name: &str) {
+    let table = Table::Inet;
+    add_set(batch, name, Set::Silent);
+    // NF_INET_LOCAL_OUT
+    let hook = Hook {
+        number: 3,
+        priority: INPUT_PRIORITY,
+        device: None,
+    };
+    add_chain(batch, table.about(Object::Chain), name, OUTPUT, &hook);
+    add_rule(batch, table, name, OUTPUT, |rule| {
+        rule.meta(Meta::OutputInterface, REGISTER);
+        rule.lookup(Set::Silent);
         rule.counter();
         rule.verdict(libc::NF_DROP);
     });

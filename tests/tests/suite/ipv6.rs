@@ -1,0 +1,235 @@
+//! IPv6 virtual routers: the link-local address first, neighbour discovery instead of ARP.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::Duration;
+
+use rvrrpd_tests::capture::Capture;
+use rvrrpd_tests::deadline::{until, within};
+use rvrrpd_tests::frame::{Frame, Mac, Nd, Sum};
+use rvrrpd_tests::host::Host;
+use rvrrpd_tests::rvrrpd::{State, Vrouter, config};
+use rvrrpd_tests::scene::{Scene, VRID, advert_from, converge, down_interval, skew};
+use rvrrpd_tests::snapshot::snapshot;
+use rvrrpd_tests::sys::Stamp;
+
+const NAME: &str = "eth0-7-v6";
+const VMAC: Mac = Mac::virtual_v6(VRID);
+const LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0x100);
+const GLOBAL: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x100);
+const INTERVAL: Duration = Duration::from_millis(100);
+
+fn router(priority: u8) -> Vrouter {
+    Vrouter::new(VRID, &["fe80::100", "2001:db8::100"])
+        .macvlan()
+        .priority(priority)
+        .preemption(true)
+}
+
+/// The usual scene with global IPv6 addresses on all of the LAN.
+fn scene(test: &str) -> Scene {
+    let scene = Scene::new(test);
+    for (host, number) in [(&scene.r1, 1), (&scene.r2, 2), (&scene.client, 0x50)] {
+        host.ip(&format!(
+            "address add 2001:db8::{number:x}/64 dev eth0 nodad"
+        ));
+    }
+    scene
+}
+
+/// Asks for `target` and returns who answered, until 0.15 s of silence.
+fn solicit(lan: &Capture, client: &Host, target: Ipv6Addr) -> Vec<(String, Nd)> {
+    let start = Stamp::now();
+    let source = client.link_local("eth0");
+    client
+        .injector("eth0")
+        .send(&Nd::solicitation(client.mac("eth0"), source, target));
+    let answers = |frame: &Frame| {
+        frame
+            .nd()
+            .is_some_and(|nd| nd.kind == 136 && nd.target == target && nd.solicited)
+    };
+    lan.until_quiet(start, Duration::from_millis(150), within(5.0), answers)
+        .into_iter()
+        .filter_map(|frame| Some((frame.port.clone(), frame.nd()?)))
+        .collect()
+}
+
+/// V3-TX-1 to V3-TX-6, ND-1, ND-3, ND-6, ND-9, FSM-B-2: fields of the advert; unsolicited NAs after
+/// it; solicitations are answered once, by the Master, with the virtual MAC and the router flag.
+#[test]
+fn neighbour_discovery() {
+    let scene = scene("neighbour_discovery");
+    let lan = scene.lan.capture();
+    let first = scene.start(&scene.r1, &config(&[router(200)]));
+    first.wait_state(NAME, State::Master, within(8.0));
+    let second = scene.start(&scene.r2, &config(&[router(100)]));
+    second.wait_state(NAME, State::Backup, within(8.0));
+    converge(
+        &lan,
+        &[(VRID, &scene.r1)],
+        Duration::from_millis(500),
+        within(5.0),
+    );
+    let (frame, advert) = lan.adverts_since(Stamp::default(), VRID).remove(0);
+    assert_eq!(frame.port, "r1");
+    assert_eq!(
+        (advert.mac, advert.group_mac),
+        (VMAC, Mac([0x33, 0x33, 0, 0, 0, 0x12]))
+    );
+    assert_eq!(advert.source, IpAddr::V6(scene.r1.link_local("eth0")));
+    assert_eq!(advert.destination.to_string(), "ff02::12");
+    assert_eq!(
+        (advert.ttl, advert.tos, advert.version, advert.priority),
+        (255, 0xc0, 3, 200)
+    );
+    assert_eq!(
+        advert.addresses,
+        [IpAddr::V6(LINK_LOCAL), IpAddr::V6(GLOBAL)]
+    );
+    assert_eq!((advert.interval, advert.sum), (INTERVAL, Sum::PseudoHeader));
+    for target in [LINK_LOCAL, GLOBAL] {
+        let frame = lan.wait_since(Stamp::default(), "its NA", within(5.0), |frame| {
+            frame
+                .nd()
+                .is_some_and(|nd| nd.kind == 136 && nd.target == target && !nd.solicited)
+        });
+        let nd = frame.nd().expect("NA");
+        assert!(
+            frame.stamp >= lan.adverts_since(Stamp::default(), VRID)[0].0.stamp,
+            "{frame:?}"
+        );
+        assert_eq!(
+            (frame.port.as_str(), frame.source()),
+            ("r1", VMAC),
+            "{frame:?}"
+        );
+        assert_eq!(
+            (nd.router, nd.overrides, nd.ttl, nd.sum),
+            (true, true, 255, true),
+            "{frame:?}"
+        );
+        assert_eq!(nd.link_layer, Some(VMAC), "{frame:?}");
+        assert_eq!(nd.destination.to_string(), "ff02::1", "{frame:?}");
+        let answers = solicit(&lan, &scene.client, target);
+        assert_eq!(answers.len(), 1, "{answers:#?}");
+        assert_eq!(
+            (answers[0].0.as_str(), answers[0].1.link_layer),
+            ("r1", Some(VMAC))
+        );
+        assert!(answers[0].1.router, "the router flag: {answers:#?}");
+    }
+    first.stop();
+    second.stop();
+    assert_eq!(solicit(&lan, &scene.client, GLOBAL), []);
+}
+
+/// ARP-7, ND-5: neither a Backup nor a Master sends MLD, DAD or router solicitations from the
+/// virtual MAC, and the macvlan has no address made of it.
+#[test]
+fn the_virtual_mac_is_silent() {
+    let scene = scene("the_virtual_mac_is_silent");
+    let lan = scene.lan.capture();
+    let first = scene.start(&scene.r1, &config(&[router(200)]));
+    first.wait_state(NAME, State::Master, within(8.0));
+    let start = Stamp::now();
+    let second = scene.start(&scene.r2, &config(&[router(100)]));
+    second.wait_state(NAME, State::Backup, within(8.0));
+    lan.wait_count(
+        start,
+        40,
+        "4 s of adverts",
+        within(10.0),
+        advert_from(&scene.r1, VRID),
+    );
+    let sent: Vec<Frame> = lan
+        .frames_since(start)
+        .into_iter()
+        .filter(|frame| frame.port == "r2" && frame.source() == VMAC)
+        .collect();
+    assert!(sent.is_empty(), "{sent:#?}");
+    for host in [&scene.r1, &scene.r2] {
+        let addresses = host.ip("-6 address show");
+        assert!(!addresses.contains("5eff:fe00:207"), "{addresses}");
+    }
+}
+
+/// V3-TM-2, FSM-A-6, FSM-B-7: failover of IPv6, by power off and by SIGTERM, and a clean kernel.
+#[test]
+fn failover() {
+    let scene = scene("failover");
+    let lan = scene.lan.capture();
+    let before = [snapshot(&scene.r1), snapshot(&scene.r2)];
+    let mut first = scene.start(&scene.r1, &config(&[router(200)]));
+    first.wait_state(NAME, State::Master, within(8.0));
+    let second = scene.start(&scene.r2, &config(&[router(100)]));
+    second.wait_state(NAME, State::Backup, within(8.0));
+    let carried = |host: &Host| host.carriers_of(GLOBAL.into());
+    until("the address on a macvlan", within(5.0), || {
+        (carried(&scene.r1).len() == 1).then_some(())
+    });
+    let off = Stamp::now();
+    scene.lan.cut(&scene.r1);
+    first.sigkill();
+    let takeover = lan.wait_since(off, "takeover", within(5.0), advert_from(&scene.r2, VRID));
+    // What r1 sent after the cut is captured and reached nobody.
+    let is_first = advert_from(&scene.r1, VRID);
+    let last = lan
+        .frames()
+        .into_iter()
+        .rfind(|f| is_first(f) && f.stamp < off);
+    let gap = takeover.stamp.since(last.expect("an advert of r1").stamp);
+    assert!(
+        gap >= down_interval(100, INTERVAL),
+        "took over after {gap:?}"
+    );
+    second.wait_state(NAME, State::Master, within(5.0));
+    scene.lab.step("the first returns");
+    scene.lan.heal(&scene.r1);
+    let first = scene.start(&scene.r1, &config(&[router(200)]));
+    first.wait_state(NAME, State::Master, within(8.0));
+    second.wait_state(NAME, State::Backup, within(5.0));
+    let start = Stamp::now();
+    first.stop();
+    let resigned = lan.wait_since(start, "priority 0", within(2.0), |frame| {
+        frame.advert().is_some_and(|advert| advert.priority == 0)
+    });
+    let takeover = lan.wait_since(start, "takeover", within(5.0), advert_from(&scene.r2, VRID));
+    let gap = takeover.stamp.since(resigned.stamp);
+    assert!(
+        gap >= skew(100, INTERVAL),
+        "took over {gap:?} after priority 0"
+    );
+    second.wait_state(NAME, State::Master, within(5.0));
+    second.stop();
+    for (host, before) in [&scene.r1, &scene.r2].into_iter().zip(before) {
+        before.assert_same(&snapshot(host), host.name());
+    }
+}
+
+/// FSM-A-5, ND-8: with `accept_mode = false` the address is not pinged, yet neighbour
+/// solicitations are answered; and an IPv4 router of the same VRID is another router.
+#[test]
+fn accept_mode_and_both_families() {
+    let scene = scene("accept_mode_and_both_families");
+    let lan = scene.lan.capture();
+    for (accept, answered) in [(false, false), (true, true)] {
+        let text = config(&[
+            router(100).key("accept_mode", accept),
+            Vrouter::new(VRID, &["10.0.0.100"])
+                .macvlan()
+                .text("vifname", "standby7v4"),
+        ]);
+        let daemon = scene.start(&scene.r1, &text);
+        daemon.wait_state(NAME, State::Master, within(8.0));
+        daemon.wait_state("eth0-7", State::Master, within(8.0));
+        until("neighbour solicitations are answered", within(5.0), || {
+            let answers = solicit(&lan, &scene.client, GLOBAL);
+            (answers.len() == 1 && answers[0].1.link_layer == Some(VMAC)).then_some(())
+        });
+        let mut ping = scene.client.command("ping");
+        ping.args(["-6", "-c", "3", "-i", "0.05", "-W", "1", "2001:db8::100"]);
+        let output = ping.output().expect("ping");
+        assert_eq!(output.status.success(), answered, "accept_mode = {accept}");
+        daemon.stop();
+    }
+}
