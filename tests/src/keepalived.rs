@@ -38,8 +38,8 @@ pub struct Instance {
     pub password: Option<String>,
     /// With a virtual MAC.
     pub vmac: bool,
-    /// Own address and those of the unicast peers.
-    pub unicast: Option<(String, Vec<String>)>,
+    /// Lines about unicast peers, none of them for multicast.
+    pub unicast: Vec<String>,
     /// Virtual addresses with prefix.
     pub vips: Vec<String>,
 }
@@ -66,12 +66,7 @@ impl Instance {
         let auth = password.as_ref().map_or_else(String::new, |password| {
             format!("authentication {{\n    auth_type PASS\n    auth_pass {password}\n  }}")
         });
-        let unicast = unicast
-            .as_ref()
-            .map_or_else(String::new, |(source, peers)| {
-                let peers = peers.join("\n    ");
-                format!("unicast_src_ip {source}\n  unicast_peer {{\n    {peers}\n  }}")
-            });
+        let unicast = unicast.join("\n  ");
         format!(
             "vrrp_instance V{vrid} {{\n  version {version}\n  state BACKUP\n  interface eth0\n  \
              virtual_router_id {vrid}\n  priority {priority}\n  advert_int {interval}\n  \

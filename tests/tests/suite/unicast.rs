@@ -200,6 +200,12 @@ macro_rules! in_both_families {
             fn ipv4() {
                 super::$body(concat!(stringify!($name), "_ipv4"), Family::V4);
             }
+
+            $(#[$doc])*
+            #[test]
+            fn ipv6() {
+                super::$body(concat!(stringify!($name), "_ipv6"), Family::V6);
+            }
         }
     )*};
 }

@@ -1,5 +1,6 @@
-//! Unicast peers that are keepalived: version 2 without and with a password, version 3; as Master
-//! and as Backup; started first and second.
+//! Unicast peers that are keepalived: version 2 without and with a password, version 3, over IPv4;
+//! version 3 over IPv6, with keepalived's hop limit of 64 and with 255; as Master and as Backup;
+//! started first and second.
 
 use std::time::Duration;
 
@@ -15,13 +16,25 @@ use rvrrpd_tests::sys::Stamp;
 /// Three advertisement intervals, in which every Master is heard.
 const WINDOW: Duration = Duration::from_millis(3200);
 /// Addresses of rVRRPd and of keepalived.
-const OURS: &str = "10.0.0.1";
-const THEIRS: &str = "10.0.0.2";
+const OURS: [&str; 2] = ["10.0.0.1", "fd00::1"];
+const THEIRS: [&str; 2] = ["10.0.0.2", "fd00::2"];
+
+/// What carries the adverts.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Network {
+    V4,
+    /// keepalived sends its default hop limit, 64, and we take it.
+    V6,
+    /// keepalived sends 255, and we take nothing else.
+    V6Gtsm,
+}
+use Network::{V4, V6, V6Gtsm};
 
 /// One combination.
 #[derive(Clone, Copy)]
 struct Case {
     vrid: u8,
+    network: Network,
     version: u8,
     password: bool,
     /// Whether rVRRPd has the higher priority.
@@ -31,11 +44,18 @@ struct Case {
 /// All combinations.
 fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
-    for (version, password) in [(2, false), (2, true), (3, false)] {
+    for (network, version, password) in [
+        (V4, 2, false),
+        (V4, 2, true),
+        (V4, 3, false),
+        (V6, 3, false),
+        (V6Gtsm, 3, false),
+    ] {
         for master in [false, true] {
             let vrid = 30 + cases.len() as u8;
             cases.push(Case {
                 vrid,
+                network,
                 version,
                 password,
                 master,
@@ -46,22 +66,42 @@ fn cases() -> Vec<Case> {
 }
 
 impl Case {
-    fn vip(self) -> String {
-        format!("10.0.0.{}", 100 + self.vrid)
+    /// Virtual addresses; their prefix length.
+    fn vips(self) -> (Vec<String>, u8) {
+        let host = 100 + self.vrid;
+        match self.network {
+            V4 => (vec![format!("10.0.0.{host}")], 32),
+            V6 | V6Gtsm => (vec![format!("fe80::{host}"), format!("fd00::{host}")], 64),
+        }
     }
 
     fn name(self) -> String {
-        format!("eth0-{}", self.vrid)
+        match self.network {
+            V4 => format!("eth0-{}", self.vrid),
+            V6 | V6Gtsm => format!("eth0-{}-v6", self.vrid),
+        }
+    }
+
+    /// Addresses of rVRRPd and of keepalived.
+    fn ends(self) -> [&'static str; 2] {
+        let place = usize::from(self.network != V4);
+        [OURS[place], THEIRS[place]]
     }
 
     fn vrouter(self) -> Vrouter {
-        let vrouter = Vrouter::new(self.vrid, &[&self.vip()])
+        let (vips, _) = self.vips();
+        let vips: Vec<&str> = vips.iter().map(String::as_str).collect();
+        let [_, theirs] = self.ends();
+        let vrouter = Vrouter::new(self.vrid, &vips)
             .macvlan()
             .priority(if self.master { 200 } else { 100 })
             .preemption(true)
             .key("version", self.version)
             .key("timers", "{ advert = 1 }")
-            .key("unicast_peers", format!("[{THEIRS:?}]"));
+            .key("unicast_peers", format!("[{theirs:?}]"));
+        if self.network == V6 {
+            return vrouter.key("unicast_min_ttl", 64);
+        }
         if self.password {
             return vrouter
                 .text("auth_type", "rfc2338-simple")
@@ -71,6 +111,15 @@ impl Case {
     }
 
     fn instance(self) -> Instance {
+        let (vips, prefix) = self.vips();
+        let [ours, theirs] = self.ends();
+        let mut unicast = vec![
+            format!("unicast_src_ip {theirs}"),
+            format!("unicast_peer {{\n    {ours}\n  }}"),
+        ];
+        if self.network == V6Gtsm {
+            unicast.push("unicast_ttl 255".to_owned());
+        }
         Instance {
             version: self.version,
             vrid: self.vrid,
@@ -78,8 +127,8 @@ impl Case {
             interval: 1.0,
             password: self.password.then(|| "passw0rd".to_owned()),
             vmac: false,
-            unicast: Some((THEIRS.to_owned(), vec![OURS.to_owned()])),
-            vips: vec![format!("{}/32", self.vip())],
+            unicast,
+            vips: vips.iter().map(|vip| format!("{vip}/{prefix}")).collect(),
         }
     }
 }
@@ -114,10 +163,11 @@ fn scene(test: &str) -> Option<Scene> {
         println!("{test}: skipped, keepalived is not installed");
         return None;
     }
-    Some(Scene::in_lab(Lab::with_limit(
-        test,
-        Duration::from_secs(150),
-    )))
+    let scene = Scene::in_lab(Lab::with_limit(test, Duration::from_secs(150)));
+    for (router, address) in [(&scene.r1, OURS[1]), (&scene.r2, THEIRS[1])] {
+        router.ip(&format!("address add {address}/64 dev eth0"));
+    }
+    Some(scene)
 }
 
 /// Every advert goes from one of the two to the other.
@@ -125,13 +175,14 @@ fn assert_unicast(lan: &Capture, start: Stamp) {
     for case in cases() {
         for (frame, advert) in lan.adverts_since(start, case.vrid) {
             let ends = [advert.source.to_string(), advert.destination.to_string()];
-            let right = if frame.port == "r1" {
-                [OURS, THEIRS]
-            } else {
-                [THEIRS, OURS]
+            let [ours, theirs] = case.ends();
+            let (right, ttl) = match (frame.port.as_str(), case.network) {
+                ("r1", _) => ([ours, theirs], 255),
+                (_, V6) => ([theirs, ours], 64),
+                _ => ([theirs, ours], 255),
             };
             assert_eq!(ends, right, "{frame:?}");
-            assert_eq!((advert.ttl, advert.tos), (255, 0xc0), "{frame:?}");
+            assert_eq!((advert.ttl, advert.tos), (ttl, 0xc0), "{frame:?}");
         }
     }
 }
