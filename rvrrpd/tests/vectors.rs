@@ -4,11 +4,12 @@
 
 use std::fs;
 use std::net::IpAddr;
+use std::num::NonZeroU8;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rvrrpd::wire::advert::{Accepted, Advert, AdvertRepr, ChecksumForm, Datagram, Expect, Peers};
-use rvrrpd::wire::auth::Key;
+use rvrrpd::wire::auth::{HmacKey, HmacKeys, Key, Sequence, Stamp};
 use rvrrpd::wire::ethernet::{Frame, TYPE_ARP, TYPE_IPV6};
 use rvrrpd::wire::verdict::Reject;
 use rvrrpd::wire::{Mac, Version, Vrid, arp, ndp};
@@ -160,6 +161,7 @@ impl Peer {
                 checksum_form: self.form,
                 interval_differs: false,
                 address_list_differs: false,
+                stamp: None,
             })
         );
         let repr = self.repr(advert.priority());
@@ -421,27 +423,81 @@ fn v3_rx_1_keepalived_unicast_over_ipv6() {
     }
 }
 
-/// V3-RX-14: a message inside an authentication header is no VRRP datagram.
+/// The key of the captures `hmac-*`.
+fn hmac_key() -> Key {
+    Key::HmacSha256(HmacKeys {
+        active: HmacKey {
+            id: NonZeroU8::MIN,
+            secret: Zeroizing::new((0..32).collect()),
+        },
+        others: Vec::new(),
+        clock_skew: Duration::from_secs(30),
+    })
+}
+
+/// V2-RX-8: keepalived's trailer is verified, and ours for the same time is the same, byte for
+/// byte, in every version and family.
 #[test]
-fn v3_rx_14_keepalived_ah() {
-    for frame in keepalived("v2-ah", 3) {
-        assert_eq!(Datagram::from_ethernet(&frame), Err(Reject::NotVrrp));
+fn v2_rx_8_keepalived_hmac_trailer() {
+    let ipv6: IpAddr = "fe80::5037:2bff:fe6b:a21f".parse().unwrap();
+    for (capture, version, addresses) in [
+        ("hmac-v2-ipv4", Version::V2, &ONE[..]),
+        ("hmac-v3-ipv4", Version::V3, &ONE[..]),
+        ("hmac-v3-ipv6", Version::V3, &THREE_V6[..]),
+    ] {
+        let mut peer = Peer::keepalived(version, 1000, addresses);
+        peer.auth = hmac_key();
+        if peer.source.is_ipv6() {
+            peer.source = ipv6;
+        }
+        let mut last = 0;
+        for frame in keepalived(capture, 3) {
+            let datagram = Datagram::from_ethernet(&frame).unwrap();
+            let advert = Advert::check(&datagram).unwrap();
+            let accepted = peer.expect().verify(&datagram, &advert).unwrap();
+            let Some(Stamp::Clock { sequence, .. }) = accepted.stamp else {
+                panic!("{capture}: {accepted:?}");
+            };
+            assert!(sequence > last, "{capture}");
+            last = sequence;
+            // A fraction of a second is cut down, so this is the least time that gives it.
+            let fraction = (sequence >> 16 & 0xffff) * 1_000_000_000;
+            let now = Duration::from_secs(sequence >> 32)
+                + Duration::from_nanos(fraction.div_ceil(1 << 16));
+            let mac = Frame::parse(&frame).unwrap().source;
+            let mut ours = peer.repr(advert.priority()).frame(mac, peer.source);
+            peer.auth
+                .seal(&mut ours[14..], &mut Sequence::default(), now);
+            let sent = Datagram::from_ethernet(&ours).unwrap();
+            assert_eq!(sent.payload, datagram.payload, "{capture}");
+        }
     }
 }
 
-/// V3-RX-13: the 28 bytes that keepalived's `auth_hmac` puts behind the message are too many.
+/// V2-RX-8: keepalived's Authentication Header is verified, and ours for the same identification
+/// and number is the same: the whole packet, byte for byte.
 #[test]
-fn v3_rx_13_keepalived_hmac_trailer() {
-    for (capture, message_len) in [
-        ("hmac-v2-ipv4", 20),
-        ("hmac-v3-ipv4", 12),
-        ("hmac-v3-ipv6", 8 + 3 * 16),
-    ] {
-        for frame in keepalived(capture, 3) {
-            let datagram = Datagram::from_ethernet(&frame).unwrap();
-            assert_eq!(datagram.payload.len(), message_len + 28, "{capture}");
-            assert_eq!(Advert::check(&datagram), Err(Reject::Length), "{capture}");
-        }
+fn v2_rx_8_keepalived_ah() {
+    let peer = Peer {
+        auth: Key::ah(b"s3cr3t12"),
+        ..Peer::keepalived(Version::V2, 1000, &ONE)
+    };
+    for (frame, number) in keepalived("v2-ah", 3).iter().zip(4..) {
+        let datagram = Datagram::from_ethernet(frame).unwrap();
+        let advert = Advert::check(&datagram).unwrap();
+        let accepted = peer.expect().verify(&datagram, &advert).unwrap();
+        assert_eq!(accepted.stamp, Some(Stamp::Counter(number)));
+        assert_eq!(accepted.priority, 200);
+
+        let mac = Frame::parse(frame).unwrap().source;
+        let mut ours = peer.repr(200).frame(mac, peer.source);
+        let ip = &mut ours[14..];
+        // The identification and the header checksum over it are all that differs.
+        ip[4..6].copy_from_slice(&frame[18..20]);
+        ip[10..12].copy_from_slice(&frame[24..26]);
+        let now = Duration::from_secs(number.into());
+        peer.auth.seal(ip, &mut Sequence::default(), now);
+        assert_eq!(ours, *frame);
     }
 }
 

@@ -1,11 +1,12 @@
-//! Receiving allocates nothing, whatever a message claims.
+//! Receiving allocates nothing, whatever a message claims; nor does sealing what is sent.
 
 use std::net::IpAddr;
+use std::num::NonZeroU8;
 use std::time::Duration;
 
 use allocation_counter::measure;
 use rvrrpd::wire::advert::{Advert, AdvertRepr, ChecksumForm, Datagram, Expect, Peers, peek_vrid};
-use rvrrpd::wire::auth::Key;
+use rvrrpd::wire::auth::{HmacKey, HmacKeys, Key, Sequence};
 use rvrrpd::wire::verdict::Reject;
 use rvrrpd::wire::{Family, GROUP_V6, Mac, Version, Vrid};
 use zeroize::Zeroizing;
@@ -28,6 +29,7 @@ fn v3_rx_4_a_claimed_count_allocates_nothing() {
         destination: IpAddr::V6(GROUP_V6),
         ttl: 255,
         payload: &payload,
+        ah: None,
     };
     let info = measure(|| assert_eq!(Advert::check(&datagram), Err(Reject::Length)));
     assert_eq!(info.count_total, 0);
@@ -42,11 +44,23 @@ fn receiving_allocates_nothing() {
     reversed.reverse();
     let vrid = Vrid::new(10).unwrap();
     let interval = Duration::from_secs(1);
+    let key = |id| HmacKey {
+        id: NonZeroU8::new(id).unwrap(),
+        secret: secret(),
+    };
+    let keys = HmacKeys {
+        active: key(2),
+        others: vec![key(1)],
+        clock_skew: Duration::from_secs(30),
+    };
     for (version, auth) in [
         (Version::V2, Key::None),
         (Version::V2, Key::simple(b"secret")),
         (Version::V2, Key::P0Sha256(secret())),
         (Version::V2, Key::P1Shake256(secret())),
+        (Version::V2, Key::ah(b"secret")),
+        (Version::V2, Key::HmacSha256(keys.clone())),
+        (Version::V3, Key::HmacSha256(keys)),
         (Version::V3, Key::None),
     ] {
         let repr = AdvertRepr {
@@ -58,7 +72,10 @@ fn receiving_allocates_nothing() {
             auth: &auth,
             checksum_form: ChecksumForm::PseudoHeader,
         };
-        let frame = repr.frame(Mac([2, 0, 0, 0, 0, 1]), IpAddr::from([192, 0, 2, 251]));
+        let mut frame = repr.frame(Mac([2, 0, 0, 0, 0, 1]), IpAddr::from([192, 0, 2, 251]));
+        let now = Duration::from_secs(1_800_000_000);
+        let info = measure(|| auth.seal(&mut frame[14..], &mut Sequence::default(), now));
+        assert_eq!(info.count_total, 0, "sealing {version:?} {auth:?}");
         let expect = Expect {
             version,
             vrid,

@@ -182,6 +182,7 @@ fn datagram<'a>(family: Family, packet: &Received<'a>) -> Result<Datagram<'a>, R
             destination: IpAddr::V6(packet.destination.unwrap_or(Ipv6Addr::UNSPECIFIED)),
             ttl: packet.hop_limit.unwrap_or(0),
             payload: packet.bytes,
+            ah: None,
         }),
     }
 }

@@ -3,9 +3,10 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::advert::Datagram;
+use super::auth::Ah;
 use super::checksum::Sum;
 use super::verdict::Reject;
-use super::{Family, IP_PROTOCOL, TTL};
+use super::{Family, IP_PROTOCOL, IP_PROTOCOL_AH, TTL};
 
 /// Length of a header without options, in bytes.
 pub(super) const HEADER_LEN: usize = 20;
@@ -40,7 +41,7 @@ pub(super) fn header(
 /// The header checksum is not looked at: a raw socket delivers nothing with a wrong one.
 ///
 /// # Errors
-/// [`Reject::IpHeader`] or [`Reject::NotVrrp`] (V3-RX-14).
+/// [`Reject::IpHeader`] or [`Reject::NotVrrp`] (V3-RX-14), [`Reject::AuthHeader`] (AUTH-RX-6).
 pub(super) fn parse(bytes: &[u8]) -> Result<Datagram<'_>, Reject> {
     let header: &[u8; HEADER_LEN] = bytes.first_chunk().ok_or(Reject::IpHeader)?;
     let [
@@ -69,7 +70,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Datagram<'_>, Reject> {
         return Err(Reject::IpHeader);
     }
     // Before the rest of the header: what another protocol does is not our error.
-    if protocol != IP_PROTOCOL {
+    if protocol != IP_PROTOCOL && protocol != IP_PROTOCOL_AH {
         return Err(Reject::NotVrrp);
     }
     if u16::from_be_bytes([fragment_high, fragment_low]) & FRAGMENT_MASK != 0 {
@@ -82,12 +83,20 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Datagram<'_>, Reject> {
     }
     // None where the header is longer than the datagram or the datagram than what came.
     let payload = bytes.get(header_len..total_len).ok_or(Reject::IpHeader)?;
+    let (ah, payload) = if protocol == IP_PROTOCOL_AH {
+        let ip = bytes.get(..header_len).ok_or(Reject::IpHeader)?;
+        let (ah, payload) = Ah::parse(ip, payload)?;
+        (Some(ah), payload)
+    } else {
+        (None, payload)
+    };
     Ok(Datagram {
         family: Family::V4,
         source: IpAddr::from([s0, s1, s2, s3]),
         destination: IpAddr::from([d0, d1, d2, d3]),
         ttl,
         payload,
+        ah,
     })
 }
 
@@ -194,7 +203,7 @@ mod tests {
         let mut bytes = packet();
         bytes[0] = 0x65;
         assert_eq!(parse(&bytes), Err(Reject::IpHeader));
-        // AH, and a fragment of TCP.
+        // AH in front of something else, and a fragment of TCP.
         let mut bytes = packet();
         bytes[9] = 51;
         assert_eq!(parse(&bytes), Err(Reject::NotVrrp));

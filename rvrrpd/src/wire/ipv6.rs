@@ -54,6 +54,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Datagram<'_>, Reject> {
         destination: IpAddr::from(*destination),
         ttl: hop_limit,
         payload: rest.get(..payload_len).ok_or(Reject::IpHeader)?,
+        ah: None,
     })
 }
 

@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::auth::{TRAILER_LEN, Trailer};
 use super::checksum::Sum;
 use super::verdict::Reject;
 use super::{Family, IP_PROTOCOL, Version, auth, v2, v3};
@@ -23,7 +24,8 @@ pub enum ChecksumForm {
     PseudoHeader,
 }
 
-/// View of one message of exactly the length that its address count asks for.
+/// View of one message of exactly the length that its address count asks for, alone or with an
+/// HMAC trailer behind it.
 ///
 /// TTL, checksum and VRID have not been looked at: this is for showing what is on the wire. An
 /// [`Advert`](super::advert::Advert) is a message for which they hold.
@@ -31,20 +33,24 @@ pub enum ChecksumForm {
 pub struct Message<'a> {
     family: Family,
     version: Version,
+    /// The message without the trailer.
     bytes: &'a [u8],
+    /// Both.
+    payload: &'a [u8],
     header: &'a [u8; HEADER_LEN],
     list: &'a [u8],
     auth_data: Option<&'a [u8; auth::DATA_LEN]>,
+    trailer: Option<Trailer<'a>>,
 }
 
 impl<'a> Message<'a> {
-    /// Reads the message that is the whole of `bytes`, the payload of a datagram of `family`.
+    /// Reads the message that is the whole of `payload`, what a datagram of `family` carries.
     ///
     /// # Errors
     /// In this order: [`Reject::Truncated`], [`Reject::Version`], [`Reject::Type`],
     /// [`Reject::CountZero`], [`Reject::Length`].
-    pub fn parse(family: Family, bytes: &'a [u8]) -> Result<Self, Reject> {
-        let (header, body) = bytes
+    pub fn parse(family: Family, payload: &'a [u8]) -> Result<Self, Reject> {
+        let (header, body) = payload
             .split_first_chunk::<HEADER_LEN>()
             .ok_or(Reject::Truncated)?;
         let [version_type, _, _, count, ..] = *header;
@@ -59,23 +65,33 @@ impl<'a> Message<'a> {
         if count == 0 {
             return Err(Reject::CountZero);
         }
-        let (list, auth_data) = match version {
+        let (list, rest) = body
+            .split_at_checked(usize::from(count) * family.address_len())
+            .ok_or(Reject::Length)?;
+        let (auth_data, rest) = match version {
             Version::V2 => {
-                let (list, data) = body.split_last_chunk().ok_or(Reject::Length)?;
-                (list, Some(data))
+                let (data, rest) = rest.split_first_chunk().ok_or(Reject::Length)?;
+                (Some(data), rest)
             }
-            Version::V3 => (body, None),
+            Version::V3 => (None, rest),
         };
-        if list.len() != usize::from(count) * family.address_len() {
-            return Err(Reject::Length);
-        }
+        let (bytes, trailer) = match rest.len() {
+            0 => (payload, None),
+            TRAILER_LEN => {
+                let (bytes, trailer) = payload.split_last_chunk().ok_or(Reject::Length)?;
+                (bytes, Some(Trailer(trailer)))
+            }
+            _ => return Err(Reject::Length),
+        };
         Ok(Self {
             family,
             version,
             bytes,
+            payload,
             header,
             list,
             auth_data,
+            trailer,
         })
     }
 
@@ -167,19 +183,29 @@ impl<'a> Message<'a> {
         self.auth_data.copied()
     }
 
-    /// The message itself, exactly.
+    /// The HMAC trailer, if there is one.
+    #[must_use]
+    pub const fn trailer(&self) -> Option<Trailer<'a>> {
+        self.trailer
+    }
+
+    /// The message itself, exactly, without the trailer.
     #[must_use]
     pub const fn message(&self) -> &'a [u8] {
         self.bytes
     }
 
     /// What the checksum covers, none if it holds in no form. Where both hold (the pseudo-header
-    /// can sum to nothing) it is [`ChecksumForm::Message`].
+    /// can sum to nothing) it is [`ChecksumForm::Message`]. A trailer is covered over IPv6 alone.
     #[must_use]
     pub fn verify_checksum(&self, source: IpAddr, destination: IpAddr) -> Option<ChecksumForm> {
-        let sum = Sum::default().bytes(self.bytes);
+        let covered = match self.family {
+            Family::V4 => self.bytes,
+            Family::V6 => self.payload,
+        };
+        let sum = Sum::default().bytes(covered);
         let with_pseudo_header =
-            || sum.pseudo_header(source, destination, IP_PROTOCOL, self.bytes.len());
+            || sum.pseudo_header(source, destination, IP_PROTOCOL, covered.len());
         match (self.version, self.family) {
             (Version::V2, _) | (Version::V3, Family::V4) if sum.holds() => {
                 Some(ChecksumForm::Message)
@@ -207,6 +233,7 @@ fn address(family: Family, bytes: &[u8]) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
+    use super::super::auth::TRAILER_LEN;
     use super::Message;
     use crate::wire::Family;
     use crate::wire::verdict::Reject;
@@ -233,8 +260,11 @@ mod tests {
                 let case = format!("{family:?} {version_type:02x} count {count}, {len} bytes");
                 match len {
                     0..8 => assert_eq!(verdict, Err(Reject::Truncated), "{case}"),
-                    _ if len == exact => {
-                        assert_eq!(verdict.unwrap().addresses().len(), usize::from(count));
+                    _ if len == exact || len == exact + TRAILER_LEN => {
+                        let message = verdict.unwrap();
+                        assert_eq!(message.addresses().len(), usize::from(count));
+                        assert_eq!(message.message().len(), exact);
+                        assert_eq!(message.trailer().is_some(), len > exact);
                     }
                     _ => assert_eq!(verdict, Err(Reject::Length), "{case}"),
                 }

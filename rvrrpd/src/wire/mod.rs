@@ -23,6 +23,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// IP protocol number (IPv6: next header) of VRRP, RFC 9568 §5.1.1.4.
 pub const IP_PROTOCOL: u8 = 112;
+/// IP protocol number of the Authentication Header, RFC 2402 §2.
+pub const IP_PROTOCOL_AH: u8 = 51;
 /// TTL or hop limit that an advertisement is sent with and must arrive with, RFC 9568 §5.1.1.3.
 pub const TTL: u8 = 255;
 /// Group that IPv4 advertisements are sent to, RFC 9568 §5.1.1.2.

@@ -9,8 +9,8 @@ use core::fmt;
 /// [`Expect::verify`](super::advert::Expect::verify).
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Reject {
-    /// The IP protocol or next header is not 112. IPv6 extension headers are not walked, so that
-    /// a message behind one is refused here too, as is one inside AH.
+    /// The IP protocol or next header is not 112, nor is that of an IPv4 Authentication Header.
+    /// IPv6 extension headers are not walked, so that a message behind one is refused here too.
     NotVrrp,
     /// IP header with a wrong version, header length or total length, cut short, or a fragment.
     IpHeader,
@@ -49,6 +49,20 @@ pub enum Reject {
     AuthType,
     /// Wrong password or wrong authentication code (V2-RX-8).
     AuthData,
+    /// `hmac-sha256`: no trailer (AUTH-RX-1).
+    AuthMissing,
+    /// `hmac-sha256`: a trailer of an unknown scheme, or its reserved field is not zero
+    /// (AUTH-RX-2).
+    AuthTrailer,
+    /// `hmac-sha256`: made with a key that we do not have (AUTH-RX-3).
+    AuthKeyUnknown,
+    /// `hmac-sha256`: the time in it is too far from ours (AUTH-RX-4).
+    AuthStale,
+    /// Not after the last message of that sender (AUTH-RX-5).
+    AuthReplay,
+    /// `rfc2338-ah`: an Authentication Header of another length, with a reserved field that is not
+    /// zero, or with an SPI that is not the source address (AUTH-RX-6).
+    AuthHeader,
     /// Version 2: another address list than ours (V2-RX-9).
     AddressList,
     /// Version 2: another interval than ours (V2-RX-10).
@@ -59,7 +73,7 @@ pub enum Reject {
 
 impl Reject {
     /// All of them, in the order of [`Self::index`].
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 27] = [
         Self::NotVrrp,
         Self::IpHeader,
         Self::Ttl,
@@ -78,6 +92,12 @@ impl Reject {
         Self::Owner,
         Self::AuthType,
         Self::AuthData,
+        Self::AuthMissing,
+        Self::AuthTrailer,
+        Self::AuthKeyUnknown,
+        Self::AuthStale,
+        Self::AuthReplay,
+        Self::AuthHeader,
         Self::AddressList,
         Self::Interval,
         Self::IntervalZero,
@@ -138,6 +158,28 @@ impl Reject {
             Self::Owner => ("owner", "V2-RX-7", "received by the address owner"),
             Self::AuthType => ("auth-type", "V2-RX-8", "wrong authentication type"),
             Self::AuthData => ("auth-data", "V2-RX-8", "wrong authentication data"),
+            Self::AuthMissing => ("auth-missing", "AUTH-RX-1", "no authentication trailer"),
+            Self::AuthTrailer => (
+                "auth-trailer",
+                "AUTH-RX-2",
+                "malformed authentication trailer",
+            ),
+            Self::AuthKeyUnknown => (
+                "auth-key-unknown",
+                "AUTH-RX-3",
+                "unknown authentication key id",
+            ),
+            Self::AuthStale => (
+                "auth-stale",
+                "AUTH-RX-4",
+                "too old, or the clocks of the two routers differ too much",
+            ),
+            Self::AuthReplay => ("auth-replay", "AUTH-RX-5", "repeated or out of order"),
+            Self::AuthHeader => (
+                "auth-header",
+                "AUTH-RX-6",
+                "malformed authentication header",
+            ),
             Self::AddressList => ("address-list", "V2-RX-9", "address list differs"),
             Self::Interval => ("interval", "V2-RX-10", "advertisement interval differs"),
             Self::IntervalZero => (
@@ -186,7 +228,9 @@ mod tests {
     fn every_variant_names_a_receive_rule_and_says_what_is_wrong() {
         for reject in Reject::ALL {
             assert!(
-                reject.rule().starts_with("V2-RX-") || reject.rule().starts_with("V3-RX-"),
+                ["V2-RX-", "V3-RX-", "AUTH-RX-"]
+                    .iter()
+                    .any(|section| reject.rule().starts_with(section)),
                 "{reject:?}"
             );
             assert!(!reject.to_string().is_empty());

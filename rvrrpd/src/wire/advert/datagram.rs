@@ -2,11 +2,12 @@
 
 use std::net::IpAddr;
 
+use crate::wire::auth::Ah;
 use crate::wire::ethernet::{Frame, TYPE_IPV4, TYPE_IPV6};
 use crate::wire::verdict::Reject;
 use crate::wire::{Family, Vrid, ipv4, ipv6};
 
-/// One received IP datagram of protocol 112.
+/// One received IP datagram of protocol 112, or of protocol 51 with 112 inside.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Datagram<'a> {
     /// Family of both addresses.
@@ -17,8 +18,10 @@ pub struct Datagram<'a> {
     pub destination: IpAddr,
     /// TTL or hop limit.
     pub ttl: u8,
-    /// What follows the IP header, without Ethernet padding.
+    /// What follows the IP header and the Authentication Header, without Ethernet padding.
     pub payload: &'a [u8],
+    /// The Authentication Header; none where the IP protocol is 112.
+    pub ah: Option<Ah<'a>>,
 }
 
 impl<'a> Datagram<'a> {
@@ -28,7 +31,8 @@ impl<'a> Datagram<'a> {
     ///
     /// # Errors
     /// [`Reject::IpHeader`] for a wrong version or length or a fragment, [`Reject::NotVrrp`] for
-    /// another protocol (V3-RX-14).
+    /// another protocol (V3-RX-14), [`Reject::AuthHeader`] for a malformed Authentication Header
+    /// (AUTH-RX-6).
     pub fn from_ipv4(bytes: &'a [u8]) -> Result<Self, Reject> {
         ipv4::parse(bytes)
     }
@@ -89,6 +93,7 @@ mod tests {
                 destination: GROUP_V4.into(),
                 ttl: 1,
                 payload,
+                ah: None,
             };
             assert_eq!(peek_vrid(&datagram), vrid, "{payload:?}");
         }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::{Advert, Datagram, Peers};
-use crate::wire::auth::Key;
+use crate::wire::auth::{Key, Stamp};
 use crate::wire::message::ChecksumForm;
 use crate::wire::verdict::Reject;
 use crate::wire::{PRIORITY_OWNER, Version, Vrid};
@@ -28,7 +28,8 @@ pub struct Expect {
     pub address_list_check: bool,
     /// Whether it owns `addresses`.
     pub owner: bool,
-    /// Its authentication; [`Key::None`] in version 3, with any other nothing is accepted.
+    /// Its authentication; in version 3 [`Key::None`] or [`Key::HmacSha256`], with any other
+    /// nothing is accepted.
     pub auth: Key,
 }
 
@@ -47,6 +48,9 @@ pub struct Accepted {
     pub interval_differs: bool,
     /// The address list is not ours (V2-RX-9, V3-RX-9).
     pub address_list_differs: bool,
+    /// Its place in the order of its sender's messages, where authentication numbers them. Whether
+    /// it is a repeated one is not known yet (AUTH-RX-4, AUTH-RX-5).
+    pub stamp: Option<Stamp>,
 }
 
 impl Accepted {
@@ -71,7 +75,9 @@ impl Expect {
     /// 4. [`Reject::NotPeer`], we have peers and the sender is none of them (V2-RX-12);
     /// 5. [`Reject::Version`], [`Reject::Vrid`], not ours;
     /// 6. [`Reject::Owner`], we own the addresses; see [`Self::rival_owner`];
-    /// 7. [`Reject::AuthType`], [`Reject::AuthData`] (V2-RX-8);
+    /// 7. authentication: [`Reject::AuthType`], [`Reject::AuthData`] (V2-RX-8),
+    ///    [`Reject::AuthMissing`], [`Reject::AuthHeader`], [`Reject::AuthTrailer`],
+    ///    [`Reject::AuthKeyUnknown`], or [`Reject::Length`] for a trailer that is not wanted;
     /// 8. [`Reject::AddressList`], version 2, unless the sender is the owner (V2-RX-9);
     /// 9. [`Reject::Interval`], version 2 (V2-RX-10); [`Reject::IntervalZero`], version 3
     ///    (V3-RX-12).
@@ -99,7 +105,7 @@ impl Expect {
         if self.owner {
             return Err(Reject::Owner);
         }
-        self.verify_auth(advert)?;
+        let stamp = self.auth.check(datagram, advert)?;
         let address_list_differs = self.verify_addresses(advert)?;
         let interval_differs = self.verify_interval(advert)?;
         Ok(Accepted {
@@ -109,6 +115,7 @@ impl Expect {
             checksum_form: advert.checksum_form(),
             interval_differs,
             address_list_differs,
+            stamp,
         })
     }
 
@@ -117,19 +124,6 @@ impl Expect {
     #[must_use]
     pub fn rival_owner(&self, advert: &Advert<'_>) -> bool {
         self.owner && advert.priority() == PRIORITY_OWNER
-    }
-
-    fn verify_auth(&self, advert: &Advert<'_>) -> Result<(), Reject> {
-        if advert.auth_type() != self.auth.wire_type() {
-            return Err(Reject::AuthType);
-        }
-        if let Some(data) = advert.auth_data() {
-            let (header, list) = advert.authenticated();
-            if !self.auth.verify([&header, list], &data) {
-                return Err(Reject::AuthData);
-            }
-        }
-        Ok(())
     }
 
     /// Whether the list differs and that is tolerated.

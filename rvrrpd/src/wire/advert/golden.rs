@@ -91,6 +91,7 @@ impl Golden {
             destination: group(self.family()),
             ttl: 255,
             payload,
+            ah: None,
         }
     }
 

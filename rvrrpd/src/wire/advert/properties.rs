@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::golden::{group, internet_checksum};
 use super::{Advert, AdvertRepr, ChecksumForm, Datagram, Expect, Peers, peek_vrid};
-use crate::wire::auth::Key;
+use crate::wire::auth::{Key, TRAILER_LEN};
 use crate::wire::verdict::Reject;
 use crate::wire::{Family, Mac, Version, Vrid};
 
@@ -266,14 +266,22 @@ proptest! {
             payload[6..8].copy_from_slice(&checksum.to_be_bytes());
         }
         let family = if source.is_ipv4() { Family::V4 } else { Family::V6 };
-        let datagram = Datagram { family, source, destination: group(family), ttl, payload: &payload };
+        let datagram = Datagram {
+            family,
+            source,
+            destination: group(family),
+            ttl,
+            payload: &payload,
+            ah: None,
+        };
         let _ = peek_vrid(&datagram);
         if let Ok(advert) = Advert::check(&datagram) {
             prop_assert_eq!(ttl, 255);
-            prop_assert_eq!(advert.message(), &payload[..]);
+            let trailer_len = advert.trailer().map_or(0, |_| TRAILER_LEN);
+            prop_assert_eq!(advert.message(), &payload[..payload.len() - trailer_len]);
             prop_assert_eq!(advert.addresses().len(), usize::from(advert.count()));
             if advert.checksum_form() == ChecksumForm::Message {
-                prop_assert_eq!(internet_checksum(&payload), 0);
+                prop_assert_eq!(internet_checksum(advert.message()), 0);
             }
             let (vrid, auth) = sent;
             let expect = Expect {

@@ -29,14 +29,15 @@ pub struct AdvertRepr<'a> {
     pub interval: Duration,
     /// Virtual addresses in the order in which they are listed.
     pub addresses: &'a [IpAddr],
-    /// Authentication; ignored in version 3.
+    /// Authentication; in version 3 all but [`Key::HmacSha256`] is ignored.
     pub auth: &'a Key,
     /// What the checksum covers; looked at only in version 3 over IPv4.
     pub checksum_form: ChecksumForm,
 }
 
 impl AdvertRepr<'_> {
-    /// The message. The addresses are those of the IP header, which the checksum may cover.
+    /// The message. The addresses are those of the IP header, which the checksum may cover. A
+    /// trailer is zeros; see [`Key::seal`].
     #[must_use]
     pub fn emit(&self, source: IpAddr, destination: IpAddr) -> Vec<u8> {
         let mut message = Vec::with_capacity(self.payload_len(source));
@@ -46,7 +47,8 @@ impl AdvertRepr<'_> {
 
     /// The whole Ethernet frame, from `source_mac` and `source` to the group. With authentication
     /// it is padded with zeros to 60 bytes: rVRRPd 0.1.3 finds the authentication data only in a
-    /// frame of that length, and not every link pads.
+    /// frame of that length, and not every link pads. Where messages are numbered the frame still
+    /// has to be sealed; see [`Key::seal`].
     #[must_use]
     pub fn frame(&self, source_mac: Mac, source: IpAddr) -> Vec<u8> {
         let (group, group_mac, ethertype) = match source {
@@ -64,7 +66,8 @@ impl AdvertRepr<'_> {
     }
 
     /// The IP datagram from `source` to one peer, `destination`, header included. Empty where the
-    /// two are of different families.
+    /// two are of different families. Where messages are numbered it still has to be sealed; see
+    /// [`Key::seal`].
     #[must_use]
     pub fn datagram(&self, source: IpAddr, destination: IpAddr) -> Vec<u8> {
         let mut datagram = Vec::with_capacity(self.datagram_len(source));
@@ -77,6 +80,9 @@ impl AdvertRepr<'_> {
         match (source, destination) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => {
                 out.extend(ipv4::header(source, destination, payload_len));
+                if self.version == Version::V2 {
+                    self.auth.open(out);
+                }
             }
             (IpAddr::V6(source), IpAddr::V6(destination)) => {
                 out.extend(ipv6::header(
@@ -92,13 +98,14 @@ impl AdvertRepr<'_> {
         self.append(out, source, destination);
     }
 
-    /// Length of the message in bytes.
+    /// Length of the message with what authentication adds to it, in bytes.
     fn payload_len(&self, source: IpAddr) -> usize {
         let auth_len = match self.version {
-            Version::V2 => auth::DATA_LEN,
+            Version::V2 => self.auth.header_len() + auth::DATA_LEN,
             Version::V3 => 0,
         };
-        HEADER_LEN + usize::from(self.count(source)) * address_len(source) + auth_len
+        let list_len = usize::from(self.count(source)) * address_len(source);
+        HEADER_LEN + list_len + auth_len + self.auth.trailer_len()
     }
 
     /// Length of message and IP header in bytes, at most.
@@ -160,6 +167,7 @@ impl AdvertRepr<'_> {
             }
         };
         message[6..8].copy_from_slice(&sum.checksum().to_be_bytes());
+        out.resize(out.len() + self.auth.trailer_len(), 0);
     }
 
     const fn form(&self, source: IpAddr) -> ChecksumForm {
