@@ -1,6 +1,7 @@
 # make            builds the release binaries
 # make demo       two routers and a client in network namespaces, a failover, its timeline
 # make test       lint, unit and property tests, black-box tests
+# make soak       simulated networks that were never tried before; SECONDS=60
 # make lint       format and lints alone
 # make install    binaries, configuration and service; DESTDIR, PREFIX
 # make uninstall  takes them away again, the configuration excepted
@@ -23,7 +24,7 @@ docs  := $(DESTDIR)$(PREFIX)/share/doc/rvrrpd
 
 lab := ip:iproute2 ping:iputils-ping tcpdump:tcpdump
 
-.PHONY: build demo test lint install uninstall clean
+.PHONY: build demo test soak lint install uninstall clean
 
 build: $(programs)
 
@@ -43,6 +44,9 @@ demo: build
 test:
 	@scripts/need cc:build-essential $(lab) nft:nftables keepalived:keepalived ps:procps
 	@scripts/test
+
+soak:
+	@SECONDS=$(or $(SECONDS),60) $(CARGO) test -p rvrrpd --test simulation soak -- --ignored --nocapture
 
 lint:
 	@scripts/lint

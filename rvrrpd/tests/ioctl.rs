@@ -7,22 +7,10 @@ use std::io::ErrorKind;
 use std::net::Ipv4Addr;
 
 use lab::inside;
-use rvrrpd::config::model::Route;
 use rvrrpd::driver::ioctl::Ioctl;
 use rvrrpd::wire::Mac;
 
 const VIP: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
-
-fn route(destination: &str, prefix: u8, next_hop: &str) -> Route {
-    Route {
-        destination: destination.parse().unwrap(),
-        prefix,
-        next_hop: next_hop.parse().unwrap(),
-        metric: 0,
-        mtu: 0,
-        table: 254,
-    }
-}
 
 /// rVRRPd 0.1.3 replaced the address of the interface.
 #[test]
@@ -131,84 +119,4 @@ fn the_ethernet_address_is_set() {
             );
         }
     });
-}
-
-#[test]
-fn routes_come_and_go_with_their_metric() {
-    inside("routes_come_and_go_with_their_metric", |lab| {
-        let ioctl = Ioctl::new().unwrap();
-        let before = lab.router("ip route");
-        let network = route("203.0.113.0", 24, "192.0.2.10");
-        let host = Route {
-            metric: 50,
-            ..route("203.0.114.7", 32, "192.0.2.10")
-        };
-        let default = Route {
-            metric: 32_766,
-            ..route("0.0.0.0", 0, "198.51.100.10")
-        };
-        for route in [&network, &host, &default] {
-            ioctl.add_route(route).unwrap();
-            assert_eq!(
-                ioctl.add_route(route).unwrap_err().kind(),
-                ErrorKind::AlreadyExists
-            );
-        }
-        let now = lab.router("ip route");
-        assert!(
-            now.contains("203.0.113.0/24 via 192.0.2.10 dev lan \n"),
-            "{now}"
-        );
-        assert!(
-            now.contains("203.0.114.7 via 192.0.2.10 dev lan metric 50"),
-            "{now}"
-        );
-        assert!(
-            now.contains("default via 198.51.100.10 dev wan metric 32766"),
-            "{now}"
-        );
-        for route in [&network, &host, &default, &host] {
-            ioctl.remove_route(route).unwrap();
-        }
-        assert_eq!(lab.router("ip route"), before);
-        assert!(
-            ioctl
-                .add_route(&route("203.0.113.0", 24, "203.0.115.1"))
-                .is_err()
-        );
-    });
-}
-
-#[test]
-fn routes_that_an_ioctl_cannot_make_are_refused() {
-    let refused = |route: Route, why: &str| {
-        let error = Ioctl::check_route(&route).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Unsupported);
-        assert!(error.to_string().contains(why), "{error}");
-    };
-    let good = route("203.0.113.0", 24, "192.0.2.10");
-    Ioctl::check_route(&good).unwrap();
-    refused(route("2001:db8::", 32, "2001:db8:1::10"), "IPv6");
-    refused(
-        Route {
-            table: 1000,
-            ..good.clone()
-        },
-        "table 1000",
-    );
-    refused(
-        Route {
-            metric: 32_767,
-            ..good.clone()
-        },
-        "metric 32767",
-    );
-    refused(
-        Route {
-            metric: u32::MAX,
-            ..good.clone()
-        },
-        "metric 4294967295",
-    );
-    refused(Route { mtu: 1400, ..good }, "MTU");
 }

@@ -91,6 +91,9 @@ pub(super) fn draft(line: u32, entries: &[Entry<'_>], findings: &mut Findings) -
     let (interface, interface_line) = interface?;
     let (vips, vip_lines): (Vec<Vip>, Vec<u32>) = vips?.into_iter().unzip();
     let family = family?;
+    if netdrv == NetworkDriver::Ioctl {
+        alias_fits(reader, (&interface, interface_line), vrid, vips.len());
+    }
     let lines = Lines {
         table: line,
         group: group_line,
@@ -419,6 +422,33 @@ fn rfc3768(reader: &mut Reader<'_, '_>, auth: &Auth) -> bool {
             true
         }
         _ => field.or(true),
+    }
+}
+
+/// With `ioctl` the addresses get labels, `eth0:v7` and `eth0:v7.2`, which are as long as names of
+/// interfaces at most.
+fn alias_fits(
+    reader: &mut Reader<'_, '_>,
+    (interface, line): (&str, u32),
+    vrid: Vrid,
+    vips: usize,
+) {
+    let place = if vips > 1 {
+        format!(".{vips}")
+    } else {
+        String::new()
+    };
+    let suffix = format!(":v{vrid}{place}");
+    if interface.len() + suffix.len() > address::LONGEST_INTERFACE {
+        let most = address::LONGEST_INTERFACE.saturating_sub(suffix.len());
+        reader.error(
+            line,
+            "interface",
+            format!(
+                "{interface} is too long for the alias {interface}{suffix} of netdrv = \"ioctl\", \
+                 allowed: at most {most} bytes, or netdrv = \"libnl\""
+            ),
+        );
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 
-use crate::config::model::VirtualRouter;
+use crate::config::model::{Protocol, VirtualRouter};
 use crate::driver::view::View;
 use crate::driver::{Address, Link};
 use crate::fsm::{Reason, Reasons};
@@ -44,7 +44,13 @@ pub(super) fn assess(router: &VirtualRouter, view: &View) -> (Reasons, Option<Bi
         .with_if(!link.up, Reason::InterfaceDown)
         .with_if(link.up && !link.carrier, Reason::NoCarrier);
     match source(router, link, view) {
-        Ok(binding) => (reasons, Some(Binding { mac, ..binding })),
+        Ok(binding) => {
+            let reasons = reasons.with_if(
+                message_length(router, &binding) > link.mtu,
+                Reason::ExceedsMtu,
+            );
+            (reasons, Some(Binding { mac, ..binding }))
+        }
         Err(reason) => (reasons.with(reason), None),
     }
 }
@@ -92,6 +98,23 @@ fn is_of(family: Family, address: IpAddr) -> bool {
         Family::V4 => address.is_ipv4(),
         Family::V6 => address.is_ipv6(),
     }
+}
+
+/// Length of the advertisement in bytes, from the IP header on (TX-10).
+fn message_length(router: &VirtualRouter, binding: &Binding) -> u32 {
+    let others = if router.rfc3768 {
+        0
+    } else {
+        binding.own_addresses.len()
+    };
+    let count = (router.vips.len() + others).min(usize::from(u8::MAX));
+    let (header, trailer) = match (router.family, router.protocol) {
+        (Family::V4, Protocol::V2) => (20, 8),
+        (Family::V4, Protocol::V3) => (20, 0),
+        (Family::V6, _) => (40, 0),
+    };
+    let length = header + 8 + count * router.family.address_len() + trailer;
+    u32::try_from(length).unwrap_or(u32::MAX)
 }
 
 /// Any IPv4 address of the interface will do; IPv6 advertisements come from a link-local one

@@ -119,7 +119,12 @@ impl Supervisor {
                     Ok(report) => self.reported(report),
                     Err(_) => return End::DriverLost,
                 },
-                recv(retries) -> _ => self.retry(),
+                recv(retries) -> _ => {
+                    if self.driver.is_finished() {
+                        return End::DriverLost;
+                    }
+                    self.retry();
+                }
             }
             for signal in context.postponed.drain(..) {
                 match signal {
@@ -303,6 +308,27 @@ impl Supervisor {
         }
     }
 
+    /// Closes the sockets of an interface that is gone, also where another one with the same name
+    /// and index has come before anybody looked.
+    fn close(&mut self, index: u32) {
+        let gone = self
+            .interfaces
+            .iter()
+            .find(|(_, interface)| interface.port.index == index);
+        let Some(name) = gone.map(|(name, _)| name.clone()) else {
+            return;
+        };
+        self.interfaces.remove(&name);
+        for managed in self
+            .routers
+            .values_mut()
+            .filter(|managed| managed.config.interface == name)
+        {
+            managed.bound = None;
+            managed.prepared = false;
+        }
+    }
+
     /// Tells worker and listener what a router takes from its interface, where that has changed,
     /// and returns what the driver has to be told.
     fn bind(&mut self, key: &RouterKey) -> Option<Plan> {
@@ -358,6 +384,15 @@ impl Supervisor {
         };
         if let Err(error) = interface.publish(unfiltered) {
             tracing::error!("socket filter on interface {name}: {error}");
+            // Deaf it would become a second Master; `retry` opens it anew.
+            self.interfaces.remove(name);
+            for managed in self
+                .routers
+                .values_mut()
+                .filter(|managed| managed.config.interface == name)
+            {
+                managed.bound = None;
+            }
         }
     }
 
@@ -399,6 +434,9 @@ impl Supervisor {
             match next {
                 Report::Kernel(event) => {
                     self.affected(&event, &mut names);
+                    if let KernelEvent::LinkGone { index } = event {
+                        self.close(index);
+                    }
                     self.view.apply(&event);
                     self.affected(&event, &mut names);
                 }

@@ -101,9 +101,9 @@ fn send(plans: &[&Plan]) {
 
 /// Sends frames; that it failed is told, but nothing can be done about it now.
 pub(super) fn send_frames<'a>(sender: &Sender, frames: impl IntoIterator<Item = &'a [u8]>) {
-    if let Err(error) = sender.send(frames)
-        && let Some(suppressed) = COMPLAINT.allow(clock::monotonic().as_micros())
-    {
-        tracing::warn!("announcements not sent: {error} ({suppressed} more like it not logged)");
-    }
+    sender.send(frames, |_, error| {
+        if let Some(suppressed) = COMPLAINT.allow(clock::monotonic().as_micros()) {
+            tracing::warn!("announcement not sent: {error} ({suppressed} more like it not logged)");
+        }
+    });
 }

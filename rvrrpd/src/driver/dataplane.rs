@@ -143,21 +143,25 @@ impl Ether {
         }
     }
 
-    fn set_mac(router: &Known, ioctl: &Ioctl, mac: Mac, batch: &mut Batch) -> Result<(), Error> {
+    /// By ioctl only where it is set: the interface may have been renamed when it is put back.
+    fn set_mac(
+        router: &Known,
+        ioctl: &Ioctl,
+        step: Step,
+        mac: Mac,
+        batch: &mut Batch,
+    ) -> Result<(), Error> {
         let plan = &router.plan;
         if !uses_virtual_mac(plan) {
             return Ok(());
         }
         let what = format!("Ethernet address {mac} of {}", plan.parent_name);
-        match Self::netdrv(plan) {
-            NetworkDriver::Netlink => {
-                batch.push(plan.id, what, netlink::set_mac(plan.parent, mac));
-                Ok(())
-            }
-            NetworkDriver::Ioctl => ioctl
-                .set_mac(&plan.parent_name, mac)
-                .map_err(|error| Error::new(what, error)),
+        if (Self::netdrv(plan), step) == (NetworkDriver::Ioctl, Step::Add) {
+            let set = ioctl.set_mac(&plan.parent_name, mac);
+            return set.map_err(|error| Error::new(what, error));
         }
+        batch.push(plan.id, what, netlink::set_mac(plan.parent, mac));
+        Ok(())
     }
 }
 
@@ -206,8 +210,9 @@ impl Dataplane for Ether {
             Step::Add => Some(virtual_mac(&router.plan)),
             Step::Take => router.own_mac,
         };
-        let set_mac =
-            |batch: &mut Batch| mac.map_or(Ok(()), |mac| Self::set_mac(router, ioctl, mac, batch));
+        let set_mac = |batch: &mut Batch| {
+            mac.map_or(Ok(()), |mac| Self::set_mac(router, ioctl, step, mac, batch))
+        };
         let before = if step == Step::Add {
             set_mac(batch)
         } else {
@@ -241,14 +246,14 @@ impl Dataplane for Ether {
             (NetworkDriver::Ioctl, IpAddr::V4(address), Step::Add) => {
                 ioctl.add_alias(&plan.parent_name, &label, address, prefix)
             }
-            (NetworkDriver::Ioctl, _, Step::Take) => ioctl.remove_alias(&label),
             (_, _, Step::Add) => {
                 let request =
                     netlink::add_address(plan.parent, address, prefix, Flavour::Connected);
                 batch.push(plan.id, what.clone(), request);
                 Ok(())
             }
-            (NetworkDriver::Netlink, _, Step::Take) => {
+            // By index, for the interface may have been renamed since.
+            (_, _, Step::Take) => {
                 let request = netlink::delete_address(plan.parent, address, prefix);
                 batch.push(plan.id, what.clone(), request);
                 Ok(())

@@ -6,12 +6,10 @@ use std::net::IpAddr;
 use super::announce;
 use super::dataplane::{Step, uses_virtual_mac, virtual_mac};
 use super::gate::Change;
-use super::ioctl::Ioctl;
-use super::kernel::{Batch, Kernel, Purpose};
+use super::kernel::{Batch, Kernel};
 use super::netlink;
 use super::{Error, Plan, Report, RouterId};
-use crate::config::model::{NetworkDriver, Route};
-use crate::driver::Carrier;
+use crate::config::model::Route;
 use crate::wire::{Mac, arp};
 
 impl Kernel {
@@ -40,10 +38,7 @@ impl Kernel {
         }
         let (first, _) = changes[0];
         self.change_static_routes(first, &mut batch);
-        for (id, purpose, error) in self.execute(batch) {
-            self.refused_routes |= matches!(purpose, Purpose::Route(_));
-            failures.push((id, error));
-        }
+        failures.extend(self.execute(batch));
         self.announce_changes(&changes);
         for (id, error) in failures {
             self.report(Report::ActivationFailed(id, error));
@@ -89,41 +84,19 @@ impl Kernel {
         }
         let result = dataplane.duties(router, step, &self.ioctl, batch);
         failures.extend(result.err().map(|error| (id, error)));
-        let plan = router.plan.clone();
-        for route in &plan.routes {
-            let result = self.change_route(&plan, route, step, batch);
-            failures.extend(result.err().map(|error| (id, error)));
+        let routes = router.plan.routes.clone();
+        for route in &routes {
+            self.change_route(id, route, step, batch);
         }
     }
 
-    /// Adds or takes out one route of a router.
-    pub(super) fn change_route(
-        &self,
-        plan: &Plan,
-        route: &Route,
-        step: Step,
-        batch: &mut Batch,
-    ) -> Result<(), Error> {
-        let by_ioctl = matches!(
-            plan.carrier,
-            Carrier::Ether {
-                netdrv: NetworkDriver::Ioctl,
-                ..
-            }
-        ) && Ioctl::check_route(route).is_ok();
-        if by_ioctl {
-            let result = match step {
-                Step::Add => self.ioctl.add_route(route),
-                Step::Take => self.ioctl.remove_route(route),
-            };
-            return result.map_err(|error| Error::new(super::kernel::name(route), error));
+    /// Adds or takes out one route of a router; one that another router wants too stays.
+    pub(super) fn change_route(&self, id: RouterId, route: &Route, step: Step, batch: &mut Batch) {
+        match step {
+            Step::Add => batch.push_route(id, route, netlink::add_route(route)),
+            Step::Take if self.is_wanted(route, id) => {}
+            Step::Take => batch.push_route(id, route, netlink::delete_route(route)),
         }
-        let request = match step {
-            Step::Add => netlink::add_route(route),
-            Step::Take => netlink::delete_route(route),
-        };
-        batch.push_route(plan.id, route, request);
-        Ok(())
     }
 
     /// The static routes come with the first active router and go with the last.

@@ -1,25 +1,22 @@
 //! The classic way of changing the kernel (`netdrv = "ioctl"`): IPv4 only, no batches.
 //!
+//! Addresses only: a route by ioctl cannot be marked as ours, so that it could not be told from
+//! others after a crash.
+//!
 //! The virtual address becomes an alias (`eth0:v1`), so that the interface's own addresses stay;
 //! `SIOCSIFADDR` without a label would replace the first of them.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
 
 use socket2::{Domain, Socket, Type};
 
-use crate::config::model::Route;
 use crate::net::sys::ioctl::{self, Name};
 use crate::wire::Mac;
 
-/// Largest metric that a route can have here: the field is a signed short and holds metric + 1.
-const LARGEST_METRIC: u32 = 32_766;
 /// Longest prefix of a subnet that has a broadcast address (RFC 3021).
 const LONGEST_WITH_BROADCAST: u8 = 30;
-/// The table `main`, the only one that `SIOCADDRT` knows.
-const TABLE_MAIN: u32 = libc::RT_TABLE_MAIN as u32;
-
 /// A socket to send ioctls through.
 #[derive(Debug)]
 pub struct Ioctl {
@@ -120,76 +117,6 @@ impl Ioctl {
             )
         })
     }
-
-    /// Whether a route can be made by ioctl at all.
-    ///
-    /// # Errors
-    /// `Unsupported`: IPv6, a table other than `main` (254), a metric above 32766, or an MTU (what
-    /// the ioctl calls MTU sets the advertised MSS).
-    pub fn check_route(route: &Route) -> io::Result<()> {
-        let refuse = |why: String| {
-            let text = format!("route {}: {why}; netdrv = \"libnl\" can", route_name(route));
-            Err(io::Error::new(io::ErrorKind::Unsupported, text))
-        };
-        if !route.destination.is_ipv4() || !route.next_hop.is_ipv4() {
-            return refuse("ioctl cannot make IPv6 routes".to_owned());
-        }
-        if route.table != TABLE_MAIN {
-            return refuse(format!(
-                "ioctl cannot reach table {}, only {TABLE_MAIN} (main)",
-                route.table
-            ));
-        }
-        if route.metric > LARGEST_METRIC {
-            return refuse(format!(
-                "ioctl cannot set metric {}, only 0..={LARGEST_METRIC}",
-                route.metric
-            ));
-        }
-        if route.mtu != 0 {
-            return refuse("ioctl cannot set the MTU of a route".to_owned());
-        }
-        Ok(())
-    }
-
-    /// Adds a route.
-    ///
-    /// # Errors
-    /// As [`check_route`](Self::check_route). `AlreadyExists`: that very route is there. Else what
-    /// the kernel says.
-    pub fn add_route(&self, route: &Route) -> io::Result<()> {
-        ioctl::add_route(self.socket.as_fd(), &entry(route)?)
-            .map_err(|error| explain(&format!("adding route {}", route_name(route)), &error))
-    }
-
-    /// Removes a route. Nothing happens if it is not there.
-    ///
-    /// # Errors
-    /// As [`check_route`](Self::check_route), else what the kernel says.
-    pub fn remove_route(&self, route: &Route) -> io::Result<()> {
-        match ioctl::delete_route(self.socket.as_fd(), &entry(route)?) {
-            Err(error) if error.raw_os_error() != Some(libc::ESRCH) => Err(explain(
-                &format!("removing route {}", route_name(route)),
-                &error,
-            )),
-            _ => Ok(()),
-        }
-    }
-}
-
-fn entry(route: &Route) -> io::Result<ioctl::Route> {
-    Ioctl::check_route(route)?;
-    let (IpAddr::V4(destination), IpAddr::V4(gateway)) = (route.destination, route.next_hop) else {
-        return Err(invalid(format!("route {}: not IPv4", route_name(route))));
-    };
-    Ok(ioctl::Route {
-        destination,
-        mask: mask(route.prefix)?,
-        gateway,
-        // 0 is "none given" for the ioctl, which takes 1 off.
-        metric: i16::try_from(route.metric + 1)
-            .map_err(|_| invalid(format!("route {}: metric too large", route_name(route))))?,
-    })
 }
 
 fn mask(prefix: u8) -> io::Result<Ipv4Addr> {
@@ -222,13 +149,6 @@ fn interface_name(interface: &str) -> io::Result<Name> {
     Name::new(interface)
         .filter(|_| !interface.contains(':'))
         .ok_or_else(|| invalid(format!("`{interface}` is no name of an interface")))
-}
-
-fn route_name(route: &Route) -> String {
-    format!(
-        "{}/{} via {}",
-        route.destination, route.prefix, route.next_hop
-    )
 }
 
 fn invalid(text: String) -> io::Error {

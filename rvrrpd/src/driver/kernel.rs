@@ -1,9 +1,8 @@
 //! What the driver knows: the routers with their plans, and the means to change the kernel.
 
-use core::time::Duration;
+use core::fmt;
 use std::collections::BTreeMap;
 use std::io;
-use std::time::Instant;
 
 use crossbeam_channel::Sender;
 
@@ -13,8 +12,9 @@ use super::gate::Gate;
 use super::ioctl::Ioctl;
 use super::journal::Journal;
 use super::neighbour::Resolver;
-use super::netlink::{Netlink, Request};
+use super::netlink::{Done, Netlink, Refusal, Request};
 use super::parent::Parent;
+use super::repair::Doubt;
 use super::{Error, Plan, Report, RouterId};
 use crate::config::model::Route;
 use crate::wire::Mac;
@@ -32,8 +32,7 @@ pub(super) struct Kernel {
     pub(super) static_routes: Vec<Route>,
     /// The static routes are in, because a router is active.
     pub(super) static_routes_in: bool,
-    /// Routes that the kernel refused; they are tried again when something changes.
-    pub(super) refused_routes: bool,
+    pub(super) doubt: Doubt,
     /// Link group of our macvlans.
     pub(super) group: u32,
     reports: Sender<Report>,
@@ -51,32 +50,6 @@ pub(super) struct Known {
     pub(super) vif: Option<u32>,
     /// Ethernet address of the parent while it does not carry the virtual one.
     pub(super) own_mac: Option<Mac>,
-    pub(super) repairs: Repairs,
-}
-
-/// How often something was put back lately: two programs that undo each other must not keep the
-/// host busy.
-#[derive(Debug, Default)]
-pub(super) struct Repairs {
-    window: Option<Instant>,
-    count: u32,
-}
-
-/// Length of a window.
-const WINDOW: Duration = Duration::from_secs(10);
-/// Repairs in one window.
-const MOST_REPAIRS: u32 = 50;
-
-impl Repairs {
-    /// Counts one; false where there were too many lately.
-    pub(super) fn allow(&mut self) -> bool {
-        if self.window.is_none_or(|start| start.elapsed() > WINDOW) {
-            self.window = Some(Instant::now());
-            self.count = 0;
-        }
-        self.count += 1;
-        self.count <= MOST_REPAIRS
-    }
 }
 
 /// Requests of a batch, each with whose it is and what it is for.
@@ -128,30 +101,38 @@ impl Kernel {
             parents: BTreeMap::new(),
             static_routes: Vec::new(),
             static_routes_in: false,
-            refused_routes: false,
+            doubt: Doubt::default(),
             group,
             reports,
         })
     }
 
     /// Carries out a batch and returns what was refused.
-    pub(super) fn execute(&mut self, batch: Batch) -> Vec<(RouterId, Purpose, Error)> {
-        if batch.requests.is_empty() {
-            return Vec::new();
+    pub(super) fn execute(&mut self, batch: Batch) -> Vec<(RouterId, Error)> {
+        let mut refused = Vec::new();
+        for (id, purpose, outcome) in self.outcomes(batch) {
+            if let Err(refusal) = outcome {
+                self.doubt.refused_routes |= matches!(purpose, Purpose::Route(_));
+                refused.push((id, Error::new(purpose.to_string(), refusal.into_error())));
+            }
         }
-        let answers = self.netlink.batch(&batch.requests);
-        answers
-            .into_iter()
-            .zip(batch.purposes)
-            .filter_map(|(answer, (id, purpose))| {
-                let error = answer.err()?.into_error();
-                let what = match &purpose {
-                    Purpose::Object(what) => what.clone(),
-                    Purpose::Route(route) => name(route),
-                };
-                Some((id, purpose, Error::new(what, error)))
-            })
-            .collect()
+        refused
+    }
+
+    /// Carries out a batch and returns what became of each request.
+    pub(super) fn outcomes(
+        &mut self,
+        batch: Batch,
+    ) -> impl Iterator<Item = (RouterId, Purpose, Result<Done, Refusal>)> + use<> {
+        let answers = if batch.requests.is_empty() {
+            Vec::new()
+        } else {
+            self.netlink.batch(&batch.requests)
+        };
+        let purposes = batch.purposes.into_iter();
+        purposes
+            .zip(answers)
+            .map(|((id, purpose), answer)| (id, purpose, answer))
     }
 
     /// Tells the supervisor, as long as there is one.
@@ -174,7 +155,6 @@ impl Known {
             active: self.active,
             vif: self.vif,
             own_mac: self.own_mac,
-            repairs: Repairs::default(),
         }
     }
 
@@ -188,10 +168,15 @@ impl Known {
     }
 }
 
-/// How a route is called in messages.
-pub(super) fn name(route: &Route) -> String {
-    format!(
-        "route {}/{} via {}",
-        route.destination, route.prefix, route.next_hop
-    )
+impl fmt::Display for Purpose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Object(what) => f.write_str(what),
+            Self::Route(route) => write!(
+                f,
+                "route {}/{} via {}",
+                route.destination, route.prefix, route.next_hop
+            ),
+        }
+    }
 }

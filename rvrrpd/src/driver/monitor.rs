@@ -73,11 +73,25 @@ fn listen(
             // Events were lost: all that there is says more than they would have.
             Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
                 tracing::warn!("the kernel changed faster than could be followed, looking anew");
-                let (links, addresses) = snapshot()?;
+                let (links, addresses) = start_anew(socket, &mut buffer)?;
                 if !tell(KernelEvent::Resync(links, addresses)) {
                     return Ok(());
                 }
             }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// All that there is now. The events that are still waiting are older than that; until they are
+/// out of the way the kernel drops new ones.
+fn start_anew(socket: &NlSocket, buffer: &mut [u8]) -> io::Result<(Vec<Link>, Vec<Address>)> {
+    loop {
+        match socket.recv(&mut *buffer, Msg::DONTWAIT) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return snapshot(),
+            Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }

@@ -7,13 +7,13 @@ use std::net::IpAddr;
 use super::announce;
 use super::gate::Change;
 use super::journal::Entry;
-use super::kernel::{Batch, Kernel, Known, Purpose};
+use super::kernel::{Batch, Kernel, Known};
 use super::netlink::{self, Ipv4Silence};
-use super::parent::Parent;
+use super::parent::{Parent, UNDER_MACVLANS, WITH_ADDRESSES};
 use super::{Carrier, Error, Link, Plan, Report, RouterId, sysctl};
 use crate::config::model::{NetworkDriver, Route};
 use crate::driver::dataplane::{Step, virtual_mac};
-use crate::wire::Family;
+use crate::wire::{Family, Mac};
 
 /// What went wrong, by router.
 type Failures = BTreeMap<RouterId, Error>;
@@ -31,28 +31,39 @@ impl Kernel {
                 return;
             }
         };
+        // First of all: what the journal does not have must not be made.
+        if let Err(error) = self.journal_plans(&plans, &links) {
+            let error = Error::new("journal", error);
+            for plan in plans {
+                let known = self
+                    .routers
+                    .get(&plan.id)
+                    .is_some_and(|router| router.prepared);
+                self.report(if known {
+                    Report::ActivationFailed(plan.id, error.clone())
+                } else {
+                    Report::Unprepared(plan.id, error.clone())
+                });
+            }
+            return;
+        }
         if plans.iter().any(|plan| !plan.peers.is_empty()) {
             self.resolver.hurry();
         }
         let ids: Vec<RouterId> = plans.iter().map(|plan| plan.id).collect();
         let mut failures = Failures::new();
         let changed = self.take_over(plans, &links);
-        if let Err(error) = self.journal_plans(&ids) {
-            for id in &ids {
-                failures.insert(*id, Error::new("journal", io::Error::from(error.kind())));
-            }
-        }
         let fresh: Vec<RouterId> = ids
             .iter()
             .copied()
             .filter(|id| self.routers.get(id).is_some_and(|router| !router.prepared))
             .collect();
-        self.rename(&changed, &links, &mut failures);
+        let renamed = self.rename(&changed, &links);
         self.prepare_parents(&fresh, &mut failures);
         self.set_gate(&ids, &mut failures);
-        self.make_macvlans(&fresh, &links, &mut failures);
+        self.make_macvlans(&fresh, &mut failures);
         for (old, id) in changed {
-            self.follow(&old, id, &mut failures);
+            self.follow(&old, id, renamed.get(&id).copied());
         }
         for id in ids {
             match failures.remove(&id) {
@@ -72,42 +83,53 @@ impl Kernel {
         let mut changed = Vec::new();
         for plan in plans {
             let id = plan.id;
-            let own_mac = links
-                .iter()
-                .find(|link| link.index == plan.parent)
-                .and_then(|link| link.mac);
+            let known = self.routers.get(&id);
+            if known.is_some_and(|router| router.plan.parent != plan.parent) {
+                // The parent is another interface now; the old one may still be there, renamed.
+                if let Err(error) = self.remove(&[id]) {
+                    tracing::error!("not everything was taken out of the kernel: {error}");
+                }
+            }
+            let own_mac = own_mac(&plan, links);
             match self.routers.get_mut(&id) {
-                Some(router) if router.prepared && router.plan.parent == plan.parent => {
+                Some(router) if router.prepared => {
                     if !router.active {
                         router.own_mac = own_mac;
                     }
                     changed.push((core::mem::replace(&mut router.plan, plan), id));
                 }
-                known => {
-                    if let Some(router) = known {
-                        // The parent is another one of the same name; the macvlan went with it.
-                        let before = router.plan.parent;
-                        self.leave_parent(before, id);
-                    }
-                    self.routers.insert(
-                        id,
-                        Known {
-                            plan,
-                            prepared: false,
-                            active: false,
-                            vif: None,
-                            own_mac,
-                            repairs: Default::default(),
-                        },
-                    );
+                _ => {
+                    let router = Known {
+                        plan,
+                        prepared: false,
+                        active: false,
+                        vif: None,
+                        own_mac,
+                    };
+                    self.routers.insert(id, router);
                 }
             }
         }
         changed
     }
 
-    fn journal_plans(&mut self, ids: &[RouterId]) -> io::Result<()> {
-        let entries: Vec<Entry> = ids.iter().flat_map(|id| self.entries(*id)).collect();
+    fn journal_plans(&mut self, plans: &[Plan], links: &[Link]) -> io::Result<()> {
+        let mut entries = Vec::new();
+        for plan in plans {
+            let active = self.routers.get(&plan.id).filter(|router| router.active);
+            let own_mac = active.map_or_else(|| own_mac(plan, links), |router| router.own_mac);
+            entries.extend(super::dataplane::of(&plan.carrier).entries(plan, own_mac, self.group));
+            entries.extend(plan.routes.iter().map(entry));
+        }
+        // Of an interface one Ethernet address is put back: the one that it has now.
+        let stale = |known: &Entry| match known {
+            Entry::EtherMac { interface, .. } => !entries.contains(known)
+                && entries.iter().any(
+                    |new| matches!(new, Entry::EtherMac { interface: of, .. } if of == interface),
+                ),
+            _ => false,
+        };
+        self.journal.forget(stale)?;
         self.journal.record(entries)
     }
 
@@ -128,26 +150,25 @@ impl Kernel {
             let Some(plan) = self.routers.get(id).map(|router| &router.plan) else {
                 continue;
             };
-            if !matches!(plan.carrier, Carrier::Macvlan { .. }) {
-                continue;
-            }
+            let under_macvlan = matches!(plan.carrier, Carrier::Macvlan { .. });
+            let settings = if under_macvlan {
+                UNDER_MACVLANS
+            } else {
+                WITH_ADDRESSES
+            };
             let (index, name) = (plan.parent, plan.parent_name.clone());
             let parent = self
                 .parents
                 .entry(index)
                 .or_insert_with(|| Parent::new(&name));
-            let known = !parent.users.is_empty();
-            let mut result = parent.set(&mut self.journal);
-            if !known {
+            parent.users.insert(*id);
+            let mut result = parent.set(settings, &mut self.journal);
+            if under_macvlan && !parent.attached {
                 result = result.and_then(|()| self.gate.attach(&name, index));
+                parent.attached = result.is_ok();
             }
-            match result {
-                Ok(()) => {
-                    parent.users.insert(*id);
-                }
-                Err(error) => {
-                    failures.insert(*id, Error::new(format!("interface {name}"), error));
-                }
+            if let Err(error) = result {
+                failures.insert(*id, Error::new(format!("interface {name}"), error));
             }
         }
     }
@@ -174,7 +195,11 @@ impl Kernel {
     }
 
     /// Creates, silences and sets up the macvlans, all in three batches.
-    fn make_macvlans(&mut self, fresh: &[RouterId], links: &[Link], failures: &mut Failures) {
+    fn make_macvlans(&mut self, fresh: &[RouterId], failures: &mut Failures) {
+        // Anew, for a rename may have freed a name.
+        let Ok(links) = self.netlink.links() else {
+            return;
+        };
         let mut batch = Batch::default();
         let mut wanted = Vec::new();
         for id in fresh {
@@ -198,7 +223,11 @@ impl Kernel {
                     failures.insert(*id, Error::new(format!("macvlan {name}"), taken));
                     continue;
                 }
-                Some(_) => {}
+                // Left by a predecessor whose journal was lost.
+                Some(link) => {
+                    let request = netlink::set_group(link.index, self.group);
+                    batch.push(*id, format!("macvlan {name}"), request);
+                }
                 None => {
                     let request = netlink::create_macvlan(name, mac, plan.parent, self.group);
                     batch.push(*id, format!("macvlan {name}"), request);
@@ -226,7 +255,12 @@ impl Kernel {
             if let Some(router) = self.routers.get_mut(id) {
                 router.vif = Some(index);
             }
-            let request = netlink::silence_macvlan(index, silent_ipv4(), *family == Family::V6);
+            let parent = self
+                .routers
+                .get(id)
+                .map(|router| router.plan.parent_name.clone());
+            let ipv4 = silent_ipv4(&parent.unwrap_or_default());
+            let request = netlink::silence_macvlan(index, ipv4, *family == Family::V6);
             silence.push(*id, format!("settings of macvlan {name}"), request);
             up.push(*id, format!("macvlan {name} up"), netlink::set_up(index));
         }
@@ -246,65 +280,95 @@ impl Kernel {
     }
 
     fn run(&mut self, batch: Batch, failures: &mut Failures) {
-        for (id, _, error) in self.execute(batch) {
+        for (id, error) in self.execute(batch) {
             failures.entry(id).or_insert(error);
         }
     }
 
-    /// Renames macvlans in two steps where one takes the name that another one leaves. An active
-    /// one lays down its addresses for that moment: the kernel would make aliases of them.
-    fn rename(&mut self, changed: &[(Plan, RouterId)], links: &[Link], failures: &mut Failures) {
-        let mut renames = Vec::new();
-        let mut aside = Batch::default();
-        for (old, id) in changed {
-            let Some(router) = self
-                .routers
-                .get(id)
-                .filter(|router| is_renamed(old, &router.plan))
-            else {
+    /// Renames macvlans, in two steps where one takes the name that another one leaves, and tells
+    /// for each that had to be renamed whether it was. An active one lays down its addresses for
+    /// that moment: the kernel would make aliases of them.
+    fn rename(&mut self, changed: &[(Plan, RouterId)], links: &[Link]) -> BTreeMap<RouterId, bool> {
+        let mut renames = BTreeMap::new();
+        for (_, id) in changed {
+            let Some(router) = self.routers.get(id) else {
                 continue;
             };
             let (Carrier::Macvlan { name }, Some(index)) = (&router.plan.carrier, router.vif)
             else {
                 continue;
             };
-            renames.push((*id, index, name.clone()));
-            if router.active {
+            if links
+                .iter()
+                .any(|link| link.index == index && link.name != *name)
+            {
+                renames.insert(*id, (index, name.clone()));
+            }
+        }
+        let moving: BTreeSet<u32> = renames.values().map(|(index, _)| *index).collect();
+        let mut renamed: BTreeMap<RouterId, bool> = renames.keys().map(|id| (*id, true)).collect();
+        renames.retain(|id, (_, name)| {
+            let taken = links
+                .iter()
+                .any(|link| link.name == *name && !moving.contains(&link.index));
+            if taken {
+                let error = io::Error::from(io::ErrorKind::AlreadyExists);
+                let error = Error::new(format!("new name {name} of a macvlan"), error);
+                self.report(Report::ActivationFailed(*id, error));
+                renamed.insert(*id, false);
+            }
+            !taken
+        });
+        let mut aside = Batch::default();
+        for (old, id) in changed.iter().filter(|(_, id)| renames.contains_key(id)) {
+            if let Some(router) = self.routers.get(id).filter(|router| router.active) {
                 let before = router.with_plan(old.clone());
                 let laid_down =
                     before
                         .dataplane()
                         .duties(&before, Step::Take, &self.ioctl, &mut aside);
-                failures.extend(laid_down.err().map(|error| (*id, error)));
+                self.tell_incomplete(laid_down.err().map(|error| (*id, error)));
             }
         }
-        let names: BTreeSet<&str> = links.iter().map(|link| link.name.as_str()).collect();
-        if renames
-            .iter()
-            .any(|(_, _, name)| names.contains(name.as_str()))
-        {
-            for (id, index, name) in &renames {
+        let crossing = renames
+            .values()
+            .any(|(_, name)| links.iter().any(|link| link.name == *name));
+        if crossing {
+            for (id, (index, name)) in &renames {
                 let request = netlink::rename(*index, &format!("vrrp{index}"));
                 aside.push(*id, format!("new name of {name}"), request);
             }
         }
-        self.run(aside, failures);
         let mut batch = Batch::default();
-        for (id, index, name) in renames {
+        for (id, (index, name)) in renames {
             batch.push(id, format!("macvlan {name}"), netlink::rename(index, &name));
         }
-        self.run(batch, failures);
+        for batch in [aside, batch] {
+            let refused = self.execute(batch);
+            self.tell_incomplete(refused);
+        }
+        renamed
     }
 
-    /// What else differs between the plan before and the one that is there now.
-    fn follow(&mut self, old: &Plan, id: RouterId, failures: &mut Failures) {
+    fn tell_incomplete(&self, failures: impl IntoIterator<Item = (RouterId, Error)>) {
+        for (id, error) in failures {
+            self.report(Report::ActivationFailed(id, error));
+        }
+    }
+
+    /// What else differs between the plan before and the one that is there now. `renamed` tells of
+    /// a macvlan that had to be renamed whether it was.
+    fn follow(&mut self, old: &Plan, id: RouterId, renamed: Option<bool>) {
         self.withdraw_duties(old, id);
         let Some(router) = self.routers.get(&id) else {
             return;
         };
         let plan = router.plan.clone();
         if router.active {
-            self.change_active(old, &plan, failures);
+            self.change_active(old, &plan, renamed == Some(true));
+        }
+        if renamed == Some(false) {
+            return;
         }
         let own_mac = self.routers.get(&id).and_then(|router| router.own_mac);
         let now = self.entries(id);
@@ -314,12 +378,13 @@ impl Kernel {
             .chain(old.routes.iter().map(entry))
             .filter(|entry| !now.contains(entry))
             .collect();
-        // Two routers may have the same route.
-        gone.retain(|entry| {
-            !self
-                .routers
-                .keys()
-                .any(|id| self.entries(*id).contains(entry))
+        // Two routers may have the same route, and one may be static too.
+        gone.retain(|gone| {
+            !self.static_routes.iter().any(|route| entry(route) == *gone)
+                && !self
+                    .routers
+                    .keys()
+                    .any(|id| self.entries(*id).contains(gone))
         });
         if !gone.is_empty()
             && let Err(error) = self.journal.forget(|entry| gone.contains(entry))
@@ -328,8 +393,9 @@ impl Kernel {
         }
     }
 
-    /// Addresses and routes of an active router that are new come, those that are old go.
-    fn change_active(&mut self, old: &Plan, plan: &Plan, failures: &mut Failures) {
+    /// Addresses and routes of an active router that are new come, those that are old go. Those of
+    /// a macvlan that was renamed are all out.
+    fn change_active(&mut self, old: &Plan, plan: &Plan, renamed: bool) {
         let id = plan.id;
         let mut batch = Batch::default();
         let mut results = Vec::new();
@@ -338,7 +404,6 @@ impl Kernel {
         };
         let before = router.with_plan(old.clone());
         let dataplane = router.dataplane();
-        let renamed = is_renamed(old, plan);
         // Aliases are known by their place in the list.
         let by_place = matches!(
             plan.carrier,
@@ -353,6 +418,14 @@ impl Kernel {
                 results.push(dataplane.address(&before, at, Step::Take, &self.ioctl, &mut batch));
             }
         }
+        if by_place {
+            // Aliases come at once, so what goes has to be gone.
+            let refused = self.execute(core::mem::take(&mut batch));
+            self.tell_incomplete(refused);
+        }
+        let Some(router) = self.routers.get(&id) else {
+            return;
+        };
         for (at, address) in plan.addresses.iter().enumerate() {
             if renamed || anew || !old.addresses.contains(address) {
                 results.push(dataplane.address(router, at, Step::Add, &self.ioctl, &mut batch));
@@ -363,22 +436,23 @@ impl Kernel {
             .iter()
             .filter(|route| !plan.routes.contains(route))
         {
-            results.push(self.change_route(old, route, Step::Take, &mut batch));
+            self.change_route(id, route, Step::Take, &mut batch);
         }
         for route in plan
             .routes
             .iter()
             .filter(|route| !old.routes.contains(route))
         {
-            results.push(self.change_route(plan, route, Step::Add, &mut batch));
+            self.change_route(id, route, Step::Add, &mut batch);
         }
-        for error in results.into_iter().filter_map(Result::err) {
-            failures.insert(id, error);
-        }
-        for (id, purpose, error) in self.execute(batch) {
-            self.refused_routes |= matches!(purpose, Purpose::Route(_));
-            self.report(Report::ActivationFailed(id, error));
-        }
+        self.tell_incomplete(
+            results
+                .into_iter()
+                .filter_map(Result::err)
+                .map(|error| (id, error)),
+        );
+        let refused = self.execute(batch);
+        self.tell_incomplete(refused);
         let new = plan.addresses.iter().zip(plan.announcements.iter());
         let new = new
             .filter(|((address, _), _)| old.addresses.iter().all(|(before, _)| before != address));
@@ -414,7 +488,12 @@ impl Kernel {
         if !parent.users.is_empty() {
             return;
         }
-        let detached = self.gate.detach(index);
+        let attached = core::mem::take(&mut parent.attached);
+        let detached = if attached {
+            self.gate.detach(index)
+        } else {
+            Ok(())
+        };
         if let Some(parent) = self.parents.remove(&index) {
             let restored = parent.restore(&mut self.journal);
             if let Err(error) = detached.and(restored) {
@@ -424,12 +503,12 @@ impl Kernel {
     }
 }
 
-/// Whether the macvlan gets another name.
-fn is_renamed(old: &Plan, plan: &Plan) -> bool {
-    matches!(
-        (&old.carrier, &plan.carrier),
-        (Carrier::Macvlan { name: old }, Carrier::Macvlan { name: new }) if old != new
-    )
+/// Ethernet address of the parent. A virtual one is not its own: it was left by somebody else.
+fn own_mac(plan: &Plan, links: &[Link]) -> Option<Mac> {
+    let parent = links.iter().find(|link| link.index == plan.parent);
+    parent
+        .and_then(|link| link.mac)
+        .filter(|mac| *mac != virtual_mac(plan))
 }
 
 /// What the gate does for a router in every state.
@@ -456,14 +535,17 @@ pub(super) fn entry(route: &Route) -> Entry {
     }
 }
 
-/// IPv4 settings of a macvlan. The kernel uses the greater `rp_filter` of interface and `all`:
-/// where `all` filters strictly, only loose mode lets packets in whose way back is the parent.
-fn silent_ipv4() -> Ipv4Silence {
-    let strict = sysctl::read("net/ipv4/conf/all/rp_filter").is_ok_and(|value| value != "0");
+/// IPv4 settings of a macvlan on this parent. It forwards where the parent does. The way back of
+/// what comes in is the parent, so only loose filtering lets it in; the kernel uses the greater
+/// `rp_filter` of interface and `all`, so that 0 would not do where `all` is 1.
+fn silent_ipv4(parent: &str) -> Ipv4Silence {
+    let forwarding = sysctl::read(&format!("net/ipv4/conf/{parent}/forwarding"));
     Ipv4Silence {
         arp_ignore: 1,
         arp_announce: 2,
-        rp_filter: if strict { 2 } else { 0 },
+        rp_filter: 2,
+        promote_secondaries: 1,
+        forwarding: u32::from(forwarding.is_ok_and(|value| value == "1")),
     }
 }
 

@@ -1,193 +1,335 @@
 //! Repair: what others took away comes back.
 //!
-//! systemd-networkd, NetworkManager and careless scripts remove addresses and routes that they do
-//! not know. A Master without its address is a black hole, so it gets the address back at once.
+//! systemd-networkd, NetworkManager and careless scripts remove or change what they do not know. A
+//! Master without its address is a black hole. Events only say what has become doubtful; then the
+//! kernel is asked what is there, and what should be there and is not is made again. So no lost
+//! or surprising event can leave anything missing, and two programs that undo each other's work
+//! meet at a bounded rate.
 
-use super::dataplane::Step;
+use core::time::Duration;
+use std::collections::{BTreeMap, HashSet};
+use std::net::IpAddr;
+use std::time::Instant;
+
+use super::dataplane::{Step, uses_virtual_mac, virtual_mac};
 use super::gate::Change;
-use super::kernel::{Batch, Kernel};
-use super::netlink;
-use super::{Address, Carrier, KernelEvent, Link, Report, RouterId};
+use super::kernel::{Batch, Kernel, Purpose};
+use super::netlink::{self, Done};
+use super::{Carrier, Error, KernelEvent, Link, Report, RouterId};
 use crate::config::model::Route;
 
+/// Least time between two looks.
+const SHORTEST_GAP: Duration = Duration::from_millis(20);
+/// Time between two looks where each finds something to put back.
+const LONGEST_GAP: Duration = Duration::from_secs(1);
+/// How often what tells of no change is looked at: settings, a ruleset without an owner, routes
+/// that were refused.
+pub(super) const ROUND: Duration = Duration::from_secs(5);
+
+/// What events have made doubtful.
+#[derive(Debug, Default)]
+pub(super) struct Doubt {
+    links: bool,
+    addresses: bool,
+    pub(super) routes: bool,
+    /// A route was refused, as for want of a way to its next hop.
+    pub(super) refused_routes: bool,
+    not_before: Option<Instant>,
+    gap: Duration,
+}
+
 impl Kernel {
-    /// Follows an event of the kernel.
-    pub(super) fn repair(&mut self, event: &KernelEvent) {
+    /// Notes what an event makes doubtful.
+    pub(super) fn notice(&mut self, event: &KernelEvent) {
+        if let KernelEvent::Link(link) = event {
+            self.follow_parent(link);
+        }
+        // The kernel takes routes out without a word when their interface goes down or the address
+        // goes that they depend on.
+        let routes = self.has_routes();
         match event {
-            KernelEvent::AddressGone(address) => self.repair_address(address),
-            KernelEvent::RouteGone(route) => self.repair_route(route),
-            KernelEvent::LinkGone { index } => self.repair_link(*index),
-            KernelEvent::Resync(links, addresses) => self.repair_all(links, addresses),
-            KernelEvent::Link(_) | KernelEvent::Address(_) => self.retry_routes(),
-        }
-    }
-
-    fn repair_address(&mut self, gone: &Address) {
-        let found = self.routers.iter().find_map(|(id, router)| {
-            let at = router
-                .plan
-                .addresses
-                .iter()
-                .position(|(address, _)| *address == gone.address)?;
-            (router.active && router.carrier() == Some(gone.index)).then_some((*id, at))
-        });
-        if let Some((id, at)) = found {
-            self.put_back(id, at);
-        }
-    }
-
-    fn put_back(&mut self, id: RouterId, at: usize) {
-        let Some(router) = self.routers.get_mut(&id) else {
-            return;
-        };
-        if !router.repairs.allow() {
-            return;
-        }
-        let mut batch = Batch::default();
-        let result = router
-            .dataplane()
-            .address(router, at, Step::Add, &self.ioctl, &mut batch);
-        if let Err(error) = result {
-            self.report(Report::ActivationFailed(id, error));
-            return;
-        }
-        let Some((address, _)) = router.plan.addresses.get(at).copied() else {
-            return;
-        };
-        let nothing_to_do = batch.requests.is_empty();
-        let answers = self.netlink.batch(&batch.requests);
-        let changed = answers
-            .iter()
-            .any(|answer| matches!(answer, Ok(netlink::Done::Changed)));
-        if changed || nothing_to_do {
-            self.report(Report::Repaired(id, format!("address {address}")));
-        }
-        for refusal in answers.into_iter().filter_map(Result::err) {
-            let error = super::Error::new(format!("address {address}"), refusal.into_error());
-            self.report(Report::ActivationFailed(id, error));
-        }
-    }
-
-    fn repair_route(&mut self, gone: &Route) {
-        let owner = self
-            .routers
-            .iter()
-            .find(|(_, router)| router.active && router.plan.routes.contains(gone))
-            .map(|(id, _)| *id);
-        let of_all = self.static_routes_in && self.static_routes.contains(gone);
-        let first_active = || {
-            self.routers
-                .iter()
-                .find(|(_, router)| router.active)
-                .map(|(id, _)| *id)
-        };
-        let Some(id) = owner.or_else(|| of_all.then(first_active).flatten()) else {
-            return;
-        };
-        let allowed = self
-            .routers
-            .get_mut(&id)
-            .is_some_and(|router| router.repairs.allow());
-        if !allowed {
-            return;
-        }
-        match self.netlink.batch(&[netlink::add_route(gone)]).pop() {
-            Some(Ok(netlink::Done::Changed)) => {
-                self.report(Report::Repaired(id, super::kernel::name(gone)));
+            KernelEvent::AddressGone(gone) => {
+                self.doubt.addresses |= self.routers.values().any(|router| {
+                    router.active
+                        && router.carrier() == Some(gone.index)
+                        && router
+                            .plan
+                            .addresses
+                            .iter()
+                            .any(|(vip, _)| *vip == gone.address)
+                });
+                self.doubt.routes |= routes;
             }
-            Some(Err(_)) => self.refused_routes = true,
-            Some(Ok(netlink::Done::Already)) | None => {}
+            KernelEvent::Link(Link { index, .. }) | KernelEvent::LinkGone { index } => {
+                self.doubt.links |= self
+                    .routers
+                    .values()
+                    .any(|router| router.vif == Some(*index) || router.plan.parent == *index);
+                self.doubt.routes |= routes;
+            }
+            KernelEvent::Address(_) => self.doubt.routes |= self.doubt.refused_routes,
+            KernelEvent::RouteGone(_) => self.doubt.routes |= routes,
+            KernelEvent::Resync(..) => {
+                self.doubt.links = true;
+                self.doubt.addresses = true;
+                self.doubt.routes |= routes;
+            }
         }
     }
 
-    /// A macvlan that is gone alone was deleted by somebody; one that went with its parent is made
-    /// anew when the parent is back.
-    fn repair_link(&mut self, index: u32) {
-        let found = self
-            .routers
-            .iter_mut()
-            .find(|(_, router)| router.vif == Some(index));
-        let Some((id, router)) = found else { return };
-        let id = *id;
-        let spoken = self.gate.apply(&[Change::Speak(index)]);
-        if let Err(error) = spoken {
-            tracing::warn!("gate: {error}");
-        }
-        router.vif = None;
-        router.prepared = false;
-        let plan = router.plan.clone();
-        let was_active = core::mem::take(&mut router.active);
-        let allowed = router.repairs.allow();
-        let has_parent = self
-            .netlink
-            .links()
-            .is_ok_and(|links| links.iter().any(|link| link.index == plan.parent));
-        if !has_parent {
-            self.leave_parent(plan.parent, id);
-            return;
-        }
-        if !allowed {
-            return;
-        }
-        let Carrier::Macvlan { name } = plan.carrier.clone() else {
+    /// A parent that was renamed: its settings have other paths, and the gate's hook is bound by
+    /// name.
+    fn follow_parent(&mut self, link: &Link) {
+        let Some(parent) = self.parents.get_mut(&link.index) else {
             return;
         };
-        self.prepare(vec![plan]);
-        if was_active {
-            self.elect(&[(id, true)].into());
+        if !parent.rename(&link.name) || !parent.attached {
+            return;
         }
-        self.report(Report::Repaired(id, format!("macvlan {name}")));
+        if let Err(error) = self.gate.attach(&link.name, link.index) {
+            tracing::error!("gate of {}: {error}", link.name);
+        }
     }
 
-    /// Events were lost: everything that should be there is looked at.
-    fn repair_all(&mut self, links: &[Link], addresses: &[Address]) {
-        let missing_links: Vec<u32> = self
-            .routers
-            .values()
-            .filter_map(|router| router.vif)
-            .filter(|index| links.iter().all(|link| link.index != *index))
-            .collect();
-        for index in missing_links {
-            self.repair_link(index);
+    /// When [`Self::look`] wants to be called.
+    pub(super) fn next_look(&self) -> Option<Instant> {
+        let doubt = &self.doubt;
+        (doubt.links || doubt.addresses || doubt.routes)
+            .then(|| doubt.not_before.unwrap_or_else(Instant::now))
+    }
+
+    /// Looks at what is doubtful, once it is time, and makes what is missing.
+    pub(super) fn look(&mut self) {
+        if self.next_look().is_none_or(|next| next > Instant::now()) {
+            return;
         }
-        let mut missing = Vec::new();
+        let doubt = core::mem::take(&mut self.doubt);
+        self.doubt.refused_routes = doubt.refused_routes;
+        let links = doubt.links && self.look_at_links();
+        let addresses = (doubt.links || doubt.addresses) && self.look_at_addresses();
+        let routes = doubt.routes && self.look_at_routes();
+        self.doubt.gap = if links || addresses || routes {
+            (2 * doubt.gap).clamp(SHORTEST_GAP, LONGEST_GAP)
+        } else {
+            SHORTEST_GAP
+        };
+        self.doubt.not_before = Some(Instant::now() + self.doubt.gap);
+    }
+
+    /// What no event tells of.
+    pub(super) fn look_round(&mut self) {
+        self.doubt.routes |= self.doubt.refused_routes;
+        if !self.gate.protected()
+            && let Err(error) = self.gate.restore()
+        {
+            tracing::error!("gate: {error}");
+        }
+        let mut put_back = Vec::new();
+        for parent in self.parents.values() {
+            for what in parent.examine() {
+                put_back.extend(parent.users.first().map(|id| (*id, what)));
+            }
+        }
+        for (id, what) in put_back {
+            self.report(Report::Repaired(id, what));
+        }
+    }
+
+    /// Macvlans that are gone or down, and an interface that has lost the virtual MAC.
+    fn look_at_links(&mut self) -> bool {
+        let Ok(links) = self.netlink.links() else {
+            self.doubt.links = true;
+            return false;
+        };
+        let mut batch = Batch::default();
+        let mut gone = Vec::new();
+        for (id, router) in &self.routers {
+            let Some(index) = router.carrier() else {
+                continue;
+            };
+            let link = links.iter().find(|link| link.index == index);
+            match (&router.plan.carrier, link) {
+                (Carrier::Macvlan { .. }, None) => gone.push(*id),
+                (Carrier::Macvlan { name }, Some(link)) => {
+                    if !link.up {
+                        batch.push(*id, format!("macvlan {name} up"), netlink::set_up(index));
+                    }
+                    if link.mac != Some(virtual_mac(&router.plan)) {
+                        let request = netlink::set_mac(index, virtual_mac(&router.plan));
+                        batch.push(*id, format!("virtual MAC of {name}"), request);
+                    }
+                }
+                (Carrier::Ether { .. }, Some(link))
+                    if router.active
+                        && uses_virtual_mac(&router.plan)
+                        && link.mac != Some(virtual_mac(&router.plan)) =>
+                {
+                    let request = netlink::set_mac(index, virtual_mac(&router.plan));
+                    batch.push(*id, format!("virtual MAC of {}", link.name), request);
+                }
+                (Carrier::Ether { .. }, _) => {}
+            }
+        }
+        let repaired = self.put_back(batch);
+        self.replace_macvlans(&gone, &links) || repaired
+    }
+
+    /// Macvlans that are gone alone were deleted by somebody and are made again; those that went
+    /// with their parent are made when the parent is back.
+    fn replace_macvlans(&mut self, gone: &[RouterId], links: &[Link]) -> bool {
+        let active: BTreeMap<RouterId, bool> = gone
+            .iter()
+            .filter(|id| self.routers.get(id).is_some_and(|router| router.active))
+            .map(|id| (*id, true))
+            .collect();
+        // Routes and announcements end first, while it is known that there were some.
+        self.elect(&gone.iter().map(|id| (*id, false)).collect());
+        let mut plans = Vec::new();
+        for id in gone {
+            let Some(router) = self.routers.get_mut(id) else {
+                continue;
+            };
+            router.prepared = false;
+            let vif = router.vif.take();
+            let plan = router.plan.clone();
+            if let Some(vif) = vif
+                && let Err(error) = self.gate.apply(&[Change::Speak(vif)])
+            {
+                tracing::warn!("gate: {error}");
+            }
+            if links.iter().any(|link| link.index == plan.parent) {
+                plans.push(plan);
+            } else {
+                self.leave_parent(plan.parent, *id);
+            }
+        }
+        if plans.is_empty() {
+            return false;
+        }
+        let made: Vec<(RouterId, Carrier)> = plans
+            .iter()
+            .map(|plan| (plan.id, plan.carrier.clone()))
+            .collect();
+        self.prepare(plans);
+        self.elect(&active);
+        for (id, carrier) in made {
+            let prepared = self.routers.get(&id).is_some_and(|router| router.prepared);
+            if let (true, Carrier::Macvlan { name }) = (prepared, carrier) {
+                self.report(Report::Repaired(id, format!("macvlan {name}")));
+            }
+        }
+        true
+    }
+
+    fn look_at_addresses(&mut self) -> bool {
+        let Ok(addresses) = self.netlink.addresses() else {
+            self.doubt.addresses = true;
+            return false;
+        };
+        let there: HashSet<(u32, IpAddr)> = addresses
+            .iter()
+            .map(|(address, _)| (address.index, address.address))
+            .collect();
+        let mut batch = Batch::default();
+        let mut by_ioctl = Vec::new();
         for (id, router) in self.routers.iter().filter(|(_, router)| router.active) {
             let Some(index) = router.carrier() else {
                 continue;
             };
+            // An owner's addresses on the interface itself are the host's own affair.
+            if router.plan.owner && matches!(router.plan.carrier, Carrier::Ether { .. }) {
+                continue;
+            }
             for (at, (address, _)) in router.plan.addresses.iter().enumerate() {
-                let there = addresses
-                    .iter()
-                    .any(|known| known.index == index && known.address == *address);
-                if !there {
-                    missing.push((*id, at));
+                if there.contains(&(index, *address)) {
+                    continue;
+                }
+                let before = batch.requests.len();
+                let added =
+                    router
+                        .dataplane()
+                        .address(router, at, Step::Add, &self.ioctl, &mut batch);
+                if batch.requests.len() == before {
+                    by_ioctl.push((*id, *address, added));
                 }
             }
         }
-        for (id, at) in missing {
-            self.put_back(id, at);
+        let mut repaired = self.put_back(batch);
+        for (id, address, added) in by_ioctl {
+            repaired = true;
+            self.report(match added {
+                Ok(()) => Report::Repaired(id, format!("address {address}")),
+                Err(error) => Report::ActivationFailed(id, error),
+            });
         }
-        self.refused_routes = true;
-        self.retry_routes();
+        repaired
     }
 
-    /// Tries the routes again that were refused, as for want of a way to their next hop.
-    fn retry_routes(&mut self) {
-        if !core::mem::take(&mut self.refused_routes) {
-            return;
+    fn look_at_routes(&mut self) -> bool {
+        self.doubt.refused_routes = false;
+        let mut batch = Batch::default();
+        for (id, route) in self.wanted_routes() {
+            batch.push_route(id, &route, netlink::add_route(&route));
         }
-        let of_routers = self
-            .routers
-            .values()
-            .filter(|router| router.active)
-            .flat_map(|router| router.plan.routes.clone());
-        let of_all = self
-            .static_routes
-            .iter()
+        self.put_back(batch)
+    }
+
+    /// Carries out requests and tells what was not there; whether anything was not.
+    fn put_back(&mut self, batch: Batch) -> bool {
+        let mut repaired = false;
+        for (id, purpose, outcome) in self.outcomes(batch) {
+            let route = matches!(purpose, Purpose::Route(_));
+            match outcome {
+                Ok(Done::Already) => {}
+                Ok(Done::Changed) => {
+                    repaired = true;
+                    self.report(Report::Repaired(id, purpose.to_string()));
+                }
+                // Told when it was refused first.
+                Err(_) if route => self.doubt.refused_routes = true,
+                Err(error) => {
+                    repaired = true;
+                    self.report(Report::ActivationFailed(
+                        id,
+                        Error::new(purpose.to_string(), error.into_error()),
+                    ));
+                }
+            }
+        }
+        repaired
+    }
+
+    /// The routes that should be there now, each once, with a router to tell of them.
+    fn wanted_routes(&self) -> Vec<(RouterId, Route)> {
+        let mut seen = HashSet::new();
+        let active = || self.routers.iter().filter(|(_, router)| router.active);
+        let of_routers =
+            active().flat_map(|(id, router)| router.plan.routes.iter().map(|route| (*id, route)));
+        let of_all = active()
+            .next()
             .filter(|_| self.static_routes_in)
-            .cloned();
-        let routes: Vec<Route> = of_routers.chain(of_all).collect();
-        let requests: Vec<_> = routes.iter().map(netlink::add_route).collect();
-        self.refused_routes = self.netlink.batch(&requests).iter().any(Result::is_err);
+            .into_iter();
+        let of_all = of_all.flat_map(|(id, _)| self.static_routes.iter().map(|route| (*id, route)));
+        of_routers
+            .chain(of_all)
+            .filter(|(_, route)| seen.insert(*route))
+            .map(|(id, route)| (id, route.clone()))
+            .collect()
+    }
+
+    fn has_routes(&self) -> bool {
+        self.static_routes_in && !self.static_routes.is_empty()
+            || self
+                .routers
+                .values()
+                .any(|router| router.active && !router.plan.routes.is_empty())
+    }
+
+    /// Whether a route stays although `id` does not want it any more.
+    pub(super) fn is_wanted(&self, route: &Route, id: RouterId) -> bool {
+        self.static_routes_in && self.static_routes.contains(route)
+            || self.routers.iter().any(|(other, router)| {
+                *other != id && router.active && router.plan.routes.contains(route)
+            })
     }
 }

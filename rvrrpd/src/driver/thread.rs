@@ -1,6 +1,5 @@
 //! The thread that owns the driver.
 
-use core::time::Duration;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
@@ -13,6 +12,7 @@ use super::gate::Gate;
 use super::journal::{Entry, Journal};
 use super::kernel::{Batch, Kernel};
 use super::netlink::{self, Netlink};
+use super::repair::ROUND;
 use super::{Command, Error, Report, RouterId, monitor, undo};
 use crate::config::model::Route;
 
@@ -20,8 +20,6 @@ use crate::config::model::Route;
 const MOST_COMMANDS: usize = 16_384;
 /// Name of the nftables tables.
 const TABLE: &str = "rvrrpd";
-/// Longest wait when nothing is to be announced.
-const IDLE: Duration = Duration::from_secs(3600);
 
 /// The driver of one network namespace.
 #[derive(Debug)]
@@ -71,6 +69,12 @@ impl Driver {
 }
 
 impl DriverHandle {
+    /// Whether the thread has ended, which it does only when told to.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+
     /// Takes everything of ours out of the kernel and ends the thread.
     ///
     /// # Errors
@@ -115,12 +119,16 @@ fn open_gate(journal: &mut Journal) -> Result<Gate, Error> {
 }
 
 fn run(mut kernel: Kernel, queue: &Receiver<Command>) -> Result<(), Error> {
+    let mut round = Instant::now() + ROUND;
     loop {
-        let wait = [kernel.announcer.next(), kernel.resolver.next()]
-            .into_iter()
-            .flatten()
-            .min()
-            .map_or(IDLE, |at| at.saturating_duration_since(Instant::now()));
+        let next = [
+            kernel.announcer.next(),
+            kernel.resolver.next(),
+            kernel.next_look(),
+            Some(round),
+        ];
+        let next = next.into_iter().flatten().min().unwrap_or(round);
+        let wait = next.saturating_duration_since(Instant::now());
         match queue.recv_timeout(wait) {
             Ok(command) => {
                 let waiting = queue.try_iter().take(MOST_COMMANDS);
@@ -133,6 +141,11 @@ fn run(mut kernel: Kernel, queue: &Receiver<Command>) -> Result<(), Error> {
         }
         kernel.repeat_announcements();
         kernel.resolve_neighbours();
+        kernel.look();
+        if Instant::now() >= round {
+            kernel.look_round();
+            round = Instant::now() + ROUND;
+        }
     }
 }
 
@@ -163,7 +176,7 @@ impl Kernel {
                 Command::Prepare(plans) => self.prepare(plans),
                 Command::Remove(ids) => self.remove_some(&ids),
                 Command::StaticRoutes(routes) => self.replace_static_routes(routes),
-                Command::Kernel(event) => self.repair(&event),
+                Command::Kernel(event) => self.notice(&event),
                 Command::Shutdown => return false,
                 Command::Activate(_) | Command::Deactivate(_) | Command::Announce(_) => {}
             }
@@ -195,30 +208,38 @@ impl Kernel {
             return;
         }
         let old = core::mem::replace(&mut self.static_routes, routes);
-        let gone: Vec<&Route> = old
-            .iter()
-            .filter(|old| !self.static_routes.contains(old))
-            .collect();
-        let mut requests = Vec::new();
-        if self.static_routes_in {
-            requests.extend(gone.iter().map(|route| netlink::delete_route(route)));
-            requests.extend(self.static_routes.iter().map(netlink::add_route));
+        let gone = old.iter().filter(|old| !self.static_routes.contains(old));
+        let gone: Vec<Route> = gone.cloned().collect();
+        if let Some(id) = self.routers.keys().next().copied() {
+            let mut batch = Batch::default();
+            if self.static_routes_in {
+                for route in gone.iter().filter(|route| !self.is_active_route(route)) {
+                    batch.push_route(id, route, netlink::delete_route(route));
+                }
+                for route in &self.static_routes {
+                    batch.push_route(id, route, netlink::add_route(route));
+                }
+            }
+            self.change_static_routes(id, &mut batch);
+            for (id, error) in self.execute(batch) {
+                self.report(Report::ActivationFailed(id, error));
+            }
         }
-        let answers = self.netlink.batch(&requests);
-        self.refused_routes |= answers.iter().any(Result::is_err);
-        for refusal in answers.into_iter().filter_map(Result::err) {
-            tracing::error!("static route: {}", refusal.into_error());
-        }
-        let gone: Vec<Entry> = gone.into_iter().map(super::prepare::entry).collect();
+        let gone = gone.iter().filter(|route| {
+            self.routers
+                .values()
+                .all(|router| !router.plan.routes.contains(route))
+        });
+        let gone: Vec<Entry> = gone.map(super::prepare::entry).collect();
         if let Err(error) = self.journal.forget(|entry| gone.contains(entry)) {
             tracing::warn!("journal: {error}");
         }
-        let first = self.routers.keys().next().copied();
-        let mut batch = Batch::default();
-        if let Some(id) = first {
-            self.change_static_routes(id, &mut batch);
-        }
-        self.execute(batch);
+    }
+
+    fn is_active_route(&self, route: &Route) -> bool {
+        self.routers
+            .values()
+            .any(|router| router.active && router.plan.routes.contains(route))
     }
 
     fn repeat_announcements(&mut self) {

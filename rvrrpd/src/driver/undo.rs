@@ -72,18 +72,22 @@ fn undo_macvlans(netlink: &mut Netlink, entries: &[Entry], links: &[Link]) {
     }
 }
 
-/// Whether a link is the macvlan of an entry: name, Ethernet address and parent are those.
+/// Whether a link is the macvlan of an entry: name or group, Ethernet address and parent are those.
 fn is_of(link: &Link, entry: &Entry, links: &[Link]) -> bool {
     let Entry::Macvlan {
-        name, mac, parent, ..
+        name,
+        mac,
+        parent,
+        group,
     } = entry
     else {
         return false;
     };
     let lower = links.iter().find(|lower| Some(lower.index) == link.lower);
-    link.name == *name
+    // A rename may have been on its way; our group is nobody else's.
+    (link.name == *name || link.group == *group && *group != 0)
         && link.mac == Some(Mac(*mac))
-        && lower.is_none_or(|lower| lower.name == *parent)
+        && (link.group == *group || lower.is_none_or(|lower| lower.name == *parent))
 }
 
 fn undo_entry(entry: &Entry, links: &[Link], requests: &mut Vec<Request>) -> io::Result<()> {

@@ -25,6 +25,8 @@ pub enum Reason {
     TentativeAddress,
     /// A unicast peer is an address of the parent itself.
     OwnPeer,
+    /// The advertisement is longer than the MTU of the parent interface.
+    ExceedsMtu,
     /// The sockets of the parent interface could not be opened.
     NoSocket,
     /// The kernel objects of the virtual router (macvlan, gate) are not there yet.
@@ -33,7 +35,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, in the order in which they are shown.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Disabled,
         Self::Stopping,
         Self::NoInterface,
@@ -43,6 +45,7 @@ impl Reason {
         Self::NoPrimaryAddress,
         Self::TentativeAddress,
         Self::OwnPeer,
+        Self::ExceedsMtu,
         Self::NoSocket,
         Self::NotPrepared,
     ];
@@ -60,6 +63,7 @@ impl Reason {
             Self::NoPrimaryAddress => "no-primary-address",
             Self::TentativeAddress => "tentative-address",
             Self::OwnPeer => "own-address-among-peers",
+            Self::ExceedsMtu => "exceeds-mtu",
             Self::NoSocket => "no-socket",
             Self::NotPrepared => "not-prepared",
         }

@@ -46,9 +46,10 @@ pub struct Router {
     params: Params,
     state: State,
     reasons: Reasons,
-    /// Active_Adver_Interval: the interval of the Master that is followed.
+    /// Active_Adver_Interval: the interval of the Master that is followed. Master: the one that
+    /// was advertised last.
     master_interval: Duration,
-    /// The next deadline: start-up delay in Init, Active_Down_Timer in Backup, Adver_Timer in
+    /// The main timer: start-up delay in Init, Active_Down_Timer in Backup, Adver_Timer in
     /// Master.
     timer: Option<Time>,
     /// Backup: when the lower-priority Master is preempted.
@@ -57,8 +58,10 @@ pub struct Router {
     resigned: bool,
     /// Backup: what the down timer counts from. Master: when the last advertisement was sent.
     since: Time,
-    /// Master: when a lower-priority advertisement was last answered.
+    /// Master: when another Master was last answered.
     answered: Option<Time>,
+    /// Master: when one is answered that came too soon after the one before.
+    answer_at: Option<Time>,
     /// The start-up delay is over; it is kept once in a life.
     started: bool,
     generation: u64,
@@ -78,6 +81,7 @@ impl Router {
             resigned: false,
             since: Time::default(),
             answered: None,
+            answer_at: None,
             started: params.startup_delay.is_zero(),
             generation: 0,
         }
@@ -101,7 +105,7 @@ impl Router {
         self.reasons
     }
 
-    /// Interval of the Master: learned in Backup, the own one in Master.
+    /// Interval of the Master: learned in Backup, advertised in Master.
     #[must_use]
     pub const fn master_interval(&self) -> Duration {
         self.master_interval
@@ -110,13 +114,9 @@ impl Router {
     /// When the router wants [`Event::Timer`]; changes only in [`Self::handle`].
     #[must_use]
     pub fn deadline(&self) -> Option<Deadline> {
-        let at = match (self.timer, self.preempt_at) {
-            (Some(timer), Some(preempt)) => timer.min(preempt),
-            (Some(timer), None) => timer,
-            (None, _) => return None,
-        };
+        let others = [self.preempt_at, self.answer_at].into_iter().flatten();
         Some(Deadline {
-            at,
+            at: others.fold(self.timer?, Time::min),
             generation: self.generation,
         })
     }
@@ -208,7 +208,6 @@ impl Router {
                 self.arm(self.since + span);
             }
             State::Master => {
-                self.master_interval = params.interval;
                 if params.interval != before.interval {
                     self.arm(now.max(self.since + params.interval));
                 }
@@ -230,20 +229,27 @@ impl Router {
                 };
                 self.become_master(now, cause, actions);
             }
-            State::Master => self.adver_timer(now, deadline, actions),
+            State::Master => {
+                if self.answer_at.is_some_and(|at| at <= now) {
+                    self.answer(now, actions);
+                }
+                if deadline <= now {
+                    self.adver_timer(now, deadline, actions);
+                }
+            }
         }
     }
 
     /// FSM-A-7, V3-TM-7. Keyed to the deadline so that work does not make it drift; after a stall
-    /// one advertisement leaves, not all that were missed. Whoever is two intervals late was
-    /// silent for three and may have been replaced meanwhile, so hosts and switches are told
+    /// one advertisement leaves, not all that were missed. Whoever was silent for three of the
+    /// intervals that it announced may have been replaced meanwhile, so hosts and switches are told
     /// again where the virtual MAC is.
     fn adver_timer(&mut self, now: Time, deadline: Time, actions: &mut Vec<Action>) {
         actions.push(Action::SendAdvert);
-        if now.since(deadline) >= 2 * self.params.interval {
+        if now.since(self.since) >= 3 * self.master_interval {
             actions.push(Action::Announce);
         }
-        self.since = now;
+        self.advertised(now);
         let next = deadline + self.params.interval;
         self.arm(if next > now {
             next
@@ -290,16 +296,21 @@ impl Router {
 
     fn advert_in_master(&mut self, now: Time, advert: &Advert, actions: &mut Vec<Action>) {
         if advert.priority == PRIORITY_RESIGN {
-            // FSM-A-8.
+            // FSM-A-8. Who resigns was Master, too, and told hosts so.
             actions.push(Action::SendAdvert);
-            self.since = now;
+            self.advertised(now);
             self.arm(now + self.params.interval);
+            self.contradict(now, &[Action::Announce], actions);
         } else if advert.priority > self.params.priority
             || (advert.priority == self.params.priority && advert.source > self.params.source)
         {
-            // FSM-A-9.
+            // FSM-A-9. One last advertisement tells the better Master that there were two: it may
+            // have heard nothing of this one, and hosts and switches may still follow this one.
+            actions.push(Action::SendAdvert);
             actions.push(Action::Deactivate);
             self.preempt_at = None;
+            self.answer_at = None;
+            self.master_interval = self.params.interval;
             self.follow(advert);
             self.transition(State::Backup, Cause::HigherPriorityMaster, actions);
         } else {
@@ -310,18 +321,31 @@ impl Router {
     /// FSM-A-10. RFC 9568 answers with an advertisement at once, version 2 does not; both tell
     /// hosts and switches again, for the other Master told them something else.
     fn answer(&mut self, now: Time, actions: &mut Vec<Action>) {
+        match self.params.version {
+            Version::V2 => self.contradict(now, &[Action::Announce], actions),
+            Version::V3 => {
+                self.contradict(now, &[Action::SendAdvert, Action::Announce], actions);
+            }
+        }
+    }
+
+    /// Answers another Master, but not more often than serves anybody. What comes too soon is
+    /// answered later, not never: the last one to announce must be the one that stays.
+    fn contradict(&mut self, now: Time, answer: &[Action], actions: &mut Vec<Action>) {
         let gap = self.params.interval.min(LONGEST_ANSWER_GAP);
-        if self
-            .answered
-            .is_some_and(|answered| now.since(answered) < gap)
-        {
-            return;
+        match self.answered {
+            Some(answered) if now.since(answered) < gap => {
+                if self.answer_at.is_none() {
+                    self.answer_at = Some(answered + gap);
+                    self.generation += 1;
+                }
+            }
+            _ => {
+                self.answered = Some(now);
+                self.answer_at = None;
+                actions.extend_from_slice(answer);
+            }
         }
-        self.answered = Some(now);
-        if self.params.version == Version::V3 {
-            actions.push(Action::SendAdvert);
-        }
-        actions.push(Action::Announce);
     }
 
     fn become_backup(&mut self, now: Time, cause: Cause, actions: &mut Vec<Action>) {
@@ -339,10 +363,16 @@ impl Router {
         self.preempt_at = None;
         self.resigned = false;
         self.answered = None;
-        self.master_interval = self.params.interval;
-        self.since = now;
+        self.answer_at = None;
+        self.advertised(now);
         self.arm(now + self.params.interval);
         self.transition(State::Master, cause, actions);
+    }
+
+    /// Master: an advertisement leaves, and not as an answer.
+    fn advertised(&mut self, now: Time) {
+        self.since = now;
+        self.master_interval = self.params.interval;
     }
 
     fn transition(&mut self, to: State, cause: Cause, actions: &mut Vec<Action>) {
@@ -358,6 +388,7 @@ impl Router {
     fn disarm(&mut self) {
         self.timer = None;
         self.preempt_at = None;
+        self.answer_at = None;
         self.generation += 1;
     }
 }

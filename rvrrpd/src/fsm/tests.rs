@@ -414,17 +414,35 @@ fn a_late_master_announces_itself_once() {
     assert_eq!(bench.left(), Some(SECOND));
 }
 
-/// FSM-A-8
+/// Lateness is counted in the interval that the others go by, not in one that was set meanwhile.
+#[test]
+fn a_late_master_announces_itself_whatever_its_interval_became() {
+    for interval in [SECOND / 10, 3 * SECOND] {
+        let mut bench = Bench::master(params(Version::V3, 100));
+        bench.pass(5 * SECOND);
+        bench.handle(Event::Params(Params {
+            interval,
+            ..params(Version::V3, 100)
+        }));
+        let actions = bench.expire();
+        assert_eq!(actions, [Action::SendAdvert, Action::Announce]);
+    }
+}
+
+/// FSM-A-8. Hosts are told again, for whoever resigned told them something else.
 #[test]
 fn priority_zero_makes_a_master_advertise_at_once() {
     let mut bench = Bench::master(params(Version::V3, 100));
     bench.pass(SECOND / 2);
-    assert_eq!(bench.advert(0, HIGHER, SECOND), [Action::SendAdvert]);
+    let actions = bench.advert(0, HIGHER, SECOND);
+    assert_eq!(actions, [Action::SendAdvert, Action::Announce]);
     assert_eq!(bench.left(), Some(SECOND));
+    assert_eq!(bench.advert(0, HIGHER, SECOND), [Action::SendAdvert]);
     assert_eq!(bench.router.state(), State::Master);
 }
 
-/// FSM-A-9, FSM-A-11, FSM-X-1: higher priority, or equal and a higher address.
+/// FSM-A-9, FSM-A-11, FSM-X-1: higher priority, or equal and a higher address. One last
+/// advertisement makes the better one announce itself.
 #[test]
 fn a_master_yields_to_a_better_one() {
     for (version, priority, source) in [
@@ -441,6 +459,7 @@ fn a_master_yields_to_a_better_one() {
             assert_eq!(
                 bench.advert(priority, source, 2 * SECOND),
                 [
+                    Action::SendAdvert,
                     Action::Deactivate,
                     transition(State::Master, State::Backup, Cause::HigherPriorityMaster)
                 ]
@@ -458,7 +477,8 @@ fn a_master_yields_to_a_better_one() {
     }
 }
 
-/// FSM-A-10: one answer in version 3, none in version 2; Adver_Timer is not restarted.
+/// FSM-A-10: one answer in version 3, none in version 2; Adver_Timer is not restarted. What comes
+/// too soon after an answer is answered later.
 #[test]
 fn a_master_answers_a_worse_one() {
     for (version, priority, source, answer) in [
@@ -480,12 +500,18 @@ fn a_master_answers_a_worse_one() {
         let before = bench.router.deadline();
         bench.pass(SECOND / 2);
         assert_eq!(bench.advert(priority, source, SECOND), answer);
-        assert_eq!(
-            bench.advert(priority, source, SECOND),
-            [],
-            "answers are limited"
-        );
         assert_eq!(bench.router.deadline(), before);
+        bench.pass(SECOND / 50);
+        for _ in 0..3 {
+            let actions = bench.advert(priority, source, SECOND);
+            assert_eq!(actions, [], "answers are limited");
+        }
+        assert_eq!(bench.left(), Some(SECOND / 10 - SECOND / 50));
+        assert_eq!(bench.expire(), answer);
+        assert_eq!(
+            bench.router.deadline().map(|deadline| deadline.at),
+            before.map(|deadline| deadline.at)
+        );
         bench.pass(SECOND / 4);
         assert_eq!(bench.advert(priority, source, SECOND), answer);
     }

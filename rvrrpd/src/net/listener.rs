@@ -18,6 +18,9 @@ use crate::wire::verdict::Reject;
 /// Older than this, a receive time stamp is the effect of a stepped wall clock, not of a queue.
 const LONGEST_QUEUE: core::time::Duration = core::time::Duration::from_secs(60);
 
+/// Batches of one socket before the other one, and the order to stop, have their turn.
+const MOST_BATCHES: usize = 64;
+
 /// Takes what a listener receives.
 pub trait Sink: Send + 'static {
     /// One packet of protocol 112, or why it is not even a datagram, and when the kernel
@@ -138,7 +141,7 @@ fn wait(progress: &Progress, stopped: &UnixStream) -> Result<(), Option<io::Erro
 }
 
 fn read(receiver: &Receiver, batch: &mut Batch, backlog: &Backlog, sink: &mut impl Sink) {
-    loop {
+    for _ in 0..MOST_BATCHES {
         let more = match batch.receive(receiver.as_fd()) {
             Ok(more) => more,
             // The interface is down or gone (ENETDOWN, ENODEV): told once per event, and the

@@ -32,13 +32,13 @@ impl Sender {
     }
 
     /// Sends all frames in order, in as few system calls as possible and without waiting.
-    ///
-    /// # Errors
-    /// The first frame that the kernel refused (`ENETDOWN`, `ENXIO`, …); those before it left.
-    pub fn send<'a>(&self, frames: impl IntoIterator<Item = &'a [u8]>) -> io::Result<()> {
-        match sys::mmsg::send_all(self.socket.as_fd(), frames) {
-            Ok(_) => Ok(()),
-            Err((_, error)) => Err(error),
-        }
+    /// `refused` is told the place of each frame that the kernel refused (`ENETDOWN`, `EMSGSIZE`,
+    /// …); the others left.
+    pub fn send<'a>(
+        &self,
+        frames: impl IntoIterator<Item = &'a [u8]>,
+        refused: impl FnMut(usize, io::Error),
+    ) {
+        sys::mmsg::send_all(self.socket.as_fd(), frames, refused);
     }
 }

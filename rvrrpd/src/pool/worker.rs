@@ -103,18 +103,22 @@ impl Host for Rim {
         port.drained_until(now)
     }
 
-    fn send<'a>(&mut self, port: &Arc<Port>, frames: impl Iterator<Item = &'a [u8]>) -> bool {
-        let result = port.sender.send(frames);
-        if let Err(error) = &result
-            && let Some(suppressed) = self.send_complaint.allow(self.now().as_micros())
-        {
-            tracing::warn!(
-                "advertisements on interface {} not sent: {error} ({suppressed} more like it \
-                 not logged)",
-                port.index,
-            );
-        }
-        result.is_ok()
+    fn send<'a>(
+        &mut self,
+        port: &Arc<Port>,
+        frames: impl Iterator<Item = &'a [u8]>,
+        mut refused: impl FnMut(usize),
+    ) {
+        port.sender.send(frames, |place, error| {
+            refused(place);
+            if let Some(suppressed) = self.send_complaint.allow(self.now().as_micros()) {
+                tracing::warn!(
+                    "advertisements on interface {} not sent: {error} ({suppressed} more like it \
+                     not logged)",
+                    port.index,
+                );
+            }
+        });
     }
 
     fn send_to_peers<'a>(

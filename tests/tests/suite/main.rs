@@ -13,6 +13,7 @@ mod frames;
 mod gate;
 mod ipv6;
 mod keepalived_interop;
+mod life;
 mod modes;
 mod reload;
 mod routes;

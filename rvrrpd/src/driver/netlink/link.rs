@@ -7,9 +7,9 @@ use super::uapi::{
     AF_INET, AF_INET6, AF_UNSPEC, IFF_UP, IFLA_ADDRESS, IFLA_AF_SPEC, IFLA_EXT_MASK, IFLA_GROUP,
     IFLA_IFNAME, IFLA_INET_CONF, IFLA_INET6_ADDR_GEN_MODE, IFLA_INFO_DATA, IFLA_INFO_KIND,
     IFLA_LINK, IFLA_LINKINFO, IFLA_MACVLAN_BC_QUEUE_LEN, IFLA_MACVLAN_MODE, IN6_ADDR_GEN_MODE_NONE,
-    IPV4_DEVCONF_ARP_ANNOUNCE, IPV4_DEVCONF_ARP_IGNORE, IPV4_DEVCONF_RP_FILTER,
-    MACVLAN_MODE_BRIDGE, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, RTM_DELLINK, RTM_GETLINK,
-    RTM_NEWLINK, RTM_SETLINK, SKIP_STATS,
+    IPV4_DEVCONF_ARP_ANNOUNCE, IPV4_DEVCONF_ARP_IGNORE, IPV4_DEVCONF_FORWARDING,
+    IPV4_DEVCONF_PROMOTE_SECONDARIES, IPV4_DEVCONF_RP_FILTER, MACVLAN_MODE_BRIDGE, NLM_F_CREATE,
+    NLM_F_DUMP, NLM_F_EXCL, RTM_DELLINK, RTM_GETLINK, RTM_NEWLINK, RTM_SETLINK, SKIP_STATS,
 };
 use crate::wire::Mac;
 
@@ -42,6 +42,10 @@ pub(in crate::driver) struct Ipv4Silence {
     pub(in crate::driver) arp_announce: u32,
     /// `rp_filter`.
     pub(in crate::driver) rp_filter: u32,
+    /// `promote_secondaries`.
+    pub(in crate::driver) promote_secondaries: u32,
+    /// `forwarding`.
+    pub(in crate::driver) forwarding: u32,
 }
 
 /// Settings that must be there before the macvlan is set up. The kernel ignores them in the
@@ -53,6 +57,8 @@ pub(in crate::driver) fn silence_macvlan(index: u32, ipv4: Ipv4Silence, ipv6: bo
                 conf.number(IPV4_DEVCONF_ARP_IGNORE, ipv4.arp_ignore)
                     .number(IPV4_DEVCONF_ARP_ANNOUNCE, ipv4.arp_announce)
                     .number(IPV4_DEVCONF_RP_FILTER, ipv4.rp_filter)
+                    .number(IPV4_DEVCONF_PROMOTE_SECONDARIES, ipv4.promote_secondaries)
+                    .number(IPV4_DEVCONF_FORWARDING, ipv4.forwarding)
             })
         });
         if !ipv6 {

@@ -26,7 +26,7 @@ pub(super) use link::{
 pub(super) use message::Request;
 pub(super) use neighbour::use_neighbour;
 pub(super) use route::{add_route, delete_route};
-pub(super) use socket::{Done, Netlink};
+pub(super) use socket::{Done, Netlink, Refusal};
 
 /// `IFA_PROTO` and `rtm_protocol` of everything that is ours: the number of VRRP.
 pub(super) const PROTOCOL: u8 = crate::wire::IP_PROTOCOL;

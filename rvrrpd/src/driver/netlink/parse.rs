@@ -61,6 +61,17 @@ pub(super) fn link(body: &[u8]) -> Option<Link> {
     (!link.name.is_empty()).then_some(link)
 }
 
+/// Whether a label is one of the ioctl driver: `eth0:v7` or `eth0:v7.2`.
+fn is_alias(label: &str) -> bool {
+    let number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    label
+        .rsplit_once(ALIAS)
+        .is_some_and(|(_, place)| match place.split_once('.') {
+            Some((vrid, place)) => number(vrid) && number(place),
+            None => number(place),
+        })
+}
+
 /// An address from `struct ifaddrmsg` and what follows, with its label.
 pub(super) fn address(body: &[u8]) -> Option<(Address, Option<String>)> {
     let (header, rest) = body.split_at_checked(8)?;
@@ -77,7 +88,7 @@ pub(super) fn address(body: &[u8]) -> Option<(Address, Option<String>)> {
             _ => {}
         }
     }
-    let alias = label.as_ref().is_some_and(|label| label.contains(ALIAS));
+    let alias = label.as_deref().is_some_and(is_alias);
     let address = Address {
         index: number(header, 4)?,
         address: local.or(other)?,

@@ -45,19 +45,6 @@ pub fn index(name: &Name) -> io::Result<u32> {
     }
 }
 
-/// A route by a gateway, of the table `main`.
-#[derive(Clone, Copy, Debug)]
-pub struct Route {
-    /// Network address.
-    pub destination: Ipv4Addr,
-    /// Network mask.
-    pub mask: Ipv4Addr,
-    /// Next hop.
-    pub gateway: Ipv4Addr,
-    /// Metric plus one.
-    pub metric: i16,
-}
-
 /// The address of an interface or label (`SIOCGIFADDR`).
 ///
 /// # Errors
@@ -130,22 +117,6 @@ pub fn set_hardware_address(fd: BorrowedFd<'_>, name: &Name, mac: [u8; 6]) -> io
     call(fd, libc::SIOCSIFHWADDR, &mut request)
 }
 
-/// Adds a route (`SIOCADDRT`).
-///
-/// # Errors
-/// What the kernel says.
-pub fn add_route(fd: BorrowedFd<'_>, route: &Route) -> io::Result<()> {
-    call(fd, libc::SIOCADDRT, &mut route_request(route))
-}
-
-/// Removes a route (`SIOCDELRT`).
-///
-/// # Errors
-/// What the kernel says; `ESRCH` if there is none.
-pub fn delete_route(fd: BorrowedFd<'_>, route: &Route) -> io::Result<()> {
-    call(fd, libc::SIOCDELRT, &mut route_request(route))
-}
-
 /// What an ioctl of this file takes: a structure of exactly the size that the kernel copies.
 ///
 /// # Safety
@@ -154,8 +125,6 @@ unsafe trait Argument {}
 // SAFETY: `struct ifreq` of linux/if.h; its union is as large as the kernel's (24 bytes with
 // 64-bit pointers), so that a reply never writes past its end.
 unsafe impl Argument for libc::ifreq {}
-// SAFETY: `struct rtentry` of linux/route.h.
-unsafe impl Argument for libc::rtentry {}
 
 fn call<T: Argument>(
     fd: BorrowedFd<'_>,
@@ -178,20 +147,6 @@ fn interface_request(name: &Name) -> libc::ifreq {
     // SAFETY: integers and a null pointer in a union: all zero bits are a valid value.
     let mut request: libc::ifreq = unsafe { mem::zeroed() };
     request.ifr_name = name.0;
-    request
-}
-
-fn route_request(route: &Route) -> libc::rtentry {
-    // SAFETY: integers, socket addresses and null pointers: all zero bits are a valid value.
-    let mut request: libc::rtentry = unsafe { mem::zeroed() };
-    request.rt_dst = socket_address(route.destination);
-    request.rt_genmask = socket_address(route.mask);
-    request.rt_gateway = socket_address(route.gateway);
-    request.rt_flags = libc::RTF_UP | libc::RTF_GATEWAY;
-    if route.mask == Ipv4Addr::BROADCAST {
-        request.rt_flags |= libc::RTF_HOST;
-    }
-    request.rt_metric = route.metric;
     request
 }
 

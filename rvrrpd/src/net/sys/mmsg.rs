@@ -198,14 +198,15 @@ fn read<T: Plain>(bytes: &[u8]) -> Option<T> {
 
 /// Sends all frames, many in one system call, without waiting for room in the send buffer.
 ///
-/// # Errors
-/// Number of frames that left, and why the next one did not.
+/// A frame that is refused, as one that is too long, does not hold back those behind it; `refused`
+/// is told its place and why.
 pub fn send_all<'a>(
     socket: BorrowedFd<'_>,
     frames: impl IntoIterator<Item = &'a [u8]>,
-) -> Result<usize, (usize, io::Error)> {
+    mut refused: impl FnMut(usize, io::Error),
+) {
     let mut frames = frames.into_iter();
-    let mut sent = 0;
+    let mut place = 0;
     loop {
         let mut vectors: [MaybeUninit<libc::iovec>; SEND_BATCH] =
             [const { MaybeUninit::uninit() }; SEND_BATCH];
@@ -243,18 +244,21 @@ pub fn send_all<'a>(
                 Ok(done) => {
                     first += done;
                     left = left.saturating_sub(result.unsigned_abs());
-                    sent += done;
+                    place += done;
                 }
                 Err(_) => {
                     let error = io::Error::last_os_error();
                     if error.kind() != io::ErrorKind::Interrupted {
-                        return Err((sent, error));
+                        refused(place, error);
+                        first += 1;
+                        left = left.saturating_sub(1);
+                        place += 1;
                     }
                 }
             }
         }
         if count < SEND_BATCH {
-            return Ok(sent);
+            return;
         }
     }
 }

@@ -28,8 +28,14 @@ pub trait Host {
     /// returned is in the queue or has left it. `now` where nothing is waiting in between.
     fn drained_until(&mut self, port: &Self::Port, now: Time) -> Time;
 
-    /// Sends all frames in order; false if one could not be sent.
-    fn send<'a>(&mut self, port: &Self::Port, frames: impl Iterator<Item = &'a [u8]>) -> bool;
+    /// Sends all frames in order. `refused` is told the place of each that could not be sent; the
+    /// others left.
+    fn send<'a>(
+        &mut self,
+        port: &Self::Port,
+        frames: impl Iterator<Item = &'a [u8]>,
+        refused: impl FnMut(usize),
+    );
 
     /// Sends one advertisement as IP datagrams to unicast peers, and returns how many of them it
     /// could not be sent to.

@@ -23,6 +23,7 @@ use super::deadlines::Deadlines;
 use super::{Control, Delivery, Setup};
 use crate::driver::{Command, RouterId};
 use crate::fsm::{Action, Event, Reason, Reasons, Router, State, Time};
+use crate::wire::advert::Peers;
 use slot::Slot;
 
 /// The virtual routers of one worker and what they still want to be done. `P` is how its [`Host`]
@@ -35,6 +36,8 @@ pub struct Engine<P> {
     /// Reused in every pass, so that no pass allocates.
     actions: Vec<Action>,
     outgoing: Vec<Outgoing>,
+    /// Places in a batch of frames that the kernel refused.
+    refused: Vec<usize>,
     commands: Vec<Command>,
     expired: Vec<barrier::Expired>,
     drained: Vec<(u32, Time)>,
@@ -44,8 +47,17 @@ pub struct Engine<P> {
 #[derive(Clone, Copy, Debug)]
 struct Outgoing {
     port: u32,
+    /// To unicast peers, not to the group.
+    to_peers: bool,
     slot: usize,
     resign: bool,
+}
+
+impl Outgoing {
+    /// What leaves in one batch has this in common.
+    const fn way(&self) -> (u32, bool) {
+        (self.port, self.to_peers)
+    }
 }
 
 impl<P> Default for Engine<P> {
@@ -56,6 +68,7 @@ impl<P> Default for Engine<P> {
             deadlines: Deadlines::default(),
             actions: Vec::new(),
             outgoing: Vec::new(),
+            refused: Vec::new(),
             commands: Vec::new(),
             expired: Vec::new(),
             drained: Vec::new(),
@@ -188,8 +201,10 @@ impl<P> Engine<P> {
             match action {
                 Action::SendAdvert | Action::SendResign => {
                     let resign = action == Action::SendResign;
+                    let to_peers = slot.setup.message.peers != Peers::Group;
                     self.outgoing.extend(port.map(|port| Outgoing {
                         port,
+                        to_peers,
                         slot: place,
                         resign,
                     }));
@@ -211,30 +226,39 @@ impl<P> Engine<P> {
     /// Sends the frames that are due, interface by interface, then tells the driver: the first
     /// advertisement never waits for the kernel's configuration.
     fn flush<H: Host<Port = P>>(&mut self, host: &mut H) {
-        self.outgoing.sort_unstable_by_key(|outgoing| outgoing.port);
-        for batch in self.outgoing.chunk_by(|one, other| one.port == other.port) {
+        self.outgoing.sort_unstable_by_key(Outgoing::way);
+        for batch in self
+            .outgoing
+            .chunk_by(|one, other| one.way() == other.way())
+        {
             let slots = &self.slots;
-            let frames = batch.iter().filter_map(|outgoing| {
-                let slot = slots[outgoing.slot].as_ref()?;
-                slot.packets(outgoing.resign).frame()
-            });
             let port = batch
                 .first()
                 .and_then(|outgoing| slots[outgoing.slot].as_ref())
                 .and_then(|slot| slot.setup.port.as_ref());
-            let sent = port.is_none_or(|port| host.send(port, frames));
-            for outgoing in batch {
-                if let Some(slot) = &slots[outgoing.slot] {
-                    match (port, slot.packets(outgoing.resign).datagrams()) {
-                        (Some(port), Some(datagrams)) => {
-                            let family = slot.setup.message.family;
-                            let failed = host.send_to_peers(port, family, datagrams);
-                            slot.count_sent_to_peers(failed, outgoing.resign);
-                        }
-                        _ => slot.count_sent(sent, outgoing.resign),
+            let Some(port) = port else {
+                continue;
+            };
+            if batch.first().is_some_and(|outgoing| outgoing.to_peers) {
+                for outgoing in batch {
+                    if let Some(slot) = &slots[outgoing.slot] {
+                        slot.send_to_peers(port, outgoing.resign, host);
                     }
                 }
+                continue;
             }
+            let frames = batch.iter().filter_map(|outgoing| {
+                let slot = slots[outgoing.slot].as_ref()?;
+                slot.packets(outgoing.resign).frame()
+            });
+            let refused = &mut self.refused;
+            host.send(port, frames, |place| refused.push(place));
+            for (place, outgoing) in batch.iter().enumerate() {
+                if let Some(slot) = &slots[outgoing.slot] {
+                    slot.count_sent(!refused.contains(&place), outgoing.resign);
+                }
+            }
+            refused.clear();
         }
         self.outgoing.clear();
         for command in self.commands.drain(..) {

@@ -41,16 +41,4 @@ impl Packets {
             Self::Datagrams(_) => None,
         }
     }
-
-    /// The datagrams for the unicast peers; none without.
-    pub(super) fn datagrams(&self) -> Option<impl Iterator<Item = (IpAddr, &[u8])>> {
-        match self {
-            Self::Frame(_) => None,
-            Self::Datagrams(datagrams) => Some(
-                datagrams
-                    .iter()
-                    .map(|(peer, bytes)| (*peer, bytes.as_slice())),
-            ),
-        }
-    }
 }

@@ -1,9 +1,10 @@
 //! One virtual router with its frames.
 
 use super::super::Setup;
+use super::Host;
 use super::packets::Packets;
 use crate::fsm::Router;
-use crate::wire::advert::{AdvertRepr, ChecksumForm, Peers};
+use crate::wire::advert::{AdvertRepr, ChecksumForm};
 use crate::wire::{PRIORITY_RESIGN, Version};
 
 /// A virtual router of the engine. Its frames are made when they change, not when they are sent.
@@ -67,13 +68,18 @@ impl<P> Slot<P> {
         }
     }
 
-    /// The same with unicast peers, to `failed` of whom it was not sent.
-    pub(super) fn count_sent_to_peers(&self, failed: usize, resign: bool) {
-        let peers = match &self.setup.message.peers {
-            Peers::Group => 0,
-            Peers::Listed { addresses, .. } => addresses.len(),
+    /// Sends the advertisement, or the one with priority 0, to the unicast peers, and counts it as
+    /// sent if one of them could be sent it, and as an error if one could not.
+    pub(super) fn send_to_peers<H: Host<Port = P>>(&self, port: &P, resign: bool, host: &mut H) {
+        let Packets::Datagrams(datagrams) = self.packets(resign) else {
+            return;
         };
-        if failed < peers {
+        let family = self.setup.message.family;
+        let packets = datagrams
+            .iter()
+            .map(|(peer, bytes)| (*peer, bytes.as_slice()));
+        let failed = host.send_to_peers(port, family, packets);
+        if failed < datagrams.len() {
             self.count_sent(true, resign);
         }
         if failed > 0 {

@@ -1,0 +1,164 @@
+//! In the steady state a worker allocates nothing, whatever the LAN sends.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use allocation_counter::measure;
+use rvrrpd::driver::{Command, RouterId};
+use rvrrpd::fsm::{Advert, Params, Reasons, State, Time, Transition};
+use rvrrpd::pool::{Control, Delivery, Engine, Host, Message, Setup};
+use rvrrpd::wire::advert::{ChecksumForm, Peers};
+use rvrrpd::wire::auth::Key;
+use rvrrpd::wire::{Family, Mac, Version, Vrid};
+
+const ID: RouterId = RouterId(7);
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Counts what it is given.
+#[derive(Default)]
+struct Counting {
+    now: Time,
+    queue: VecDeque<Delivery>,
+    frames: usize,
+    announcements: usize,
+}
+
+impl Host for Counting {
+    type Port = u32;
+
+    fn index(port: &u32) -> u32 {
+        *port
+    }
+
+    fn now(&self) -> Time {
+        self.now
+    }
+
+    fn waiting(&self) -> usize {
+        self.queue.len()
+    }
+
+    fn delivery(&mut self) -> Option<Delivery> {
+        self.queue.pop_front()
+    }
+
+    fn drained_until(&mut self, _port: &u32, now: Time) -> Time {
+        now
+    }
+
+    fn send<'a>(
+        &mut self,
+        _port: &u32,
+        frames: impl Iterator<Item = &'a [u8]>,
+        _refused: impl FnMut(usize),
+    ) {
+        self.frames += frames.count();
+    }
+
+    fn send_to_peers<'a>(
+        &mut self,
+        _port: &u32,
+        _family: Family,
+        datagrams: impl Iterator<Item = (IpAddr, &'a [u8])>,
+    ) -> usize {
+        self.frames += datagrams.count();
+        0
+    }
+
+    fn command(&mut self, command: Command) {
+        if let Command::Announce(ID) = command {
+            self.announcements += 1;
+        }
+    }
+
+    fn transition(&mut self, _setup: &Setup<u32>, _transition: Transition) {}
+}
+
+fn setup(peers: Peers) -> Setup<u32> {
+    let vrid = Vrid::new(10).unwrap();
+    let source = IpAddr::from([192, 0, 2, 251]);
+    Setup {
+        id: ID,
+        title: String::new(),
+        params: Params {
+            version: Version::V3,
+            priority: 100,
+            interval: INTERVAL,
+            preempt: true,
+            preempt_delay: Duration::ZERO,
+            startup_delay: Duration::ZERO,
+            source,
+        },
+        message: Message {
+            vrid,
+            family: Family::V4,
+            version: Version::V3,
+            addresses: vec![IpAddr::from([192, 0, 2, 1])],
+            auth: Key::None,
+            peers,
+            source_mac: Mac::of_virtual_router(Family::V4, vrid),
+            checksum_form: None,
+        },
+        port: Some(1),
+        status: Arc::default(),
+    }
+}
+
+fn advert(host: &Counting, priority: u8) -> Delivery {
+    Delivery {
+        id: ID,
+        advert: Advert {
+            priority,
+            source: IpAddr::from([192, 0, 2, 252]),
+            interval: INTERVAL,
+            received: host.now,
+        },
+        checksum_form: ChecksumForm::Message,
+    }
+}
+
+/// An hour as Backup, then an hour as Master, heard and contradicted by another router.
+#[test]
+fn an_advertisement_allocates_nothing() {
+    assert_allocates_nothing(Peers::Group, 1);
+}
+
+/// The same with unicast peers, each of which gets a datagram.
+#[test]
+fn an_advertisement_to_peers_allocates_nothing() {
+    let addresses = [252, 253, 254].map(|host| IpAddr::from([192, 0, 2, host]));
+    let peers = Peers::Listed {
+        addresses: addresses.into(),
+        least_ttl: 255,
+    };
+    assert_allocates_nothing(peers, addresses.len());
+}
+
+/// `copies`: packets of one advertisement.
+fn assert_allocates_nothing(peers: Peers, copies: usize) {
+    let (mut host, mut engine) = (Counting::default(), Engine::default());
+    engine.control(Control::Set(Box::new(setup(peers))), &mut host);
+    engine.control(Control::Readiness(ID, Reasons::NONE), &mut host);
+    for (priority, state) in [(200, State::Backup), (50, State::Master)] {
+        let mut second = |host: &mut Counting| {
+            host.now = host.now + INTERVAL;
+            host.queue.push_back(advert(host, priority));
+            engine.pass(host);
+        };
+        // Until the lists have their size, and the Backup has lost patience.
+        for _ in 0..10 {
+            second(&mut host);
+        }
+        let (frames, announcements) = (host.frames, host.announcements);
+        let info = measure(|| (0..3600).for_each(|_| second(&mut host)));
+        assert_eq!(info.count_total, 0, "{state}");
+        assert_eq!(engine.router(ID).unwrap().state(), state);
+        let expected = if state == State::Master { 3600 } else { 0 };
+        assert_eq!(host.announcements - announcements, expected);
+        assert_eq!(host.frames - frames, 2 * expected * copies);
+    }
+}

@@ -1,0 +1,111 @@
+//! The way from the wire into the queue of the worker, with the real dispatcher and the real account
+//! of what has been read.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use rvrrpd::fsm::Time;
+use rvrrpd::net::backlog::Backlog;
+use rvrrpd::net::listener::Sink;
+use rvrrpd::pool::Dispatcher;
+use rvrrpd::wire::Family;
+use rvrrpd::wire::advert::Datagram;
+
+/// Packets that the listener takes at once.
+const BATCH: usize = 32;
+
+/// A frame on its way; who sent it and what it says, so that nobody has to ask the code under test.
+#[derive(Debug)]
+pub(crate) struct Frame {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) from: Option<usize>,
+    pub(crate) family: Family,
+    pub(crate) vrid: u8,
+    pub(crate) priority: u8,
+}
+
+/// A frame and when it was received, by the clock of the node.
+pub(crate) type Packet = (Rc<Frame>, Time);
+
+/// The kernel's receive sockets and the thread that reads them.
+pub(crate) struct Listener {
+    /// IPv4 and IPv6.
+    sockets: [VecDeque<Packet>; 2],
+    /// Taken out of a socket and not passed on yet.
+    in_hand: Option<(usize, Vec<Packet>)>,
+    backlogs: [Backlog; 2],
+    dispatcher: Dispatcher,
+}
+
+impl Listener {
+    pub(crate) fn new(dispatcher: Dispatcher) -> Self {
+        Self {
+            sockets: Default::default(),
+            in_hand: None,
+            backlogs: Default::default(),
+            dispatcher,
+        }
+    }
+
+    /// A packet reaches a socket. False if there is no room for it.
+    pub(crate) fn receive(&mut self, frame: Rc<Frame>, received: Time, room: usize) -> bool {
+        let socket = &mut self.sockets[socket(frame.family)];
+        if socket.len() >= room {
+            return false;
+        }
+        socket.push_back((frame, received));
+        true
+    }
+
+    /// The listener passes on what it took and takes more. True if it took something.
+    pub(crate) fn listen(&mut self) -> bool {
+        if let Some((socket, batch)) = self.in_hand.take() {
+            for (frame, received) in &batch {
+                let datagram = Datagram::from_ethernet(&frame.bytes);
+                self.dispatcher.packet(datagram, *received);
+            }
+            if let Some((_, received)) = batch.last() {
+                self.backlogs[socket].passed_on(*received);
+            }
+            if self.sockets[socket].is_empty() {
+                self.backlogs[socket].end();
+            } else {
+                self.take(socket);
+                return true;
+            }
+        }
+        if let Some(socket) = (0..2).find(|socket| !self.sockets[*socket].is_empty()) {
+            self.backlogs[socket].begin();
+            self.take(socket);
+        }
+        self.in_hand.is_some()
+    }
+
+    fn take(&mut self, socket: usize) {
+        let waiting = &mut self.sockets[socket];
+        let batch = waiting.drain(..waiting.len().min(BATCH)).collect();
+        self.in_hand = Some((socket, batch));
+    }
+
+    /// Everything that was received and not passed on.
+    pub(crate) fn unread(&self) -> impl Iterator<Item = &Packet> {
+        let in_hand = self.in_hand.iter().flat_map(|(_, batch)| batch);
+        in_hand.chain(self.sockets.iter().flatten())
+    }
+
+    /// What `net::listener::Progress` says.
+    pub(crate) fn until(&self, now: Time) -> Time {
+        let sockets = self.sockets.iter().zip(&self.backlogs);
+        sockets
+            .map(|(socket, backlog)| backlog.until(now, || !socket.is_empty()))
+            .min()
+            .unwrap()
+    }
+}
+
+fn socket(family: Family) -> usize {
+    match family {
+        Family::V4 => 0,
+        Family::V6 => 1,
+    }
+}

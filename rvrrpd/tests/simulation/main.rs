@@ -1,0 +1,77 @@
+//! A LAN of routers in one thread under a virtual clock: the real frames, receive checks, engine
+//! and state machine; the network, the threads and the clocks around them are simulated, and may
+//! do anything that they do in life. See docs/simulation.md.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
+
+mod campaign;
+mod generate;
+mod hostile;
+mod judge;
+mod lan;
+mod listener;
+mod node;
+mod random;
+mod scenario;
+mod setup;
+mod story;
+mod twin;
+mod world;
+
+use std::time::{Duration, Instant, SystemTime};
+
+use campaign::{campaign, report};
+
+/// Seeds of every `make test`.
+const SEEDS: u64 = 10_000;
+
+fn number(variable: &str) -> Option<u64> {
+    let value = std::env::var(variable).ok()?;
+    Some(value.parse().expect(variable))
+}
+
+#[test]
+fn no_seed_breaks_an_invariant() {
+    let begin = Instant::now();
+    match campaign(0, number("SEEDS").unwrap_or(SEEDS), None) {
+        Ok(totals) => {
+            println!("{totals} in {:?}", begin.elapsed());
+            // Otherwise nothing was tested.
+            assert!(totals.judged > totals.seeds, "{totals}");
+            assert!(totals.takeovers > totals.seeds, "{totals}");
+        }
+        Err(seed) => panic!("\n{}", report(seed)),
+    }
+}
+
+#[test]
+fn a_seed_reproduces_exactly() {
+    for seed in 0..20 {
+        let story = || world::run(&generate::scenario(seed), true).story;
+        let first = story();
+        assert!(first.len() > 20, "{first:?}");
+        assert_eq!(first, story());
+    }
+}
+
+/// `make soak`: seeds that were never tried, for SECONDS.
+#[test]
+#[ignore = "runs for SECONDS, by `make soak`"]
+fn soak() {
+    let seconds = number("SECONDS").unwrap_or(60);
+    let until = Instant::now() + Duration::from_secs(seconds);
+    let first = number("SEED").unwrap_or_else(|| {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        u64::try_from(since.unwrap().as_micros()).unwrap() << 12
+    });
+    match campaign(first, u64::MAX - first, Some(until)) {
+        Ok(totals) => println!("seeds from {first} on: {totals}"),
+        Err(seed) => panic!("\n{}", report(seed)),
+    }
+}
+
+#[test]
+#[ignore = "tells the story of SEED"]
+fn replay() {
+    println!("{}", report(number("SEED").expect("SEED")));
+}
