@@ -1,9 +1,11 @@
 //! What holds for every datagram, whoever sent it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::num::NonZeroU8;
+use std::time::Duration;
 
 use rvrrpd::wire::advert::{Advert, AdvertRepr, ChecksumForm, Datagram, Expect, Peers, peek_vrid};
-use rvrrpd::wire::auth::Key;
+use rvrrpd::wire::auth::{HmacKey, HmacKeys, Key, TRAILER_LEN};
 use rvrrpd::wire::verdict::Reject;
 use rvrrpd::wire::{Family, Version};
 
@@ -35,9 +37,14 @@ fn judge_one(datagram: &Datagram<'_>) {
     };
     assert_eq!(datagram.ttl, 255);
     assert_eq!(vrid, Some(advert.vrid()));
-    assert_eq!(advert.message(), datagram.payload);
+    let trailer_len = advert.trailer().map_or(0, |_| TRAILER_LEN);
+    assert_eq!(advert.message().len() + trailer_len, datagram.payload.len());
     assert_eq!(advert.addresses().len(), usize::from(advert.count()));
-    let covered = covered(datagram, advert.message(), advert.checksum_form());
+    let message = match datagram.family {
+        Family::V4 => advert.message(),
+        Family::V6 => datagram.payload,
+    };
+    let covered = covered(datagram, message, advert.checksum_form());
     assert_eq!(internet_checksum(&covered), 0, "the checksum does not hold");
     re_encode(datagram, &advert);
     verify(datagram, &advert);
@@ -51,6 +58,9 @@ fn re_encode(datagram: &Datagram<'_>, advert: &Advert<'_>) {
         _ => return,
     };
     let reserve_bits = advert.version() == Version::V3 && advert.message()[4] & 0xf0 != 0;
+    if advert.trailer().is_some() {
+        return;
+    }
     // 0xffff in place of 0x0000 holds, but is never written.
     if reserve_bits || advert.interval_raw() == 0 || advert.checksum() == 0xffff {
         return;
@@ -85,7 +95,16 @@ fn verify(datagram: &Datagram<'_>, advert: &Advert<'_>) {
         address_list_check: true,
         owner: false,
         auth: match advert.auth_type() {
+            0 if advert.trailer().is_some() => Key::HmacSha256(HmacKeys {
+                active: HmacKey {
+                    id: NonZeroU8::MIN,
+                    secret: secret(),
+                },
+                others: Vec::new(),
+                clock_skew: Duration::from_secs(30),
+            }),
             0 => Key::None,
+            2 => Key::ah(b"secret"),
             1 => Key::simple(&advert.auth_data().unwrap_or_default()),
             250 => Key::P0Sha256(secret()),
             _ => Key::P1Shake256(secret()),
@@ -103,8 +122,13 @@ fn verify(datagram: &Datagram<'_>, advert: &Advert<'_>) {
             | Reject::OwnAddress
             | Reject::AuthType
             | Reject::AuthData
+            | Reject::AuthTrailer
+            | Reject::AuthKeyUnknown
+            | Reject::AuthHeader
             | Reject::IntervalZero,
         ) => {}
+        // A trailer behind another type of authentication.
+        Err(Reject::Length) if advert.trailer().is_some() => {}
         Err(reject) => panic!("{reject:?}"),
     }
 }

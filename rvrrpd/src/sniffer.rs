@@ -12,7 +12,7 @@ use signal_hook::flag::register_conditional_shutdown;
 use socket2::{Domain, SockFilter, Socket, Type};
 
 use crate::net::sys::packet;
-use crate::wire::{Family, IP_PROTOCOL, Mac};
+use crate::wire::{Family, IP_PROTOCOL, IP_PROTOCOL_AH, Mac};
 
 /// All Ethernet types, sent frames included (linux/if_ether.h).
 const ALL_TYPES: u16 = 0x0003;
@@ -79,7 +79,7 @@ fn show_all(
     }
 }
 
-/// A packet socket of one interface that receives nothing but protocol 112.
+/// A packet socket of one interface that receives nothing but protocol 112, and 51 of IPv4.
 fn open(interface: i32) -> io::Result<Socket> {
     // Protocol 0 receives nothing until the filter is there and the interface is known.
     let socket = Socket::new(Domain::PACKET, Type::RAW, None)?;
@@ -97,10 +97,10 @@ fn open(interface: i32) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Passes IPv4 and IPv6 packets of protocol 112 that are in no VLAN, and frames whose VLAN tag the
+/// Passes IPv4 and IPv6 packets of protocol 112, and IPv4 ones of protocol 51, that are in no VLAN, and frames whose VLAN tag the
 /// kernel has not taken off, which [`show::frame`] looks at. All other traffic of the interface
 /// stays in the kernel.
-fn filter() -> [SockFilter; 14] {
+fn filter() -> [SockFilter; 15] {
     // Operations of linux/bpf_common.h.
     const LOAD_HALF: u16 = 0x28;
     const LOAD_BYTE: u16 = 0x30;
@@ -116,11 +116,12 @@ fn filter() -> [SockFilter; 14] {
     const IPV6_NEXT_HEADER: u32 = (NETWORK_HEADER + 6).cast_unsigned();
     [
         SockFilter::new(LOAD_HALF, 0, 0, PROTOCOL),
-        SockFilter::new(JUMP_EQUAL, 10, 0, 0x8100),
-        SockFilter::new(JUMP_EQUAL, 9, 0, 0x88a8),
+        SockFilter::new(JUMP_EQUAL, 11, 0, 0x8100),
+        SockFilter::new(JUMP_EQUAL, 10, 0, 0x88a8),
         SockFilter::new(JUMP_EQUAL, 1, 0, 0x0800),
-        SockFilter::new(JUMP_EQUAL, 2, 8, 0x86dd),
+        SockFilter::new(JUMP_EQUAL, 3, 9, 0x86dd),
         SockFilter::new(LOAD_BYTE, 0, 0, IPV4_PROTOCOL),
+        SockFilter::new(JUMP_EQUAL, 3, 0, IP_PROTOCOL_AH as u32),
         SockFilter::new(JUMP, 0, 0, 1),
         SockFilter::new(LOAD_BYTE, 0, 0, IPV6_NEXT_HEADER),
         SockFilter::new(JUMP_EQUAL, 0, 4, IP_PROTOCOL as u32),

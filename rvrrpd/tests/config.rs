@@ -8,6 +8,8 @@
 
 #[path = "config/api.rs"]
 mod api;
+#[path = "config/auth.rs"]
+mod auth;
 #[path = "config/difference.rs"]
 mod difference;
 #[path = "config/documents.rs"]

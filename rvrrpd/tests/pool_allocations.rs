@@ -38,6 +38,10 @@ impl Host for Counting {
         self.now
     }
 
+    fn wall(&self) -> Duration {
+        Duration::from_micros(self.now.as_micros())
+    }
+
     fn waiting(&self) -> usize {
         self.queue.len()
     }
@@ -118,6 +122,7 @@ fn advert(host: &Counting, priority: u8) -> Delivery {
             received: host.now,
         },
         checksum_form: ChecksumForm::Message,
+        stamp: None,
     }
 }
 

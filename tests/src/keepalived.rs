@@ -34,7 +34,7 @@ pub struct Instance {
     pub priority: u8,
     /// Advertisement interval in seconds.
     pub interval: f64,
-    /// Password of authentication type 1.
+    /// Password of authentication type 1; behind `AH:`, of type 2.
     pub password: Option<String>,
     /// With a virtual MAC.
     pub vmac: bool,
@@ -64,7 +64,11 @@ impl Instance {
             String::new()
         };
         let auth = password.as_ref().map_or_else(String::new, |password| {
-            format!("authentication {{\n    auth_type PASS\n    auth_pass {password}\n  }}")
+            let (kind, password) = match password.strip_prefix("AH:") {
+                Some(password) => ("AH", password),
+                None => ("PASS", password.as_str()),
+            };
+            format!("authentication {{\n    auth_type {kind}\n    auth_pass {password}\n  }}")
         });
         let unicast = unicast.join("\n  ");
         format!(

@@ -22,6 +22,7 @@ mod api;
 mod diagnostic;
 mod diff;
 mod global;
+mod hmac;
 mod json;
 pub mod model;
 mod neighbours;

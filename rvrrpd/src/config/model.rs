@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+use crate::wire::auth::HmacKeys;
 use crate::wire::{Family, Vrid};
 
 /// One configuration file.
@@ -130,6 +131,10 @@ pub enum Protocol {
 pub enum Auth {
     /// Not at all.
     None,
+    /// HMAC-SHA256 behind the message, with time and counter; version 2 and 3.
+    HmacSha256(HmacKeys),
+    /// IP Authentication Header with HMAC-MD5-96 (RFC 2338 §5.3.6), a password of 8 bytes.
+    Ah(Secret),
     /// Password in the clear, 8 bytes (RFC 2338 §5.3.6).
     Simple(Secret),
     /// HMAC-SHA256 of the message, 8 bytes (rVRRPd, type 250).

@@ -123,6 +123,11 @@ impl<'r, 't> Reader<'r, 't> {
         self.entries.iter().find(|entry| entry.key == name)
     }
 
+    /// Line of a supported key, whatever its value is.
+    pub(super) fn line_of(&self, name: &str) -> Option<u32> {
+        self.entry(name).map(|entry| entry.line)
+    }
+
     /// Whether this table has such a key at all.
     pub(super) fn is_known(&self, name: &str) -> bool {
         self.schema.key(name).is_some()

@@ -15,6 +15,7 @@ use super::schema;
 use super::secret;
 use super::tree::{Entry, Value};
 use super::unicast;
+use crate::wire::auth::TRAILER_LEN;
 use crate::wire::{Family, Vrid};
 
 /// Most addresses of a virtual router: the count has 8 bits (TX-10).
@@ -23,6 +24,8 @@ const MOST_VIPS: usize = 255;
 const MTU: usize = 1500;
 /// IPv6 header and fixed part of the message in bytes, RFC 8200 §3 and RFC 9568 §5.2.
 const V6_OVERHEAD: usize = 40 + 8;
+/// Most IPv6 addresses where a trailer follows them (TX-10).
+const MOST_VIPS_V6_WITH_TRAILER: usize = (MTU - V6_OVERHEAD - TRAILER_LEN) / 16;
 /// Longest `preempt_delay` and `startup_delay` in seconds.
 const LONGEST_DELAY: u32 = 3600;
 /// Longest name of a virtual router.
@@ -73,6 +76,16 @@ pub(super) fn draft(line: u32, entries: &[Entry<'_>], findings: &mut Findings) -
     let priority = priority(reader);
     let interval = interval(reader, protocol);
     let auth = secret::auth(reader, protocol);
+    if let (Some(Family::V6), Auth::HmacSha256(_), Some(vips)) = (family, &auth, &vips)
+        && vips.len() > MOST_VIPS_V6_WITH_TRAILER
+    {
+        let most = MOST_VIPS_V6_WITH_TRAILER;
+        let message = format!(
+            "{} addresses, allowed: at most {most} with hmac-sha256",
+            vips.len()
+        );
+        reader.error(vips.first().map_or(line, |(_, line)| *line), "vip", message);
+    }
     let rfc3768 = rfc3768(reader, &auth);
     let (netdrv, iftype, virtual_mac, iftype_line) = carrier(reader, family);
     let tables = reader.tables("routes", MOST_ROUTES);

@@ -264,7 +264,7 @@ pub const VROUTER: Table = Table {
         ),
         key(
             "auth_type",
-            "`rfc2338-simple`, `p0-t8-sha256`, `p1-t8-shake256`",
+            "`hmac-sha256`, `rfc2338-ah`, `rfc2338-simple`, `p0-t8-sha256`, `p1-t8-shake256`",
             "none",
             "authentication",
         ),
@@ -274,6 +274,24 @@ pub const VROUTER: Table = Table {
             "absolute path",
             "none",
             "file that holds the secret of the group",
+        ),
+        key(
+            "auth_keys",
+            "array of tables",
+            "none",
+            "secrets of the group with their numbers",
+        ),
+        key(
+            "auth_active_key",
+            "1..255",
+            "the only key",
+            "number of the key that is sent with",
+        ),
+        key(
+            "auth_clock_skew",
+            "1..300",
+            "30",
+            "how many seconds the clocks of two routers may be apart",
         ),
         key("timers", "table", "none", "timers of the virtual router"),
         key(
@@ -386,6 +404,27 @@ pub const TIMERS: Table = Table {
     )],
 };
 
+/// `auth_keys` of a virtual router.
+pub const AUTH_KEYS: Table = Table {
+    name: "vrouter.auth_keys",
+    keys: &[
+        key("id", "1..255", "required", "number of the key on the wire"),
+        key("secret", "string", "none", "the secret"),
+        key(
+            "secret_file",
+            "absolute path",
+            "none",
+            "file that holds the secret",
+        ),
+        key(
+            "hex",
+            "hexadecimal digits",
+            "none",
+            "the secret, two digits a byte",
+        ),
+    ],
+};
+
 const ROUTE: Key = key(
     "route",
     "network address, or `ADDR/PREFIX`",
@@ -480,7 +519,9 @@ pub const API: Table = Table {
 };
 
 /// All tables.
-pub const TABLES: &[&Table] = &[&TOP, &VROUTER, &TIMERS, &ROUTES, &PROTOCOLS, &STATIC, &API];
+pub const TABLES: &[&Table] = &[
+    &TOP, &VROUTER, &TIMERS, &AUTH_KEYS, &ROUTES, &PROTOCOLS, &STATIC, &API,
+];
 
 #[cfg(test)]
 mod tests {

@@ -7,12 +7,14 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
+use super::hmac;
 use super::model::{Auth, Protocol, Secret};
 use super::reader::{Field, Reader};
 
 /// Longest secret in bytes.
-const LONGEST_SECRET: usize = 1024;
-/// Bytes of a simple password that are on the wire, RFC 2338 §5.3.6.
+pub(super) const LONGEST_SECRET: usize = 1024;
+/// Bytes of a password that count: those on the wire (RFC 2338 §5.3.6), and as many that keepalived
+/// makes its Authentication Header with.
 const SIMPLE_SECRET: usize = 8;
 /// Mode bits of everybody but the owner.
 const NOT_OWNER: u32 = 0o077;
@@ -20,24 +22,57 @@ const NOT_OWNER: u32 = 0o077;
 /// Kinds of authentication.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Kind {
+    /// Keys with numbers.
+    Hmac,
+    /// One secret, version 2 alone.
+    Secret(Proof),
+}
+
+/// What the one secret proves.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Proof {
+    Ah,
     Simple,
     P0,
     P1,
 }
 
 const KINDS: &[(&str, Kind)] = &[
-    ("rfc2338-simple", Kind::Simple),
-    ("p0-t8-sha256", Kind::P0),
-    ("p1-t8-shake256", Kind::P1),
-    ("p1-b8-shake256", Kind::P1),
+    ("hmac-sha256", Kind::Hmac),
+    ("rfc2338-ah", Kind::Secret(Proof::Ah)),
+    ("rfc2338-simple", Kind::Secret(Proof::Simple)),
+    ("p0-t8-sha256", Kind::Secret(Proof::P0)),
+    ("p1-t8-shake256", Kind::Secret(Proof::P1)),
+    ("p1-b8-shake256", Kind::Secret(Proof::P1)),
 ];
 
 /// `auth_type` with its secret. `protocol` is none when `version` was wrong.
 pub(super) fn auth(reader: &mut Reader<'_, '_>, protocol: Option<Protocol>) -> Auth {
     let kind = reader.choice("auth_type", KINDS);
-    let (key, secret) = secret(reader);
-    let (kind, line) = match (kind, &secret) {
-        (Field::Given { value, line }, _) => (value, line),
+    let settings = hmac::Settings::read(reader);
+    if let Field::Given {
+        value: Kind::Hmac,
+        line,
+    } = kind
+    {
+        return settings.auth(reader, line);
+    }
+    if !matches!(kind, Field::Wrong) {
+        settings.warn(reader);
+        if let Some(line) = reader.line_of("auth_keys") {
+            let message = "the keys are not used, allowed: only with auth_type = \"hmac-sha256\"";
+            reader.error(line, "auth_keys", message);
+        }
+    }
+    let (key, secret) = secret(reader, "auth_secret", "auth_secret_file");
+    let (proof, line) = match (kind, &secret) {
+        (
+            Field::Given {
+                value: Kind::Secret(proof),
+                line,
+            },
+            _,
+        ) => (proof, line),
         (Field::Absent, Field::Given { line, .. }) => {
             reader.error(
                 *line,
@@ -52,7 +87,7 @@ pub(super) fn auth(reader: &mut Reader<'_, '_>, protocol: Option<Protocol>) -> A
         reader.error(
             line,
             "auth_type",
-            "version 3 has no authentication, allowed: only with version = 2",
+            "version 3 knows one type, allowed: hmac-sha256; others only with version = 2",
         );
     }
     let mut secret = match secret {
@@ -67,56 +102,60 @@ pub(super) fn auth(reader: &mut Reader<'_, '_>, protocol: Option<Protocol>) -> A
             return Auth::None;
         }
     };
-    match kind {
-        Kind::Simple => {
+    match proof {
+        Proof::Simple | Proof::Ah => {
             if secret.0.len() > SIMPLE_SECRET {
                 reader.warn(
                     line,
                     key,
                     format!(
-                        "is longer than the {SIMPLE_SECRET} bytes of a simple password, only the \
-                         first {SIMPLE_SECRET} bytes count"
+                        "is longer than the {SIMPLE_SECRET} bytes of a password of this type, only \
+                         the first {SIMPLE_SECRET} bytes count"
                     ),
                 );
                 secret.0.truncate(SIMPLE_SECRET);
             }
-            Auth::Simple(secret)
+            if proof == Proof::Ah {
+                Auth::Ah(secret)
+            } else {
+                Auth::Simple(secret)
+            }
         }
-        Kind::P0 => Auth::P0Sha256(secret),
-        Kind::P1 => Auth::P1Shake256(secret),
+        Proof::P0 => Auth::P0Sha256(secret),
+        Proof::P1 => Auth::P1Shake256(secret),
     }
 }
 
-/// The secret, and the key that it came from.
-fn secret(reader: &mut Reader<'_, '_>) -> (&'static str, Field<Secret>) {
-    let inline = reader.string("auth_secret");
-    let file = reader.path("auth_secret_file");
+/// The secret, and which of the two keys it came from.
+pub(super) fn secret(
+    reader: &mut Reader<'_, '_>,
+    inline_key: &'static str,
+    file_key: &'static str,
+) -> (&'static str, Field<Secret>) {
+    let inline = reader.string(inline_key);
+    let file = reader.path(file_key);
     if let (Some(first), Some(line)) = (inline.line(), file.line()) {
-        reader.error(
-            line,
-            "auth_secret_file",
-            format!("auth_secret stands in line {first}, allowed: one of the two"),
-        );
-        return ("auth_secret_file", Field::Wrong);
+        let message = format!("{inline_key} stands in line {first}, allowed: one of the two");
+        reader.error(line, file_key, message);
+        return (file_key, Field::Wrong);
     }
     match (inline, file) {
         (Field::Given { value, line }, Field::Absent) => {
             let secret = Zeroizing::new(value.as_bytes().to_vec());
-            ("auth_secret", bounded(reader, "auth_secret", secret, line))
+            (inline_key, bounded(reader, inline_key, secret, line))
         }
         (Field::Absent, Field::Given { value, line }) => {
-            let key = "auth_secret_file";
             let secret = match read(&value) {
-                Ok(secret) => bounded(reader, key, secret, line),
+                Ok(secret) => bounded(reader, file_key, secret, line),
                 Err(message) => {
-                    reader.error(line, key, message);
+                    reader.error(line, file_key, message);
                     Field::Wrong
                 }
             };
-            (key, secret)
+            (file_key, secret)
         }
-        (Field::Absent, Field::Absent) => ("auth_secret", Field::Absent),
-        _ => ("auth_secret", Field::Wrong),
+        (Field::Absent, Field::Absent) => (inline_key, Field::Absent),
+        _ => (inline_key, Field::Wrong),
     }
 }
 

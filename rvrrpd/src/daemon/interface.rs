@@ -1,19 +1,20 @@
 //! An interface that carries virtual routers: its sockets, its listener, its table of VRIDs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 
 use crossbeam_channel::Sender;
 
 use crate::config::model::VirtualRouter;
-use crate::net::filter::VridSet;
+use crate::net::filter::{Channel, VridSet};
 use crate::net::listener::Listener;
 use crate::net::sender;
 use crate::net::socket::Receiver;
 use crate::net::unicast;
 use crate::pool::{Delivery, Dispatcher, Entry, Port, Table};
 use crate::stats::Global;
+use crate::wire::auth::Key;
 use crate::wire::{Family, Vrid};
 
 /// A parent interface that is open.
@@ -24,7 +25,7 @@ pub(super) struct Interface {
     table: Arc<Table>,
     listener: Listener,
     entries: BTreeMap<(Family, Vrid), Arc<Entry>>,
-    filters: BTreeMap<Family, Option<VridSet>>,
+    filters: Vec<(Channel, Option<VridSet>)>,
 }
 
 impl Interface {
@@ -44,7 +45,7 @@ impl Interface {
         let sender = Arc::new(sender::Sender::open(index)?);
         let receivers = families
             .iter()
-            .map(|family| Receiver::open(name, index, *family))
+            .map(|family| Receiver::open(name, index, Channel::Vrrp(*family)))
             .collect::<io::Result<Vec<_>>>()?;
         let unicast = families
             .iter()
@@ -64,7 +65,7 @@ impl Interface {
             table,
             listener,
             entries: BTreeMap::new(),
-            filters: BTreeMap::new(),
+            filters: Vec::new(),
         })
     }
 
@@ -84,23 +85,49 @@ impl Interface {
     }
 
     /// Makes table and socket filters those of the present set of routers. A socket whose routers
-    /// want no filter hears everything.
+    /// want no filter hears everything. The socket of protocol 51 is opened for the first router
+    /// that needs it.
     ///
     /// # Errors
-    /// A filter cannot be attached; the one before it stays.
-    pub(super) fn publish(&mut self, unfiltered: impl Fn(Family) -> bool) -> io::Result<()> {
-        for receiver in self.listener.progress().receivers() {
-            let family = receiver.family();
+    /// A socket cannot be opened, or a filter cannot be attached; the one before it stays.
+    pub(super) fn publish(
+        &mut self,
+        name: &str,
+        unfiltered: impl Fn(Family) -> bool,
+    ) -> io::Result<()> {
+        let progress = self.listener.progress();
+        let families: BTreeSet<Family> = progress.receivers().map(Receiver::family).collect();
+        for family in families {
             let routers = self
                 .entries
                 .iter()
                 .filter(|((of, _), _)| *of == family)
                 .map(|((_, vrid), entry)| (*vrid, Arc::clone(entry)));
             self.table.replace(family, routers);
-            let filter = (!unfiltered(family)).then(|| self.table.vrids(family));
-            if self.filters.get(&family) != Some(&filter) {
+        }
+        let behind_ah: VridSet = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| matches!(entry.expect.auth, Key::Ah(_)))
+            .map(|((_, vrid), _)| *vrid)
+            .collect();
+        let hears_ah = progress.receivers().any(|one| one.channel() == Channel::Ah);
+        if !behind_ah.is_empty() && !hears_ah {
+            let receiver = Receiver::open(name, self.port.index, Channel::Ah)?;
+            self.listener.add(receiver)?;
+        }
+        for receiver in self.listener.progress().receivers() {
+            let channel = receiver.channel();
+            let filter = match channel {
+                Channel::Vrrp(family) => (!unfiltered(family)).then(|| self.table.vrids(family)),
+                Channel::Ah => {
+                    (!unfiltered(Family::V4) || behind_ah.is_empty()).then_some(behind_ah)
+                }
+            };
+            if !self.filters.contains(&(channel, filter)) {
                 receiver.filter(filter.as_ref())?;
-                self.filters.insert(family, filter);
+                self.filters.retain(|(of, _)| *of != channel);
+                self.filters.push((channel, filter));
             }
         }
         Ok(())

@@ -185,13 +185,9 @@ const fn version(router: &VirtualRouter) -> Version {
 fn key(auth: &Auth) -> Key {
     match auth {
         Auth::None => Key::None,
-        Auth::Simple(secret) => {
-            let mut password = [0; 8];
-            for (place, byte) in password.iter_mut().zip(secret.0.iter()) {
-                *place = *byte;
-            }
-            Key::Simple(password)
-        }
+        Auth::HmacSha256(keys) => Key::HmacSha256(keys.clone()),
+        Auth::Ah(secret) => Key::ah(&secret.0),
+        Auth::Simple(secret) => Key::simple(&secret.0),
         Auth::P0Sha256(secret) => Key::P0Sha256(secret.0.clone()),
         Auth::P1Shake256(secret) => Key::P1Shake256(secret.0.clone()),
     }

@@ -382,8 +382,8 @@ impl Supervisor {
                 key.interface == name && key.family == family && !managed.config.socket_filter
             })
         };
-        if let Err(error) = interface.publish(unfiltered) {
-            tracing::error!("socket filter on interface {name}: {error}");
+        if let Err(error) = interface.publish(name, unfiltered) {
+            tracing::error!("receive socket on interface {name}: {error}");
             // Deaf it would become a second Master; `retry` opens it anew.
             self.interfaces.remove(name);
             for managed in self

@@ -6,7 +6,8 @@
 
 use socket2::SockFilter;
 
-use crate::wire::{Family, Vrid};
+use crate::wire::auth::AH_LEN;
+use crate::wire::{Family, IP_PROTOCOL, Vrid};
 
 // Instruction classes, sizes, modes and operations of linux/bpf_common.h.
 const LD: u16 = 0x00;
@@ -29,14 +30,40 @@ const IF_GREATER_OR_EQUAL: u16 = 0x30;
 
 /// Offset of the VRID in a VRRP message.
 const VRID_OFFSET: u32 = 1;
+/// Offset of the VRID behind an Authentication Header.
+#[allow(clippy::cast_possible_truncation, reason = "a constant that fits")]
+const VRID_OFFSET_AH: u32 = AH_LEN as u32 + VRID_OFFSET;
 /// The whole packet passes.
 const PASS: u32 = u32::MAX;
+
+/// What a raw socket receives.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Channel {
+    /// Protocol 112 of a family.
+    Vrrp(Family),
+    /// IPv4 protocol 51, with 112 inside.
+    Ah,
+}
+
+impl Channel {
+    /// Address family.
+    #[must_use]
+    pub const fn family(self) -> Family {
+        match self {
+            Self::Vrrp(family) => family,
+            Self::Ah => Family::V4,
+        }
+    }
+}
 
 /// A set of VRIDs.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct VridSet([u32; 8]);
 
 impl VridSet {
+    /// All of them.
+    pub const ALL: Self = Self([u32::MAX; 8]);
+
     /// Whether no VRID is in the set.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -55,18 +82,28 @@ impl FromIterator<Vrid> for VridSet {
     }
 }
 
-/// The program for a raw socket of this family, which passes only messages of these VRIDs.
+/// The program for a raw socket, which passes only messages of these VRIDs.
 #[must_use]
-pub fn program(family: Family, vrids: &VridSet) -> Vec<SockFilter> {
-    let mut code = Vec::with_capacity(40);
-    match family {
+pub fn program(channel: Channel, vrids: &VridSet) -> Vec<SockFilter> {
+    let mut code = Vec::with_capacity(48);
+    match channel {
         // Data start at the IPv4 header: X = its length.
-        Family::V4 => {
+        Channel::Vrrp(Family::V4) => {
             code.push(SockFilter::new(LDX | BYTE | HEADER_LENGTH, 0, 0, 0));
             code.push(SockFilter::new(LD | BYTE | INDEXED, 0, 0, VRID_OFFSET));
         }
+        // The same; what the header protects must be a message at all.
+        Channel::Ah => {
+            code.push(SockFilter::new(LDX | BYTE | HEADER_LENGTH, 0, 0, 0));
+            code.push(SockFilter::new(LD | BYTE | INDEXED, 0, 0, 0));
+            code.push(SockFilter::new(JUMP | IF_EQUAL, 1, 0, IP_PROTOCOL.into()));
+            code.push(SockFilter::new(RETURN, 0, 0, 0));
+            code.push(SockFilter::new(LD | BYTE | INDEXED, 0, 0, VRID_OFFSET_AH));
+        }
         // Data start at the VRRP message.
-        Family::V6 => code.push(SockFilter::new(LD | BYTE | ABSOLUTE, 0, 0, VRID_OFFSET)),
+        Channel::Vrrp(Family::V6) => {
+            code.push(SockFilter::new(LD | BYTE | ABSOLUTE, 0, 0, VRID_OFFSET));
+        }
     }
     code.push(SockFilter::new(STORE, 0, 0, 0));
     code.push(SockFilter::new(ALU | AND, 0, 0, 31));
@@ -115,14 +152,18 @@ mod tests {
 
     use super::*;
 
-    /// A message of this VRID as a raw socket of the family delivers it.
-    fn packet(family: Family, options: u8, vrid: u8) -> Vec<u8> {
-        let mut packet = match family {
+    /// A message of this VRID as a raw socket delivers it.
+    fn packet(channel: Channel, options: u8, vrid: u8) -> Vec<u8> {
+        let mut packet = match channel.family() {
             Family::V4 => vec![0; 20 + 4 * usize::from(options)],
             Family::V6 => Vec::new(),
         };
         if let Some(first) = packet.first_mut() {
             *first = 0x45 + options;
+        }
+        if channel == Channel::Ah {
+            packet.push(112);
+            packet.resize(packet.len() + AH_LEN - 1, 0);
         }
         packet.extend([0x21, vrid, 100, 1, 0, 1, 0, 0]);
         packet
@@ -138,21 +179,40 @@ mod tests {
             chosen in prop::collection::btree_set(1_u8..=255, 0..256),
             options in 0_u8..=10,
         ) {
-            for family in [Family::V4, Family::V6] {
+            for channel in [Channel::Vrrp(Family::V4), Channel::Vrrp(Family::V6), Channel::Ah] {
                 let vrids = chosen.iter().filter_map(|number| Vrid::new(*number)).collect();
-                let code = program(family, &vrids);
-                prop_assert_eq!(code.len(), program(family, &VridSet::default()).len());
+                let code = program(channel, &vrids);
+                prop_assert_eq!(code.len(), program(channel, &VridSet::default()).len());
                 let (sender, receiver) = UnixDatagram::pair().unwrap();
                 let receiver = Socket::from(OwnedFd::from(receiver));
                 receiver.attach_filter(&code).unwrap();
                 let receiver = UnixDatagram::from(OwnedFd::from(receiver));
                 receiver.set_nonblocking(true).unwrap();
                 for vrid in 0..=255 {
-                    sender.send(&packet(family, options, vrid)).unwrap();
+                    sender.send(&packet(channel, options, vrid)).unwrap();
                     let passed = receiver.recv(&mut [0; 128]).is_ok();
                     prop_assert_eq!(passed, chosen.contains(&vrid), "VRID {}", vrid);
                 }
             }
+        }
+    }
+
+    /// What the header protects is another protocol: nothing passes, whatever the set.
+    #[test]
+    fn other_protocols_behind_ah_do_not_pass() {
+        let (sender, receiver) = UnixDatagram::pair().unwrap();
+        let receiver = Socket::from(OwnedFd::from(receiver));
+        receiver
+            .attach_filter(&program(Channel::Ah, &VridSet::ALL))
+            .unwrap();
+        let receiver = UnixDatagram::from(OwnedFd::from(receiver));
+        receiver.set_nonblocking(true).unwrap();
+        for protocol in 0..=255 {
+            let mut packet = packet(Channel::Ah, 0, 10);
+            packet[20] = protocol;
+            sender.send(&packet).unwrap();
+            let passed = receiver.recv(&mut [0; 128]).is_ok();
+            assert_eq!(passed, protocol == 112, "protocol {protocol}");
         }
     }
 }

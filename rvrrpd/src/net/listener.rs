@@ -1,10 +1,10 @@
 //! The listener of an interface: one thread that reads its receive sockets.
 
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
 use super::backlog::Backlog;
@@ -32,9 +32,26 @@ pub trait Sink: Send + 'static {
 /// silence asks it first.
 #[derive(Debug)]
 pub struct Progress {
-    receivers: Vec<Receiver>,
-    /// One per receiver: what was read from one socket says nothing about another.
-    backlogs: Vec<Backlog>,
+    sources: Vec<Source>,
+    /// One that was added while the listener ran.
+    added: OnceLock<Source>,
+}
+
+/// A receive socket, and how far it has been read: what was read from one says nothing about
+/// another.
+#[derive(Debug)]
+struct Source {
+    receiver: Receiver,
+    backlog: Backlog,
+}
+
+impl From<Receiver> for Source {
+    fn from(receiver: Receiver) -> Self {
+        Self {
+            receiver,
+            backlog: Backlog::default(),
+        }
+    }
 }
 
 impl Progress {
@@ -42,17 +59,19 @@ impl Progress {
     /// [`Backlog::until`].
     #[must_use]
     pub fn until(&self, now: Time) -> Time {
-        let sockets = self.receivers.iter().zip(&self.backlogs);
-        sockets
-            .map(|(receiver, backlog)| backlog.until(now, || receiver.is_readable()))
+        self.sources()
+            .map(|Source { receiver, backlog }| backlog.until(now, || receiver.is_readable()))
             .min()
             .unwrap_or(now)
     }
 
     /// The receive sockets, to change their filters.
-    #[must_use]
-    pub fn receivers(&self) -> &[Receiver] {
-        &self.receivers
+    pub fn receivers(&self) -> impl Iterator<Item = &Receiver> {
+        self.sources().map(|source| &source.receiver)
+    }
+
+    fn sources(&self) -> impl Iterator<Item = &Source> {
+        self.sources.iter().chain(self.added.get())
     }
 }
 
@@ -78,8 +97,8 @@ impl Listener {
     ) -> io::Result<Self> {
         let (stop, stopped) = UnixStream::pair()?;
         let progress = Arc::new(Progress {
-            backlogs: receivers.iter().map(|_| Backlog::default()).collect(),
-            receivers,
+            sources: receivers.into_iter().map(Source::from).collect(),
+            added: OnceLock::new(),
         });
         let shared = Arc::clone(&progress);
         let thread = std::thread::Builder::new()
@@ -93,6 +112,18 @@ impl Listener {
             stop: Some(stop),
             thread: Some(thread),
         })
+    }
+
+    /// Lets the running listener read one more socket. There can be one; a second is dropped.
+    ///
+    /// # Errors
+    /// The listener cannot be woken.
+    pub fn add(&self, receiver: Receiver) -> io::Result<()> {
+        let _second = self.progress.added.set(receiver.into());
+        match &self.stop {
+            Some(stop) => (&mut &*stop).write_all(&[0]),
+            None => Ok(()),
+        }
     }
 
     /// How far the listener has come.
@@ -120,7 +151,7 @@ fn listen(progress: &Progress, stopped: &UnixStream, mut sink: impl Sink) {
             }
             return;
         }
-        for (receiver, backlog) in progress.receivers.iter().zip(&progress.backlogs) {
+        for Source { receiver, backlog } in progress.sources() {
             backlog.begin();
             read(receiver, &mut batch, backlog, &mut sink);
             backlog.end();
@@ -128,13 +159,19 @@ fn listen(progress: &Progress, stopped: &UnixStream, mut sink: impl Sink) {
     }
 }
 
-/// Waits for a packet; an error without a cause is the order to stop.
-fn wait(progress: &Progress, stopped: &UnixStream) -> Result<(), Option<io::Error>> {
+/// Waits for a packet or one more socket; an error without a cause is the order to stop.
+fn wait(progress: &Progress, mut stopped: &UnixStream) -> Result<(), Option<io::Error>> {
     let stop = stopped.as_fd();
-    let first = progress.receivers.first().map_or(stop, AsFd::as_fd);
-    let second = progress.receivers.get(1).map_or(stop, AsFd::as_fd);
-    match sys::socket::poll([stop, first, second], -1) {
-        Ok([true, ..]) => Err(None),
+    let mut receivers = progress.receivers().map(AsFd::as_fd);
+    let [first, second, third] = [(); 3].map(|()| receivers.next().unwrap_or(stop));
+    match sys::socket::poll([stop, first, second, third], -1) {
+        // A byte says that there is one more socket, the end of the stream that it is over.
+        Ok([true, ..]) => match stopped.read(&mut [0]) {
+            Ok(0) => Err(None),
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+            Err(error) => Err(Some(error)),
+        },
         Ok(_) => Ok(()),
         Err(error) => Err(Some(error)),
     }

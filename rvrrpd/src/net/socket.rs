@@ -5,9 +5,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockFilter, Socket, Type};
 
-use super::filter::{self, VridSet};
+use super::filter::{self, Channel, VridSet};
 use super::sys;
-use crate::wire::{Family, GROUP_V4, GROUP_V6, IP_PROTOCOL};
+use crate::wire::{Family, GROUP_V4, GROUP_V6, IP_PROTOCOL, IP_PROTOCOL_AH};
 
 /// Room for some ten thousand advertisements, so that a stalled listener loses none.
 const RECEIVE_BUFFER: i32 = 8 << 20;
@@ -16,12 +16,12 @@ const DROP_ALL: (u16, u8, u8, u32) = (0x06, 0, 0, 0);
 /// BPF_RET | BPF_K with the greatest length: everything passes.
 const PASS_ALL: (u16, u8, u8, u32) = (0x06, 0, 0, u32::MAX);
 
-/// Raw IP socket of protocol 112 on one interface. It is a member of the VRRP group there, and
+/// Raw IP socket of protocol 112, or of protocol 51 (AH), on one interface. It is a member of the VRRP group there, and
 /// hears nothing that the host forwards.
 #[derive(Debug)]
 pub struct Receiver {
     socket: Socket,
-    family: Family,
+    channel: Channel,
 }
 
 impl Receiver {
@@ -30,7 +30,12 @@ impl Receiver {
     ///
     /// # Errors
     /// `EPERM` without CAP_NET_RAW, `ENODEV` where the interface is gone.
-    pub fn open(name: &str, index: u32, family: Family) -> io::Result<Self> {
+    pub fn open(name: &str, index: u32, channel: Channel) -> io::Result<Self> {
+        let family = channel.family();
+        let protocol = match channel {
+            Channel::Vrrp(_) => IP_PROTOCOL,
+            Channel::Ah => IP_PROTOCOL_AH,
+        };
         let domain = match family {
             Family::V4 => Domain::IPV4,
             Family::V6 => Domain::IPV6,
@@ -38,7 +43,7 @@ impl Receiver {
         let socket = Socket::new(
             domain,
             Type::RAW.nonblocking(),
-            Some(Protocol::from(i32::from(IP_PROTOCOL))),
+            Some(Protocol::from(i32::from(protocol))),
         )?;
         attach(&socket, &[DROP_ALL])?;
         socket.bind_device(Some(name.as_bytes()))?;
@@ -55,27 +60,35 @@ impl Receiver {
                 socket.join_multicast_v6(&GROUP_V6, index)?;
             }
         }
-        Ok(Self { socket, family })
+        Ok(Self { socket, channel })
     }
 
     /// Lets the VRIDs of the set pass, or everything where there is none (`socket_filter =
-    /// false`). Replaces the filter before it without a gap.
+    /// false`); of protocol 51 only what has a message inside, so that other users of AH are no
+    /// business of ours. Replaces the filter before it without a gap.
     ///
     /// # Errors
     /// That of setsockopt(2).
     pub fn filter(&self, vrids: Option<&VridSet>) -> io::Result<()> {
-        match vrids {
-            Some(vrids) => self
-                .socket
-                .attach_filter(&filter::program(self.family, vrids)),
-            None => attach(&self.socket, &[PASS_ALL]),
-        }
+        let vrids = match (vrids, self.channel) {
+            (None, Channel::Vrrp(_)) => return attach(&self.socket, &[PASS_ALL]),
+            (None, Channel::Ah) => &VridSet::ALL,
+            (Some(vrids), _) => vrids,
+        };
+        self.socket
+            .attach_filter(&filter::program(self.channel, vrids))
+    }
+
+    /// What it receives.
+    #[must_use]
+    pub const fn channel(&self) -> Channel {
+        self.channel
     }
 
     /// Family of the socket.
     #[must_use]
     pub const fn family(&self) -> Family {
-        self.family
+        self.channel.family()
     }
 
     /// Whether a packet is waiting.

@@ -1,18 +1,26 @@
 //! From the wire to the worker: every receive rule is applied here, in the listener's thread, so
 //! that garbage costs the workers nothing.
 
+use core::cell::RefCell;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crossbeam_channel::Sender;
 
+use super::replay::Replay;
 use super::{Delivery, Entry, Table};
 use crate::fsm::{self, Time};
 use crate::log::Limiter;
 use crate::net::listener::Sink;
+use crate::net::sys::clock;
 use crate::stats::Global;
 use crate::wire::advert::{Accepted, Advert, Datagram, peek_vrid};
 use crate::wire::verdict::Reject;
-use crate::wire::{PRIORITY_OWNER, PRIORITY_RESIGN};
+use crate::wire::{Family, PRIORITY_OWNER, PRIORITY_RESIGN};
+
+/// Intervals without an advertisement after which a Master counts as gone (RFC 3768 §6.1,
+/// Master_Down_Interval without the skew).
+const ADVERTS_MISSED: u32 = 3;
 
 /// The sink of one interface's listener.
 #[derive(Debug)]
@@ -23,6 +31,8 @@ pub struct Dispatcher {
     global: Arc<Global>,
     complaints: [Limiter; Reject::ALL.len()],
     mismatches: Limiter,
+    /// Only the listener's thread calls, and never from inside a call.
+    replay: RefCell<Replay>,
 }
 
 impl Dispatcher {
@@ -41,6 +51,7 @@ impl Dispatcher {
             global,
             complaints: core::array::from_fn(|_| Limiter::new()),
             mismatches: Limiter::new(),
+            replay: RefCell::default(),
         }
     }
 
@@ -52,7 +63,8 @@ impl Dispatcher {
                 let verified = checked
                     .as_ref()
                     .map_err(|reject| *reject)
-                    .and_then(|advert| entry.expect.verify(datagram, advert));
+                    .and_then(|advert| entry.expect.verify(datagram, advert))
+                    .and_then(|accepted| self.admit(entry, accepted, received));
                 match verified {
                     Ok(accepted) => {
                         self.deliver(entry, &accepted, received);
@@ -67,6 +79,29 @@ impl Dispatcher {
             })
         });
         found.unwrap_or_else(|| Err(Advert::check(datagram).err().unwrap_or(Reject::Vrid)))
+    }
+
+    /// Refuses what is repeated (AUTH-RX-4, AUTH-RX-5).
+    fn admit(&self, entry: &Entry, accepted: Accepted, received: Time) -> Result<Accepted, Reject> {
+        let Some(stamp) = accepted.stamp else {
+            return Ok(accepted);
+        };
+        let expect = &entry.expect;
+        let family = match accepted.source {
+            IpAddr::V4(_) => Family::V4,
+            IpAddr::V6(_) => Family::V6,
+        };
+        // What waited in the socket is judged by the time at which it came.
+        let waited = clock::monotonic().since(received);
+        let wall = clock::realtime().saturating_sub(waited);
+        self.replay.borrow_mut().admit(
+            (family, expect.vrid),
+            accepted.source,
+            stamp,
+            expect.interval * ADVERTS_MISSED,
+            (received, wall),
+        )?;
+        Ok(accepted)
     }
 
     fn deliver(&self, entry: &Entry, accepted: &Accepted, received: Time) {
@@ -93,6 +128,7 @@ impl Dispatcher {
                 received,
             },
             checksum_form: accepted.checksum_form,
+            stamp: accepted.stamp,
         };
         let queue = self.workers.get(entry.worker);
         if queue.is_none_or(|queue| queue.try_send(delivery).is_err()) {

@@ -14,6 +14,7 @@ mod deadlines;
 mod dispatch;
 mod engine;
 mod port;
+mod replay;
 mod table;
 mod worker;
 
@@ -33,7 +34,7 @@ use crate::driver::{Command, RouterId};
 use crate::fsm::{Advert, Params, Reasons};
 use crate::stats::Status;
 use crate::wire::advert::{ChecksumForm, Peers};
-use crate::wire::auth::Key;
+use crate::wire::auth::{Key, Stamp};
 use crate::wire::{Family, Mac, Version, Vrid};
 use std::net::IpAddr;
 
@@ -50,6 +51,8 @@ pub struct Delivery {
     pub advert: Advert,
     /// Checksum form that the sender used.
     pub checksum_form: ChecksumForm,
+    /// Its number, where authentication numbers messages.
+    pub stamp: Option<Stamp>,
 }
 
 /// What a virtual router sends, from which its frames are made.

@@ -91,6 +91,10 @@ impl Host for Rim {
         clock::monotonic()
     }
 
+    fn wall(&self) -> Duration {
+        clock::realtime()
+    }
+
     fn waiting(&self) -> usize {
         self.adverts.len()
     }

@@ -7,10 +7,11 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::wire::advert::{Advert, ChecksumForm, Datagram};
+use crate::wire::auth::AH_LEN;
 use crate::wire::ethernet::{Frame, TYPE_IPV4, TYPE_IPV6};
 use crate::wire::message::Message;
 use crate::wire::verdict::Reject;
-use crate::wire::{Family, IP_PROTOCOL, Mac};
+use crate::wire::{Family, IP_PROTOCOL, IP_PROTOCOL_AH, Mac};
 
 /// Ethernet types of a VLAN tag, IEEE 802.1Q and 802.1ad.
 const TYPES_VLAN: [u16; 2] = [0x8100, 0x88a8];
@@ -51,21 +52,25 @@ fn untagged(frame: Frame<'_>) -> Option<Frame<'_>> {
     })
 }
 
-/// An IP packet of protocol 112, right or wrong.
+/// An IP packet of protocol 112, or of protocol 51 with 112 inside, right or wrong.
 struct Packet<'a> {
     family: Family,
     source: IpAddr,
     destination: IpAddr,
     ttl: u8,
+    /// SPI and sequence number of the Authentication Header.
+    ah: Option<(u32, u32)>,
     message: &'a [u8],
 }
 
 impl<'a> Packet<'a> {
     fn from_ipv4(bytes: &'a [u8]) -> Option<Self> {
         let header: &[u8; 20] = bytes.first_chunk()?;
-        if header[9] != IP_PROTOCOL {
-            return None;
-        }
+        let with_ah = match header[9] {
+            IP_PROTOCOL => false,
+            IP_PROTOCOL_AH => true,
+            _ => return None,
+        };
         let header_len = usize::from(header[0] & 0x0f) * 4;
         let total_len = usize::from(u16::from_be_bytes([header[2], header[3]]));
         let is_first_fragment = u16::from_be_bytes([header[6], header[7]]) & 0x1fff == 0;
@@ -74,12 +79,20 @@ impl<'a> Packet<'a> {
             let octets = header[at..].first_chunk::<4>();
             IpAddr::V4(octets.map_or(Ipv4Addr::UNSPECIFIED, |octets| Ipv4Addr::from(*octets)))
         };
+        let message = message.filter(|_| is_first_fragment).unwrap_or_default();
+        let (ah, message) = if with_ah {
+            let (ah, message) = authentication_header(message)?;
+            (Some(ah), message)
+        } else {
+            (None, message)
+        };
         Some(Self {
             family: Family::V4,
             source: address(12),
             destination: address(16),
             ttl: header[8],
-            message: message.filter(|_| is_first_fragment).unwrap_or_default(),
+            ah,
+            message,
         })
     }
 
@@ -98,6 +111,7 @@ impl<'a> Packet<'a> {
             source: address(8),
             destination: address(24),
             ttl: header[7],
+            ah: None,
             message: &rest[..payload_len.min(rest.len())],
         })
     }
@@ -119,6 +133,12 @@ impl<'a> Packet<'a> {
             text,
             " Source: {from} ({mac}), Destination: {to}, TTL: {ttl}"
         )?;
+        if let Some((spi, sequence)) = self.ah {
+            writeln!(
+                text,
+                " Authentication Header: SPI 0x{spi:08x}, Sequence {sequence}"
+            )?;
+        }
         if let Some(byte) = field(0) {
             writeln!(text, " Version/Type: 0x{byte:02x}")?;
         }
@@ -146,6 +166,11 @@ impl<'a> Packet<'a> {
             writeln!(text, " VRRP Checksum: 0x{checksum:04x} {verdict}")?;
         }
         self.write_addresses(text)?;
+        let message = Message::parse(self.family, self.message).ok();
+        if let Some(trailer) = message.and_then(|message| message.trailer()) {
+            let (key, time) = (trailer.key_id(), trailer.sequence() >> 32);
+            writeln!(text, " HMAC Trailer: Key {key}, Time {time}s")?;
+        }
         match datagram.and_then(|datagram| Advert::check(&datagram)) {
             Ok(_) => Ok(()),
             Err(reject) => writeln!(text, " Malformed: {reject}"),
@@ -185,6 +210,17 @@ impl<'a> Packet<'a> {
         }
         Ok(())
     }
+}
+
+/// SPI and sequence number of the Authentication Header in front of a message, and the message;
+/// none where it protects another protocol.
+fn authentication_header(payload: &[u8]) -> Option<((u32, u32), &[u8])> {
+    let (header, message) = payload.split_first_chunk::<AH_LEN>()?;
+    let [IP_PROTOCOL, _, _, _, a, b, c, d, e, f, g, h, ..] = *header else {
+        return None;
+    };
+    let numbers = [[a, b, c, d], [e, f, g, h]].map(u32::from_be_bytes);
+    Some((numbers.into(), message))
 }
 
 #[cfg(test)]

@@ -35,6 +35,7 @@ fn documented(markdown: &str) -> BTreeMap<&'static str, Vec<[&str; 4]>> {
         ("## Top level", ""),
         ("## `[[vrouter]]`", "vrouter"),
         ("#### `timers`", "vrouter.timers"),
+        ("#### `auth_keys`", "vrouter.auth_keys"),
         ("#### `routes`", "vrouter.routes"),
         ("## `[protocols]`", "protocols"),
         ("### `[[protocols.static]]`", "protocols.static"),
@@ -108,7 +109,12 @@ fn every_example_is_accepted_and_every_key_has_one() {
     let toml = fences(&markdown, "toml");
     let mut examples = String::new();
     for example in &toml {
-        let example = example.replace("/etc/rvrrpd/group-40.secret", &secret.display().to_string());
+        let example = ["40", "41", "41-next"]
+            .iter()
+            .fold(example.to_string(), |text, group| {
+                let path = format!("\"/etc/rvrrpd/group-{group}.secret\"");
+                text.replace(&path, &format!("\"{}\"", secret.display()))
+            });
         accepted(&example, Format::Toml);
         examples += &example;
         examples += "\n";

@@ -14,6 +14,8 @@ struct Place {
     inside: &'static str,
     /// Whether `inside` is an array.
     array: bool,
+    /// What the virtual router around it needs.
+    beside: &'static [(&'static str, &'static str)],
     /// What makes the table complete.
     base: &'static [(&'static str, &'static str)],
     /// Prefix of its keys in diagnostics.
@@ -33,6 +35,7 @@ const PLACES: &[Place] = &[
         header: "",
         inside: "",
         array: false,
+        beside: &[],
         base: &[],
         prefix: "",
     },
@@ -41,6 +44,7 @@ const PLACES: &[Place] = &[
         header: "vrouter",
         inside: "",
         array: false,
+        beside: &[],
         base: VROUTER_BASE,
         prefix: "",
     },
@@ -49,14 +53,28 @@ const PLACES: &[Place] = &[
         header: "vrouter",
         inside: "timers",
         array: false,
+        beside: &[],
         base: &[],
         prefix: "timers.",
+    },
+    Place {
+        schema: &schema::AUTH_KEYS,
+        header: "vrouter",
+        inside: "auth_keys",
+        array: true,
+        beside: &[("auth_type", "\"hmac-sha256\"")],
+        base: &[
+            ("id", "1"),
+            ("secret", "\"0123456789abcdef0123456789abcdef\""),
+        ],
+        prefix: "auth_keys.",
     },
     Place {
         schema: &schema::ROUTES,
         header: "vrouter",
         inside: "routes",
         array: true,
+        beside: &[],
         base: ROUTE_BASE,
         prefix: "routes.",
     },
@@ -65,6 +83,7 @@ const PLACES: &[Place] = &[
         header: "protocols",
         inside: "",
         array: false,
+        beside: &[],
         base: &[],
         prefix: "",
     },
@@ -73,6 +92,7 @@ const PLACES: &[Place] = &[
         header: "protocols.static",
         inside: "",
         array: false,
+        beside: &[],
         base: ROUTE_BASE,
         prefix: "",
     },
@@ -81,6 +101,7 @@ const PLACES: &[Place] = &[
         header: "api",
         inside: "",
         array: false,
+        beside: &[],
         base: &[],
         prefix: "",
     },
@@ -109,6 +130,7 @@ impl Place {
                 table
             };
             own = pairs(VROUTER_BASE);
+            own.extend(pairs(self.beside));
             own.push((self.inside.to_owned(), held));
             self.inside
         };
@@ -196,6 +218,19 @@ const RANGES: &[(&str, &str, [&str; 2], &[&str])] = &[
         ["0", "3600"],
         &["-1", "-0.001", "3601", "3600.001"],
     ),
+    (
+        "vrouter",
+        "auth_active_key",
+        ["1", "255"],
+        &["0", "256", "-1"],
+    ),
+    (
+        "vrouter",
+        "auth_clock_skew",
+        ["1", "300"],
+        &["0", "301", "0.5"],
+    ),
+    ("vrouter.auth_keys", "id", ["1", "255"], &["0", "256"]),
     (
         "vrouter.timers",
         "advert",
@@ -382,7 +417,7 @@ fn every_required_key_is_missed() {
             }
         }
     }
-    assert_eq!(found, 7);
+    assert_eq!(found, 8);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroU8;
 use std::time::Duration;
 
 use proptest::collection::{btree_map, btree_set, vec};
@@ -12,6 +13,7 @@ use rvrrpd::config::model::{
     NetworkDriver, Protocol, Route, Secret, TimeFormat, TimeZone, Unicast, Vip, VirtualRouter,
 };
 use rvrrpd::config::{Format, load, parse};
+use rvrrpd::wire::auth::{HmacKey, HmacKeys};
 use rvrrpd::wire::{Family, Vrid};
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
@@ -194,6 +196,8 @@ fn protocol_and_auth() -> impl Strategy<Value = (Protocol, Duration, Auth)> {
         "[ -~]{1,8}".prop_map(move |text| Auth::Simple(secret(text))),
         "\\PC{1,40}".prop_map(move |text| Auth::P0Sha256(secret(text))),
         "\\PC{1,40}".prop_map(move |text| Auth::P1Shake256(secret(text))),
+        "[ -~]{1,8}".prop_map(move |text| Auth::Ah(secret(text))),
+        hmac(),
     ];
     prop_oneof![
         (1..=255_u64, auth).prop_map(|(seconds, auth)| (
@@ -201,12 +205,32 @@ fn protocol_and_auth() -> impl Strategy<Value = (Protocol, Duration, Auth)> {
             Duration::from_secs(seconds),
             auth
         )),
-        (1..=4095_u64).prop_map(|step| (
+        (1..=4095_u64, prop_oneof![Just(Auth::None), hmac()]).prop_map(|(step, auth)| (
             Protocol::V3,
             Duration::from_millis(step * 10),
-            Auth::None
+            auth
         )),
     ]
+}
+
+/// Keys of the lengths that cause no warning; the others in the order of their ids.
+fn hmac() -> impl Strategy<Value = Auth> {
+    let keys = btree_map(1..=255_u8, vec(any::<u8>(), 32..=64), 1..5);
+    (keys, any::<prop::sample::Index>(), 1..=300_u64).prop_map(|(keys, active, skew)| {
+        let mut keys: Vec<HmacKey> = keys
+            .into_iter()
+            .filter_map(|(id, secret)| {
+                let id = NonZeroU8::new(id)?;
+                let secret = Zeroizing::new(secret);
+                Some(HmacKey { id, secret })
+            })
+            .collect();
+        Auth::HmacSha256(HmacKeys {
+            active: keys.remove(active.index(keys.len())),
+            others: keys,
+            clock_skew: Duration::from_secs(skew),
+        })
+    })
 }
 
 fn routes(with_table: bool) -> impl Strategy<Value = Vec<Route>> {
@@ -354,11 +378,30 @@ fn router_pairs(router: &VirtualRouter) -> Pairs {
         pairs.push(("primary", json!(primary)));
     }
     let auth = match &router.auth {
-        Auth::None => None,
+        Auth::None | Auth::HmacSha256(_) => None,
+        Auth::Ah(secret) => Some(("rfc2338-ah", secret)),
         Auth::Simple(secret) => Some(("rfc2338-simple", secret)),
         Auth::P0Sha256(secret) => Some(("p0-t8-sha256", secret)),
         Auth::P1Shake256(secret) => Some(("p1-t8-shake256", secret)),
     };
+    if let Auth::HmacSha256(keys) = &router.auth {
+        let key = |key: &HmacKey| {
+            let digits: String = key
+                .secret
+                .iter()
+                .map(|byte| format!("{byte:02X}"))
+                .collect();
+            json!({"id": key.id, "hex": digits})
+        };
+        let all: Vec<Value> = core::iter::once(&keys.active)
+            .chain(&keys.others)
+            .map(key)
+            .collect();
+        pairs.push(("auth_type", json!("hmac-sha256")));
+        pairs.push(("auth_keys", json!(all)));
+        pairs.push(("auth_active_key", json!(keys.active.id)));
+        pairs.push(("auth_clock_skew", json!(keys.clock_skew.as_secs())));
+    }
     if let Some((kind, secret)) = auth {
         pairs.push(("auth_type", json!(kind)));
         pairs.push(("auth_secret", json!(str::from_utf8(&secret.0).unwrap())));
@@ -420,7 +463,7 @@ fn configuration_like() -> impl Strategy<Value = String> {
             "[[vrouter]]\n", "[api]\n", "[protocols]\n", "[[protocols.static]]\n", "group = ",
             "interface = ", "vip = ", "timers = ", "timers.advert = ", "advert", "routes = ", "route = ",
             "prefix = ", "mask = ", "nh = ", "priority = ", "host = ", "users = ", "auth_type = ",
-            "auth_secret = ", "\"eth0\"", "\"192.0.2.1\"", "\"192.0.2.1/24\"", "\"::1/129\"",
+            "auth_secret = ", "auth_keys = ", "hex = ", "\"hmac-sha256\"", "\"eth0\"", "\"192.0.2.1\"", "\"192.0.2.1/24\"", "\"::1/129\"",
             "\"255.0.255.0\"", "\n", " ", ",", "=", ":", "{", "}", "[", "]", "\"", "1", "-1", "0.5",
             "1e999", "nan", "inf", "true", "null", "99999999999999999999999999999999999999999",
             "\"vrouter\"", "\"group\"", "\"static\"", "\"protocols\"", "\\u0000", "\u{feff}", "#",

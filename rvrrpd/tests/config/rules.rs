@@ -8,7 +8,7 @@ use rvrrpd::config::{Format, Loaded, parse};
 use crate::text::{FORMATS, accepted, one_table, only_error, router};
 
 /// The router of a file with one, the same in both languages.
-fn one(changes: &[(&str, &str)]) -> VirtualRouter {
+pub(crate) fn one(changes: &[(&str, &str)]) -> VirtualRouter {
     let [a, b] = FORMATS
         .map(|format| accepted(&one_table(format, "vrouter", &router(changes)), format).config);
     assert_eq!(a, b);
@@ -16,7 +16,7 @@ fn one(changes: &[(&str, &str)]) -> VirtualRouter {
 }
 
 /// Asserts one error about `key`, in the line of that key, with `word`.
-fn refused(changes: &[(&str, &str)], key: &str, word: &str) {
+pub(crate) fn refused(changes: &[(&str, &str)], key: &str, word: &str) {
     let pairs = router(changes);
     let held = key.split('.').next().unwrap();
     let line = pairs.iter().position(|(name, _)| name == held).unwrap() + 2;
@@ -31,7 +31,7 @@ fn refused(changes: &[(&str, &str)], key: &str, word: &str) {
     }
 }
 
-fn warnings(changes: &[(&str, &str)]) -> (Loaded, Vec<String>) {
+pub(crate) fn warnings(changes: &[(&str, &str)]) -> (Loaded, Vec<String>) {
     let format = Format::Toml;
     let loaded = accepted(&one_table(format, "vrouter", &router(changes)), format);
     let texts = loaded.warnings.iter().map(ToString::to_string).collect();

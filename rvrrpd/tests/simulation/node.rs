@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::mem::take;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 use rvrrpd::driver::{Command, RouterId};
@@ -193,6 +194,10 @@ impl Host for Rim<'_> {
 
     fn now(&self) -> Time {
         self.now
+    }
+
+    fn wall(&self) -> Duration {
+        Duration::from_micros(self.now.as_micros())
     }
 
     fn waiting(&self) -> usize {

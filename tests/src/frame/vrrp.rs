@@ -55,8 +55,12 @@ pub struct Advert {
     pub addresses: Vec<IpAddr>,
     /// Version 2: the 8 bytes of authentication data.
     pub auth_data: Vec<u8>,
-    /// The whole VRRP message as the IP header delimits it.
+    /// The whole VRRP message as the IP header delimits it, with a trailer.
     pub message: Vec<u8>,
+    /// The Authentication Header in front of the message; empty where there is none.
+    pub ah: Vec<u8>,
+    /// The trailer of HMAC-SHA256 behind the message; empty where there is none.
+    pub trailer: Vec<u8>,
     /// What follows the IP packet in the frame.
     pub padding: Vec<u8>,
 }
@@ -66,10 +70,12 @@ impl Advert {
     #[must_use]
     pub fn decode(frame: &Frame) -> Option<Self> {
         let ip = Packet::decode(frame)?;
-        if ip.protocol != 112 {
-            return None;
-        }
-        let message = ip.payload;
+        let (message, ah) = match (ip.protocol, ip.payload) {
+            (112, message) => (message, Vec::new()),
+            // An Authentication Header of 24 bytes in front (RFC 2402).
+            (51, [112, 4, ..]) => (ip.payload.get(24..)?, ip.payload[..24].to_vec()),
+            _ => return None,
+        };
         let head: [u8; 8] = array(message, 0)?;
         let version = head[0] >> 4;
         let size = if ip.source.is_ipv4() { 4 } else { 16 };
@@ -87,10 +93,21 @@ impl Advert {
         } else {
             Duration::from_millis(u64::from(u16::from_be_bytes([head[4] & 0x0f, head[5]])) * 10)
         };
-        let pseudo = pseudo_header(ip.source, ip.destination, 112, message.len());
-        let sum = if ip.source.is_ipv4() && checksum(&[message]) == 0 {
+        // Over IPv4 the checksum does not cover the trailer of HMAC-SHA256.
+        let fixed = claimed + if version == 2 { 16 } else { 8 };
+        let trailer = match message.get(fixed..) {
+            Some(trailer) if trailer.len() == 28 => trailer.to_vec(),
+            _ => Vec::new(),
+        };
+        let covered = if ip.source.is_ipv4() {
+            &message[..message.len() - trailer.len()]
+        } else {
+            message
+        };
+        let pseudo = pseudo_header(ip.source, ip.destination, 112, covered.len());
+        let sum = if ip.source.is_ipv4() && checksum(&[covered]) == 0 {
             Sum::Message
-        } else if version == 3 && checksum(&[&pseudo, message]) == 0 {
+        } else if version == 3 && checksum(&[&pseudo, covered]) == 0 {
             Sum::PseudoHeader
         } else {
             Sum::Wrong
@@ -112,8 +129,13 @@ impl Advert {
             interval,
             sum,
             addresses,
-            auth_data: list.get(claimed..).unwrap_or_default().to_vec(),
+            auth_data: list
+                .get(claimed..list.len() - trailer.len())
+                .unwrap_or_default()
+                .to_vec(),
             message: message.to_vec(),
+            ah,
+            trailer,
             padding: ip.padding.to_vec(),
         })
     }

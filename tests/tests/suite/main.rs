@@ -4,6 +4,7 @@
 //! network namespaces; a failing one shows the last frames and log lines.
 
 mod arp;
+mod auth;
 mod badinput;
 mod cleanup;
 mod election;

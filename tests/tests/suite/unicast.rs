@@ -234,6 +234,8 @@ in_both_families! {
     unicast_routed => routed;
     /// A Backup, which sends nothing, knows the neighbours that it will need.
     unicast_neighbours => neighbours;
+    /// V2-RX-8: numbered messages, with the Master killed and started again.
+    unicast_hmac => hmac;
     /// A peer that nothing can be sent to does not keep the others from hearing us.
     unicast_unreachable => unreachable;
     /// An own address among the peers is a mistake that keeps the router in Init.
@@ -621,6 +623,64 @@ fn neighbours(test: &str, family: Family) {
     let counters = second.counters(family.name());
     assert_eq!(counters["advertisement-sent"], 0);
     assert_eq!(second.state(family.name()), Some(State::Backup));
+}
+
+fn hmac(test: &str, family: Family) {
+    assert_authenticated(test, family, |vrouter| {
+        vrouter
+            .text("auth_type", "hmac-sha256")
+            .text("auth_secret", "an example key of the group, 1..")
+    });
+}
+
+/// V2-RX-8: the Authentication Header covers the whole IPv4 header, which the kernel completes.
+#[test]
+fn unicast_ah() {
+    assert_authenticated("unicast_ah", V4, |vrouter| {
+        vrouter
+            .v2()
+            .text("auth_type", "rfc2338-ah")
+            .text("auth_secret", "s3cr3t12")
+    });
+}
+
+/// Nobody is refused, neither in the steady state nor after a Master was killed and started again.
+fn assert_authenticated(test: &str, family: Family, auth: impl Fn(Vrouter) -> Vrouter) {
+    let trio = Trio::new(test, family);
+    let start = |number| trio.start(number, &auth(trio.vrouter(number)));
+    let mut first = start(0);
+    first.wait_state(family.name(), State::Master, within(8.0));
+    let others = [1, 2].map(start);
+    for other in &others {
+        other.wait_state(family.name(), State::Backup, within(5.0));
+        until("the Master is heard", within(8.0), || {
+            let counters = other.counters(family.name());
+            (counters["advertisement-rcvd"] > 3).then_some(())
+        });
+        assert_eq!(other.state(family.name()), Some(State::Backup));
+    }
+    first.sigkill();
+    others[0].wait_state(family.name(), State::Master, within(8.0));
+    let first = start(0);
+    first.wait_state(family.name(), State::Master, within(8.0));
+    others[0].wait_state(family.name(), State::Backup, within(8.0));
+    for daemon in [&first, &others[0], &others[1]] {
+        let counters = daemon.counters("global");
+        let refused: Vec<_> = counters
+            .iter()
+            .filter(|(name, _)| name.starts_with("refused-"))
+            .collect();
+        assert!(refused.is_empty(), "{refused:?}");
+    }
+    // Somebody without the key says nothing that is believed.
+    let spec = trio.advert(trio.address(1));
+    trio.stranger.injector("eth0").send(&spec.frame());
+    until("it is refused", within(5.0), || {
+        let counters = first.counters("global");
+        let refused = counters.keys().any(|name| name.starts_with("refused-"));
+        refused.then_some(())
+    });
+    assert_eq!(first.state(family.name()), Some(State::Master));
 }
 
 fn unreachable(test: &str, family: Family) {

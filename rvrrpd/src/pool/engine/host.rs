@@ -1,5 +1,6 @@
 //! What an engine asks of whoever runs it.
 
+use core::time::Duration;
 use std::net::IpAddr;
 
 use super::super::{Delivery, Setup};
@@ -17,6 +18,9 @@ pub trait Host {
 
     /// The time.
     fn now(&self) -> Time;
+
+    /// The wall clock, since 1970: what authentication numbers messages from.
+    fn wall(&self) -> Duration;
 
     /// How many advertisements are in the queue.
     fn waiting(&self) -> usize;

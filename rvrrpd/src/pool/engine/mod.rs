@@ -11,8 +11,8 @@
 //! clock of its own. In the steady state nothing is allocated.
 
 mod barrier;
+mod frames;
 mod host;
-mod packets;
 mod slot;
 
 use std::collections::HashMap;
@@ -110,7 +110,7 @@ impl<P> Engine<P> {
             return;
         };
         if let Some(slot) = &mut self.slots[place] {
-            slot.follow_checksum_form(delivery.checksum_form);
+            slot.follow(delivery);
         }
         self.handle(place, Event::Advert(delivery.advert), host);
     }
@@ -223,10 +223,23 @@ impl<P> Engine<P> {
         }
     }
 
+    /// Seals the frames that are due, in the order in which they will leave.
+    fn seal<H: Host<Port = P>>(&mut self, host: &H) {
+        let slots = &mut self.slots;
+        let mut wall = None;
+        self.outgoing.retain(|outgoing| {
+            let wall = *wall.get_or_insert_with(|| host.wall());
+            slots[outgoing.slot]
+                .as_mut()
+                .is_some_and(|slot| slot.seal(outgoing.resign, wall))
+        });
+    }
+
     /// Sends the frames that are due, interface by interface, then tells the driver: the first
     /// advertisement never waits for the kernel's configuration.
     fn flush<H: Host<Port = P>>(&mut self, host: &mut H) {
         self.outgoing.sort_unstable_by_key(Outgoing::way);
+        self.seal(host);
         for batch in self
             .outgoing
             .chunk_by(|one, other| one.way() == other.way())
@@ -249,7 +262,7 @@ impl<P> Engine<P> {
             }
             let frames = batch.iter().filter_map(|outgoing| {
                 let slot = slots[outgoing.slot].as_ref()?;
-                slot.packets(outgoing.resign).frame()
+                slot.frame(outgoing.resign)
             });
             let refused = &mut self.refused;
             host.send(port, frames, |place| refused.push(place));

@@ -1,11 +1,13 @@
 //! One virtual router with its frames.
 
-use super::super::Setup;
+use core::time::Duration;
+
+use super::super::{Delivery, Setup};
 use super::Host;
-use super::packets::Packets;
+use super::frames::Frames;
 use crate::fsm::Router;
-use crate::wire::advert::{AdvertRepr, ChecksumForm};
-use crate::wire::{PRIORITY_RESIGN, Version};
+use crate::wire::Version;
+use crate::wire::advert::ChecksumForm;
 
 /// A virtual router of the engine. Its frames are made when they change, not when they are sent.
 #[derive(Debug)]
@@ -13,8 +15,7 @@ pub(super) struct Slot<P> {
     pub(super) setup: Setup<P>,
     pub(super) router: Router,
     checksum_form: ChecksumForm,
-    advert: Packets,
-    resign: Packets,
+    frames: Frames,
 }
 
 impl<P> Slot<P> {
@@ -25,8 +26,7 @@ impl<P> Slot<P> {
             setup,
             router,
             checksum_form,
-            advert: Packets::Frame(Vec::new()),
-            resign: Packets::Frame(Vec::new()),
+            frames: Frames::default(),
         };
         slot.make_frames();
         slot
@@ -41,8 +41,14 @@ impl<P> Slot<P> {
         self.make_frames();
     }
 
+    /// Takes from an advertisement how its sender speaks.
+    pub(super) fn follow(&mut self, delivery: &Delivery) {
+        self.follow_checksum_form(delivery.checksum_form);
+        self.frames.follow(delivery.stamp);
+    }
+
     /// V3-CK-1, V3-CK-2: where nothing else is configured, speak as the peer does.
-    pub(super) fn follow_checksum_form(&mut self, form: ChecksumForm) {
+    fn follow_checksum_form(&mut self, form: ChecksumForm) {
         let follows =
             self.setup.message.version == Version::V3 && self.setup.message.checksum_form.is_none();
         if follows && form != self.checksum_form {
@@ -51,9 +57,15 @@ impl<P> Slot<P> {
         }
     }
 
-    /// The packets of the advertisement, or of the one with priority 0.
-    pub(super) fn packets(&self, resign: bool) -> &Packets {
-        if resign { &self.resign } else { &self.advert }
+    /// Makes an advertisement ready to be sent; see [`Frames::seal`].
+    pub(super) fn seal(&mut self, resign: bool, wall: Duration) -> bool {
+        let key = &self.setup.message.auth;
+        self.frames.seal(key, resign, wall)
+    }
+
+    /// The frame of the advertisement, or of the one with priority 0, to the group.
+    pub(super) fn frame(&self, resign: bool) -> Option<&[u8]> {
+        self.frames.frame(resign)
     }
 
     pub(super) fn count_sent(&self, sent: bool, resign: bool) {
@@ -71,15 +83,9 @@ impl<P> Slot<P> {
     /// Sends the advertisement, or the one with priority 0, to the unicast peers, and counts it as
     /// sent if one of them could be sent it, and as an error if one could not.
     pub(super) fn send_to_peers<H: Host<Port = P>>(&self, port: &P, resign: bool, host: &mut H) {
-        let Packets::Datagrams(datagrams) = self.packets(resign) else {
-            return;
-        };
         let family = self.setup.message.family;
-        let packets = datagrams
-            .iter()
-            .map(|(peer, bytes)| (*peer, bytes.as_slice()));
-        let failed = host.send_to_peers(port, family, packets);
-        if failed < datagrams.len() {
+        let failed = host.send_to_peers(port, family, self.frames.datagrams(resign));
+        if failed < self.frames.datagrams(resign).count() {
             self.count_sent(true, resign);
         }
         if failed > 0 {
@@ -88,22 +94,9 @@ impl<P> Slot<P> {
     }
 
     fn make_frames(&mut self) {
-        self.advert = self.make_packets(self.setup.params.priority);
-        self.resign = self.make_packets(PRIORITY_RESIGN);
-    }
-
-    fn make_packets(&self, priority: u8) -> Packets {
-        let message = &self.setup.message;
-        let advert = AdvertRepr {
-            version: message.version,
-            vrid: message.vrid,
-            priority,
-            interval: self.setup.params.interval,
-            addresses: &message.addresses,
-            auth: &message.auth,
-            checksum_form: self.checksum_form,
-        };
-        let source = self.setup.params.source;
-        Packets::new(&advert, &message.peers, message.source_mac, source)
+        let Setup {
+            message, params, ..
+        } = &self.setup;
+        self.frames.make(message, params, self.checksum_form);
     }
 }

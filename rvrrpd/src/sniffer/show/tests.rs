@@ -63,6 +63,51 @@ VRRPv2 Packet:
     assert_eq!(frame(&v2()).unwrap(), expected);
 }
 
+fn hex(text: &str) -> Vec<u8> {
+    let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
+    let (pairs, _) = digits.as_chunks::<2>();
+    let byte = |pair: &[u8; 2]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16);
+    pairs.iter().map(|pair| byte(pair).unwrap()).collect()
+}
+
+/// What keepalived sends, of its captures.
+#[test]
+fn what_numbers_a_message_is_shown() {
+    let in_ah = hex(
+        "01005e000012c69e41a0b4270800 45c0004000040000ff33d0b20a010001e0000012
+         700400000a01000100000004e3213dc15692034da8c26016
+         2133c801020109c80a0101010000000000000000",
+    );
+    let text = frame(&in_ah).unwrap();
+    assert!(
+        text.contains(" Authentication Header: SPI 0x0a010001, Sequence 4\n"),
+        "{text}"
+    );
+    assert!(text.contains(" Authentication Type: 0x02\n"), "{text}");
+    assert!(text.contains(" VRRP Checksum: 0x09c8 ok\n"), "{text}");
+    assert!(text.ends_with("  - 10.1.1.1\n"), "{text}");
+    for other in [0, 6, 51] {
+        let mut bytes = in_ah.clone();
+        bytes[MESSAGE] = other;
+        assert_eq!(frame(&bytes), None, "protocol {other} inside");
+    }
+
+    let with_trailer = hex(
+        "01005e00001252372b6ba21f0800 45c0003c00040000ff70d0790a010001e0000012
+         3133c801006410d40a010101
+         010100006b00feb2f945000011a29502af1c0cf496d7bf1fcc811560",
+    );
+    let text = frame(&with_trailer).unwrap();
+    assert!(
+        text.contains(" VRRP Checksum: 0x10d4 ok (pseudo-header)\n"),
+        "{text}"
+    );
+    assert!(
+        text.ends_with("  - 10.1.1.1\n HMAC Trailer: Key 1, Time 1795227314s\n"),
+        "{text}"
+    );
+}
+
 #[test]
 fn version_3_over_ipv4_says_which_checksum() {
     for (form, verdict) in [
