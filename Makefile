@@ -57,7 +57,9 @@ install: build
 	install -m 755 $(release)/rvrrpd-pw $(bin)/rvrrpd-pw
 	sed 's|/usr/sbin/|$(PREFIX)/sbin/|' conf/rvrrpd.service >$(units)/rvrrpd.service
 	chmod 644 $(units)/rvrrpd.service
-	install -m 644 README.md ARCHITECTURE.md CHANGELOG.md LICENSE docs/*.md $(docs)
+	install -m 644 README.md ARCHITECTURE.md CHANGELOG.md LICENSE $(docs)
+	install -d $(docs)/docs
+	install -m 644 docs/*.md $(docs)/docs
 	@if [ -e $(DESTDIR)/etc/rvrrpd.conf ]; then \
 		echo "kept: $(DESTDIR)/etc/rvrrpd.conf"; \
 	else \

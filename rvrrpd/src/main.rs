@@ -45,7 +45,7 @@ fn main() -> ExitCode {
         Some(mode) if !cli.check => run(&cli, mode, format, loaded),
         _ => {
             for warning in &loaded.warnings {
-                eprintln!("{warning}");
+                eprintln!("warning: {warning}");
             }
             println!("{}: the configuration is valid", cli.conf.display());
             ExitCode::SUCCESS
@@ -72,8 +72,6 @@ fn run(cli: &Cli, mode: Mode, format: Format, loaded: Loaded) -> ExitCode {
             Ok(daemon) => child = Some(daemon),
             Err(error) => return fail(RUNTIME, error),
         }
-    } else {
-        println!("Starting rVRRPd");
     }
     let context = match prepare(cli, mode, format, &loaded, base) {
         Ok(context) => context,
@@ -132,6 +130,9 @@ fn prepare(
     };
     let log = log::init(log::Settings::new(global, cli.debug, &base), destination)
         .map_err(|error| error.to_string())?;
+    if mode == Mode::Foreground {
+        tracing::info!("Starting rVRRPd");
+    }
     match dropped {
         Ok(missing) if missing.is_empty() => {}
         Ok(missing) => {

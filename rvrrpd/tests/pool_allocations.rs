@@ -38,7 +38,7 @@ impl Host for Counting {
         self.now
     }
 
-    fn wall(&self) -> Duration {
+    fn wall_clock(&self) -> Duration {
         Duration::from_micros(self.now.as_micros())
     }
 

@@ -3,6 +3,7 @@
 use core::fmt::Write as _;
 
 use super::supervisor::{Managed, Supervisor};
+use crate::fsm::Time;
 use crate::net::sys::clock;
 use crate::stats::{Rejects, Status};
 use crate::wire::verdict::Reject;
@@ -31,10 +32,13 @@ pub(super) fn log(supervisor: &Supervisor) {
 fn router(managed: &Managed) -> String {
     let (router, status) = (&managed.config, &*managed.status);
     let reasons = status.reasons();
-    let age = clock::monotonic().since(status.since());
+    let age = match status.since() {
+        Time::START => "-".to_owned(),
+        since => format!("{:.3}", clock::monotonic().since(since).as_secs_f64()),
+    };
     let mut line = format!(
         "stats router={} group={} interface={} state={} not-ready={} priority={} \
-         last-transition-seconds-ago={:.3} master-transitions={} advertisement-rcvd={} \
+         last-transition-seconds-ago={age} master-transitions={} advertisement-rcvd={} \
          advertisement-sent={} priority-zero-pkts-rcvd={} priority-zero-pkts-sent={} \
          interval-errors={} invalid-type-pkts-rcvd={} address-list-errors={} \
          packet-length-errors={} send-errors={}",
@@ -48,7 +52,6 @@ fn router(managed: &Managed) -> String {
             reasons.to_string().replace(", ", ",")
         },
         status.priority(),
-        age.as_secs_f64(),
         status.master_transitions.value(),
         status.advertisement_rcvd.value(),
         status.advertisement_sent.value(),

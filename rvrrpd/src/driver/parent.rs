@@ -13,6 +13,7 @@ pub(super) struct Parent {
     pub(super) users: BTreeSet<RouterId>,
     /// The gate is at its ingress.
     pub(super) attached: bool,
+    wanted: Vec<Setting>,
     /// Path, value before, our value.
     changed: Vec<(String, String, String)>,
     /// What the journal has of it.
@@ -37,6 +38,7 @@ impl Parent {
             name: name.to_owned(),
             users: BTreeSet::new(),
             attached: false,
+            wanted: Vec::new(),
             changed: Vec::new(),
             recorded: Vec::new(),
         }
@@ -44,35 +46,51 @@ impl Parent {
 
     /// Makes the settings, after the journal has them.
     pub(super) fn set(&mut self, settings: &[Setting], journal: &mut Journal) -> io::Result<()> {
-        let mut changes = Vec::new();
-        for (setting, least) in settings {
-            let path = format!("net/ipv4/conf/{}/{setting}", self.name);
-            if self.changed.iter().any(|(known, ..)| *known == path) {
-                continue;
-            }
-            let before = sysctl::read(&path)?;
-            if before.parse::<u32>().is_ok_and(|value| value < *least) {
-                changes.push((path, before, least.to_string()));
+        for setting in settings {
+            if !self.wanted.contains(setting) {
+                self.wanted.push(*setting);
+                self.enforce(*setting, journal)?;
             }
         }
-        let entries: Vec<Entry> = changes.iter().map(entry).collect();
-        journal.record(entries.clone())?;
-        self.recorded.extend(entries);
-        for (path, _, ours) in &changes {
-            sysctl::write(path, ours)?;
-        }
-        self.changed.extend(changes);
         Ok(())
     }
 
-    /// Makes the settings again that somebody has changed back, and says which.
-    pub(super) fn examine(&self) -> Vec<String> {
-        let changed_back = self.changed.iter().filter(|(path, before, ours)| {
-            sysctl::read(path).is_ok_and(|now| now == *before) && sysctl::write(path, ours).is_ok()
-        });
-        changed_back
-            .map(|(path, _, ours)| format!("{path} = {ours}"))
-            .collect()
+    /// Makes the settings again that somebody has changed, and says which.
+    pub(super) fn examine(&mut self, journal: &mut Journal) -> io::Result<Vec<String>> {
+        let wanted = self.wanted.clone();
+        let made = wanted
+            .into_iter()
+            .map(|setting| self.enforce(setting, journal));
+        made.filter_map(Result::transpose).collect()
+    }
+
+    /// Makes one setting where its value would not do, and says what was made.
+    fn enforce(
+        &mut self,
+        (setting, least): Setting,
+        journal: &mut Journal,
+    ) -> io::Result<Option<String>> {
+        let path = format!("net/ipv4/conf/{}/{setting}", self.name);
+        let before = match sysctl::read(&path) {
+            Ok(before) => before,
+            // The interface is gone or has another name by now.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !self.wanted.is_empty() => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        if before.parse::<u32>().is_ok_and(|value| value >= least) {
+            return Ok(None);
+        }
+        if !self.changed.iter().any(|(known, ..)| *known == path) {
+            let change = (path.clone(), before, least.to_string());
+            let entry = entry(&change);
+            journal.record([entry.clone()])?;
+            self.recorded.push(entry);
+            self.changed.push(change);
+        }
+        sysctl::write(&path, &least.to_string())?;
+        Ok(Some(format!("{path} = {least}")))
     }
 
     /// The interface has this name now; false where it had it before.

@@ -125,10 +125,13 @@ impl Kernel {
             tracing::error!("gate: {error}");
         }
         let mut put_back = Vec::new();
-        for parent in self.parents.values() {
-            for what in parent.examine() {
-                put_back.extend(parent.users.first().map(|id| (*id, what)));
-            }
+        for parent in self.parents.values_mut() {
+            let made = parent.examine(&mut self.journal).unwrap_or_else(|error| {
+                tracing::error!("settings of an interface: {error}");
+                Vec::new()
+            });
+            let user = parent.users.first().copied();
+            put_back.extend(made.into_iter().filter_map(|what| Some((user?, what))));
         }
         for (id, what) in put_back {
             self.report(Report::Repaired(id, what));

@@ -9,6 +9,9 @@ use core::time::Duration;
 pub struct Time(u64);
 
 impl Time {
+    /// The start of the clock, when nothing had happened yet.
+    pub const START: Self = Self(0);
+
     /// The point `micros` microseconds after the start of the clock.
     #[must_use]
     pub const fn from_micros(micros: u64) -> Self {

@@ -32,26 +32,10 @@ pub trait Sink: Send + 'static {
 /// silence asks it first.
 #[derive(Debug)]
 pub struct Progress {
-    sources: Vec<Source>,
+    /// What was read from one socket says nothing about another.
+    receivers: Vec<(Receiver, Backlog)>,
     /// One that was added while the listener ran.
-    added: OnceLock<Source>,
-}
-
-/// A receive socket, and how far it has been read: what was read from one says nothing about
-/// another.
-#[derive(Debug)]
-struct Source {
-    receiver: Receiver,
-    backlog: Backlog,
-}
-
-impl From<Receiver> for Source {
-    fn from(receiver: Receiver) -> Self {
-        Self {
-            receiver,
-            backlog: Backlog::default(),
-        }
-    }
+    added: OnceLock<(Receiver, Backlog)>,
 }
 
 impl Progress {
@@ -59,19 +43,19 @@ impl Progress {
     /// [`Backlog::until`].
     #[must_use]
     pub fn until(&self, now: Time) -> Time {
-        self.sources()
-            .map(|Source { receiver, backlog }| backlog.until(now, || receiver.is_readable()))
+        self.sockets()
+            .map(|(receiver, backlog)| backlog.until(now, || receiver.is_readable()))
             .min()
             .unwrap_or(now)
     }
 
     /// The receive sockets, to change their filters.
     pub fn receivers(&self) -> impl Iterator<Item = &Receiver> {
-        self.sources().map(|source| &source.receiver)
+        self.sockets().map(|(receiver, _)| receiver)
     }
 
-    fn sources(&self) -> impl Iterator<Item = &Source> {
-        self.sources.iter().chain(self.added.get())
+    fn sockets(&self) -> impl Iterator<Item = &(Receiver, Backlog)> {
+        self.receivers.iter().chain(self.added.get())
     }
 }
 
@@ -97,7 +81,10 @@ impl Listener {
     ) -> io::Result<Self> {
         let (stop, stopped) = UnixStream::pair()?;
         let progress = Arc::new(Progress {
-            sources: receivers.into_iter().map(Source::from).collect(),
+            receivers: receivers
+                .into_iter()
+                .map(|receiver| (receiver, Backlog::default()))
+                .collect(),
             added: OnceLock::new(),
         });
         let shared = Arc::clone(&progress);
@@ -119,7 +106,7 @@ impl Listener {
     /// # Errors
     /// The listener cannot be woken.
     pub fn add(&self, receiver: Receiver) -> io::Result<()> {
-        let _second = self.progress.added.set(receiver.into());
+        let _second = self.progress.added.set((receiver, Backlog::default()));
         match &self.stop {
             Some(stop) => (&mut &*stop).write_all(&[0]),
             None => Ok(()),
@@ -151,7 +138,7 @@ fn listen(progress: &Progress, stopped: &UnixStream, mut sink: impl Sink) {
             }
             return;
         }
-        for Source { receiver, backlog } in progress.sources() {
+        for (receiver, backlog) in progress.sockets() {
             backlog.begin();
             read(receiver, &mut batch, backlog, &mut sink);
             backlog.end();

@@ -13,6 +13,7 @@
 mod deadlines;
 mod dispatch;
 mod engine;
+mod frames;
 mod port;
 mod replay;
 mod table;

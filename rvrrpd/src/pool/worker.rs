@@ -91,7 +91,7 @@ impl Host for Rim {
         clock::monotonic()
     }
 
-    fn wall(&self) -> Duration {
+    fn wall_clock(&self) -> Duration {
         clock::realtime()
     }
 

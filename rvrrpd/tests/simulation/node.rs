@@ -196,7 +196,7 @@ impl Host for Rim<'_> {
         self.now
     }
 
-    fn wall(&self) -> Duration {
+    fn wall_clock(&self) -> Duration {
         Duration::from_micros(self.now.as_micros())
     }
 

@@ -19,8 +19,8 @@ pub trait Host {
     /// The time.
     fn now(&self) -> Time;
 
-    /// The wall clock, since 1970: what authentication numbers messages from.
-    fn wall(&self) -> Duration;
+    /// Wall clock, since 1970, which numbers messages where authentication does.
+    fn wall_clock(&self) -> Duration;
 
     /// How many advertisements are in the queue.
     fn waiting(&self) -> usize;

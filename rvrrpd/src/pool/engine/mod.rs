@@ -11,7 +11,6 @@
 //! clock of its own. In the steady state nothing is allocated.
 
 mod barrier;
-mod frames;
 mod host;
 mod slot;
 
@@ -110,7 +109,8 @@ impl<P> Engine<P> {
             return;
         };
         if let Some(slot) = &mut self.slots[place] {
-            slot.follow(delivery);
+            slot.follow_checksum_form(delivery.checksum_form);
+            slot.frames.follow(delivery.stamp);
         }
         self.handle(place, Event::Advert(delivery.advert), host);
     }
@@ -225,13 +225,14 @@ impl<P> Engine<P> {
 
     /// Seals the frames that are due, in the order in which they will leave.
     fn seal<H: Host<Port = P>>(&mut self, host: &H) {
-        let slots = &mut self.slots;
-        let mut wall = None;
+        if self.outgoing.is_empty() {
+            return;
+        }
+        let (now, slots) = (host.wall_clock(), &mut self.slots);
         self.outgoing.retain(|outgoing| {
-            let wall = *wall.get_or_insert_with(|| host.wall());
             slots[outgoing.slot]
                 .as_mut()
-                .is_some_and(|slot| slot.seal(outgoing.resign, wall))
+                .is_some_and(|slot| slot.seal(outgoing.resign, now))
         });
     }
 
@@ -262,7 +263,7 @@ impl<P> Engine<P> {
             }
             let frames = batch.iter().filter_map(|outgoing| {
                 let slot = slots[outgoing.slot].as_ref()?;
-                slot.frame(outgoing.resign)
+                slot.frames.frame(outgoing.resign)
             });
             let refused = &mut self.refused;
             host.send(port, frames, |place| refused.push(place));

@@ -2,20 +2,20 @@
 
 use core::time::Duration;
 
-use super::super::{Delivery, Setup};
+use super::super::Setup;
+use super::super::frames::Frames;
 use super::Host;
-use super::frames::Frames;
 use crate::fsm::Router;
 use crate::wire::Version;
 use crate::wire::advert::ChecksumForm;
 
-/// A virtual router of the engine. Its frames are made when they change, not when they are sent.
+/// A virtual router of the engine.
 #[derive(Debug)]
 pub(super) struct Slot<P> {
     pub(super) setup: Setup<P>,
     pub(super) router: Router,
     checksum_form: ChecksumForm,
-    frames: Frames,
+    pub(super) frames: Frames,
 }
 
 impl<P> Slot<P> {
@@ -41,14 +41,8 @@ impl<P> Slot<P> {
         self.make_frames();
     }
 
-    /// Takes from an advertisement how its sender speaks.
-    pub(super) fn follow(&mut self, delivery: &Delivery) {
-        self.follow_checksum_form(delivery.checksum_form);
-        self.frames.follow(delivery.stamp);
-    }
-
     /// V3-CK-1, V3-CK-2: where nothing else is configured, speak as the peer does.
-    fn follow_checksum_form(&mut self, form: ChecksumForm) {
+    pub(super) fn follow_checksum_form(&mut self, form: ChecksumForm) {
         let follows =
             self.setup.message.version == Version::V3 && self.setup.message.checksum_form.is_none();
         if follows && form != self.checksum_form {
@@ -57,15 +51,10 @@ impl<P> Slot<P> {
         }
     }
 
-    /// Makes an advertisement ready to be sent; see [`Frames::seal`].
-    pub(super) fn seal(&mut self, resign: bool, wall: Duration) -> bool {
+    /// Makes a frame that is due ready to be sent at `now`; see [`Frames::seal`].
+    pub(super) fn seal(&mut self, resign: bool, now: Duration) -> bool {
         let key = &self.setup.message.auth;
-        self.frames.seal(key, resign, wall)
-    }
-
-    /// The frame of the advertisement, or of the one with priority 0, to the group.
-    pub(super) fn frame(&self, resign: bool) -> Option<&[u8]> {
-        self.frames.frame(resign)
+        self.frames.seal(key, resign, now)
     }
 
     pub(super) fn count_sent(&self, sent: bool, resign: bool) {

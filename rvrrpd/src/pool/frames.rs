@@ -8,7 +8,7 @@
 use core::time::Duration;
 use std::net::IpAddr;
 
-use super::super::Message;
+use super::Message;
 use crate::fsm::Params;
 use crate::wire::PRIORITY_RESIGN;
 use crate::wire::advert::{AdvertRepr, ChecksumForm, Peers};
