@@ -79,6 +79,12 @@ impl Interface {
         self.entries.remove(&(family, vrid));
     }
 
+    /// Whether there is a socket for this family.
+    pub(super) fn hears(&self, family: Family) -> bool {
+        let mut receivers = self.listener.progress().receivers();
+        receivers.any(|receiver| receiver.channel() == Channel::Vrrp(family))
+    }
+
     /// Whether no virtual router is left.
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
