@@ -38,6 +38,8 @@ pub struct Instance {
     pub password: Option<String>,
     /// With a virtual MAC.
     pub vmac: bool,
+    /// Lines about unicast peers, none of them for multicast.
+    pub unicast: Vec<String>,
     /// Virtual addresses with prefix.
     pub vips: Vec<String>,
 }
@@ -53,6 +55,7 @@ impl Instance {
             interval,
             password,
             vmac,
+            unicast,
             vips,
         } = self;
         let vmac = if *vmac {
@@ -67,10 +70,11 @@ impl Instance {
             };
             format!("authentication {{\n    auth_type {kind}\n    auth_pass {password}\n  }}")
         });
+        let unicast = unicast.join("\n  ");
         format!(
             "vrrp_instance V{vrid} {{\n  version {version}\n  state BACKUP\n  interface eth0\n  \
              virtual_router_id {vrid}\n  priority {priority}\n  advert_int {interval}\n  \
-             {vmac}\n  {auth}\n  virtual_ipaddress {{\n    {}\n  }}\n}}\n",
+             {vmac}\n  {auth}\n  {unicast}\n  virtual_ipaddress {{\n    {}\n  }}\n}}\n",
             vips.join("\n    ")
         )
     }

@@ -11,6 +11,7 @@ use crate::net::filter::{Channel, VridSet};
 use crate::net::listener::Listener;
 use crate::net::sender;
 use crate::net::socket::Receiver;
+use crate::net::unicast;
 use crate::pool::{Delivery, Dispatcher, Entry, Port, Table};
 use crate::stats::Global;
 use crate::wire::auth::Key;
@@ -46,6 +47,10 @@ impl Interface {
             .iter()
             .map(|family| Receiver::open(name, index, Channel::Vrrp(*family)))
             .collect::<io::Result<Vec<_>>>()?;
+        let unicast = families
+            .iter()
+            .map(|family| unicast::Sender::open(name, index, *family))
+            .collect::<io::Result<Vec<_>>>()?;
         let table = Arc::new(Table::default());
         let dispatcher = Dispatcher::new(name, Arc::clone(&table), workers, global);
         let listener = Listener::start(name, receivers, prepare, dispatcher)?;
@@ -54,6 +59,7 @@ impl Interface {
             port: Arc::new(Port {
                 index,
                 sender,
+                unicast,
                 progress,
             }),
             table,

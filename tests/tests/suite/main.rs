@@ -20,3 +20,5 @@ mod reload;
 mod routes;
 mod samples;
 mod scale;
+mod unicast;
+mod unicast_interop;
