@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU8;
 use std::time::Duration;
 
-use rvrrpd::wire::advert::{Advert, AdvertRepr, ChecksumForm, Datagram, Expect, peek_vrid};
+use rvrrpd::wire::advert::{Advert, AdvertRepr, ChecksumForm, Datagram, Expect, Peers, peek_vrid};
 use rvrrpd::wire::auth::{HmacKey, HmacKeys, Key, TRAILER_LEN};
 use rvrrpd::wire::verdict::Reject;
 use rvrrpd::wire::{Family, Version};
@@ -89,6 +89,7 @@ fn verify(datagram: &Datagram<'_>, advert: &Advert<'_>) {
             Family::V4 => IpAddr::V4(Ipv4Addr::new(192, 0, 2, 252)),
             Family::V6 => IpAddr::V6(Ipv6Addr::LOCALHOST),
         },
+        peers: Peers::Group,
         interval: advert.interval(),
         addresses: advert.addresses().collect(),
         address_list_check: true,

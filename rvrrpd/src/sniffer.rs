@@ -6,6 +6,7 @@ use std::io::{self, ErrorKind, Read as _, Write};
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag::register_conditional_shutdown;
@@ -20,6 +21,9 @@ const ALL_TYPES: u16 = 0x0003;
 const WITH_ETHERNET_HEADER: [u16; 2] = [1, 772];
 /// The largest frame: an IP packet of 64 KiB behind an Ethernet header and a tag.
 const MAX_FRAME: usize = 65_535 + 18;
+
+/// How often a silent interface is looked at, whether it is still there.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Shows every advertisement on an interface, those of this host included, on stdout until SIGINT
 /// or SIGTERM, which end the process at once with exit code 0. Returns when nobody reads stdout
@@ -57,6 +61,8 @@ fn show_all(
     writeln!(out, "Listening for VRRP packets on {interface}")?;
     out.flush()?;
     let mut buffer = vec![0; MAX_FRAME];
+    // A socket whose interface went down first is not told that the interface is gone.
+    socket.set_read_timeout(Some(LOOK))?;
     loop {
         match socket.read(&mut buffer) {
             Ok(length) => {
@@ -66,6 +72,16 @@ fn show_all(
                 }
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                let now = packet::interface_index(interface)
+                    .map_err(|error| named(interface, "cannot listen any more", &error))?;
+                if now != index {
+                    return Err(io::Error::new(
+                        ErrorKind::NotFound,
+                        format!("{interface}: another interface has this name now"),
+                    ));
+                }
+            }
             // Told once; frames come again when the interface is up again.
             Err(error)
                 if error.kind() == ErrorKind::NetworkDown
@@ -97,9 +113,9 @@ fn open(interface: i32) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Passes IPv4 and IPv6 packets of protocol 112, and IPv4 ones of protocol 51, that are in no VLAN, and frames whose VLAN tag the
-/// kernel has not taken off, which [`show::frame`] looks at. All other traffic of the interface
-/// stays in the kernel.
+/// Passes IPv4 and IPv6 packets of protocol 112, and IPv4 ones of protocol 51, that are in no VLAN,
+/// and frames whose VLAN tag the kernel has not taken off, which [`show::frame`] looks at. All
+/// other traffic of the interface stays in the kernel.
 fn filter() -> [SockFilter; 15] {
     // Operations of linux/bpf_common.h.
     const LOAD_HALF: u16 = 0x28;

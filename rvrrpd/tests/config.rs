@@ -26,3 +26,5 @@ mod properties;
 mod rules;
 #[path = "config/text.rs"]
 mod text;
+#[path = "config/unicast.rs"]
+mod unicast;

@@ -11,7 +11,7 @@ use allocation_counter::measure;
 use rvrrpd::driver::{Command, RouterId};
 use rvrrpd::fsm::{Advert, Params, Reasons, State, Time, Transition};
 use rvrrpd::pool::{Control, Delivery, Engine, Host, Message, Setup};
-use rvrrpd::wire::advert::ChecksumForm;
+use rvrrpd::wire::advert::{ChecksumForm, Peers};
 use rvrrpd::wire::auth::Key;
 use rvrrpd::wire::{Family, Mac, Version, Vrid};
 
@@ -63,6 +63,16 @@ impl Host for Counting {
         self.frames += frames.count();
     }
 
+    fn send_to_peers<'a>(
+        &mut self,
+        _port: &u32,
+        _family: Family,
+        datagrams: impl Iterator<Item = (IpAddr, &'a [u8])>,
+    ) -> usize {
+        self.frames += datagrams.count();
+        0
+    }
+
     fn command(&mut self, command: Command) {
         if let Command::Announce(ID) = command {
             self.announcements += 1;
@@ -72,7 +82,7 @@ impl Host for Counting {
     fn transition(&mut self, _setup: &Setup<u32>, _transition: Transition) {}
 }
 
-fn setup() -> Setup<u32> {
+fn setup(peers: Peers) -> Setup<u32> {
     let vrid = Vrid::new(10).unwrap();
     let source = IpAddr::from([192, 0, 2, 251]);
     Setup {
@@ -93,6 +103,7 @@ fn setup() -> Setup<u32> {
             version: Version::V3,
             addresses: vec![IpAddr::from([192, 0, 2, 1])],
             auth: Key::None,
+            peers,
             source_mac: Mac::of_virtual_router(Family::V4, vrid),
             checksum_form: None,
         },
@@ -118,8 +129,24 @@ fn advert(host: &Counting, priority: u8) -> Delivery {
 /// An hour as Backup, then an hour as Master, heard and contradicted by another router.
 #[test]
 fn an_advertisement_allocates_nothing() {
+    assert_allocates_nothing(Peers::Group, 1);
+}
+
+/// The same with unicast peers, each of which gets a datagram.
+#[test]
+fn an_advertisement_to_peers_allocates_nothing() {
+    let addresses = [252, 253, 254].map(|host| IpAddr::from([192, 0, 2, host]));
+    let peers = Peers::Listed {
+        addresses: addresses.into(),
+        least_ttl: 255,
+    };
+    assert_allocates_nothing(peers, addresses.len());
+}
+
+/// `copies`: packets of one advertisement.
+fn assert_allocates_nothing(peers: Peers, copies: usize) {
     let (mut host, mut engine) = (Counting::default(), Engine::default());
-    engine.control(Control::Set(Box::new(setup())), &mut host);
+    engine.control(Control::Set(Box::new(setup(peers))), &mut host);
     engine.control(Control::Readiness(ID, Reasons::NONE), &mut host);
     for (priority, state) in [(200, State::Backup), (50, State::Master)] {
         let mut second = |host: &mut Counting| {
@@ -137,6 +164,6 @@ fn an_advertisement_allocates_nothing() {
         assert_eq!(engine.router(ID).unwrap().state(), state);
         let expected = if state == State::Master { 3600 } else { 0 };
         assert_eq!(host.announcements - announcements, expected);
-        assert_eq!(host.frames - frames, 2 * expected);
+        assert_eq!(host.frames - frames, 2 * expected * copies);
     }
 }

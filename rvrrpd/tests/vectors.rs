@@ -8,7 +8,7 @@ use std::num::NonZeroU8;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rvrrpd::wire::advert::{Accepted, Advert, AdvertRepr, ChecksumForm, Datagram, Expect};
+use rvrrpd::wire::advert::{Accepted, Advert, AdvertRepr, ChecksumForm, Datagram, Expect, Peers};
 use rvrrpd::wire::auth::{HmacKey, HmacKeys, Key, Sequence, Stamp};
 use rvrrpd::wire::ethernet::{Frame, TYPE_ARP, TYPE_IPV6};
 use rvrrpd::wire::verdict::Reject;
@@ -117,6 +117,7 @@ impl Peer {
             version: self.version,
             vrid: Vrid::new(self.vrid).unwrap(),
             source: source.parse().unwrap(),
+            peers: Peers::Group,
             interval: self.interval,
             addresses: self.addresses.clone(),
             address_list_check: true,
@@ -319,6 +320,83 @@ fn v2_rx_12_keepalived_unicast_over_ipv4() {
             let advert = Advert::check(&datagram).unwrap();
             let verdict = peer.expect().verify(&datagram, &advert);
             assert_eq!(verdict, Err(Reject::Destination), "{capture}");
+        }
+    }
+}
+
+/// V2-RX-12: with the sender as a unicast peer they are accepted, and we would have sent the same
+/// bytes, but for the identification of the IPv4 header (and so its checksum), the flow label and
+/// the hop limit of IPv6.
+#[test]
+fn v2_rx_12_keepalived_unicast_to_a_router_with_peers() {
+    const ONE_V4: [&str; 1] = ["10.1.1.1"];
+    const TWO_V6: [&str; 2] = ["fd00:1::100", "fd00:1::101"];
+    for (capture, version, addresses, source, own, least_ttl) in [
+        (
+            "unicast-v2-ipv4",
+            Version::V2,
+            &ONE_V4[..],
+            "10.1.0.1",
+            "10.1.0.2",
+            255,
+        ),
+        (
+            "unicast-v3-ipv4",
+            Version::V3,
+            &ONE_V4,
+            "10.1.0.1",
+            "10.1.0.2",
+            255,
+        ),
+        (
+            "unicast-v3-ipv6",
+            Version::V3,
+            &TWO_V6,
+            "fd00:1::1",
+            "fd00:1::2",
+            64,
+        ),
+    ] {
+        let [source, own]: [IpAddr; 2] = [source, own].map(|text| text.parse().unwrap());
+        let peer = Peer {
+            source,
+            ..Peer::keepalived(version, 1000, addresses)
+        };
+        let expect = Expect {
+            source: own,
+            peers: Peers::Listed {
+                addresses: [source].into(),
+                least_ttl,
+            },
+            ..peer.expect()
+        };
+        for frame in keepalived(capture, 3) {
+            let datagram = Datagram::from_ethernet(&frame).unwrap();
+            let advert = Advert::check_from(&datagram, expect.peers.least_ttl()).unwrap();
+            let accepted = expect.verify(&datagram, &advert).unwrap();
+            assert_eq!((accepted.priority, accepted.source), (200, source));
+            assert!(!accepted.interval_differs && !accepted.address_list_differs);
+
+            let sent = AdvertRepr {
+                version,
+                vrid: advert.vrid(),
+                priority: 200,
+                interval: peer.interval,
+                addresses: &peer.addresses,
+                auth: &peer.auth,
+                checksum_form: peer.form,
+            }
+            .datagram(source, own);
+            let mut theirs = frame[14..].to_vec();
+            if source.is_ipv4() {
+                theirs[4..6].fill(0);
+                theirs[10..12].copy_from_slice(&sent[10..12]);
+            } else {
+                theirs[2..4].fill(0);
+                theirs[1] &= 0xf0;
+                theirs[7] = 255;
+            }
+            assert_eq!(sent, theirs, "{capture}");
         }
     }
 }

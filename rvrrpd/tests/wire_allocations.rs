@@ -5,7 +5,7 @@ use std::num::NonZeroU8;
 use std::time::Duration;
 
 use allocation_counter::measure;
-use rvrrpd::wire::advert::{Advert, AdvertRepr, ChecksumForm, Datagram, Expect, peek_vrid};
+use rvrrpd::wire::advert::{Advert, AdvertRepr, ChecksumForm, Datagram, Expect, Peers, peek_vrid};
 use rvrrpd::wire::auth::{HmacKey, HmacKeys, Key, Sequence};
 use rvrrpd::wire::verdict::Reject;
 use rvrrpd::wire::{Family, GROUP_V6, Mac, Version, Vrid};
@@ -80,6 +80,7 @@ fn receiving_allocates_nothing() {
             version,
             vrid,
             source: IpAddr::from([192, 0, 2, 252]),
+            peers: Peers::Group,
             interval,
             addresses: reversed.clone(),
             address_list_check: true,

@@ -33,6 +33,7 @@ pub mod schema;
 mod secret;
 mod toml;
 mod tree;
+mod unicast;
 
 pub use diagnostic::{Diagnostic, Errors};
 pub use diff::{Diff, GLOBAL_NEEDS_RESTART, diff};

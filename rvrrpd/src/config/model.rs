@@ -104,6 +104,19 @@ pub struct Vip {
     pub prefix: Option<u8>,
 }
 
+/// The peers of a virtual router that does not use multicast.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Unicast {
+    /// Addresses of the peers: at least one, at most 64, no duplicates, of the family of the
+    /// router; IPv6 ones are all link-local or none is.
+    pub peers: Vec<IpAddr>,
+    /// Source of the advertisements; none: `primary`, else the first address of the interface
+    /// with the scope of the peers.
+    pub source: Option<IpAddr>,
+    /// Least TTL or hop limit that is accepted, 1..=255.
+    pub min_ttl: u8,
+}
+
 /// VRRP versions that a virtual router speaks.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Protocol {
@@ -195,6 +208,8 @@ pub struct VirtualRouter {
     pub vips: Vec<Vip>,
     /// Source of the advertisements; none: the first address of the interface.
     pub primary: Option<IpAddr>,
+    /// The routers that advertisements are exchanged with; none: the multicast group.
+    pub unicast: Option<Unicast>,
     /// Configured priority, 1..=254; an owner uses 255 instead.
     pub priority: u8,
     /// Whether a higher-priority Backup takes over from a lower-priority Master.
@@ -277,6 +292,13 @@ impl Api {
 }
 
 impl VirtualRouter {
+    /// The configured source of the advertisements, if there is one.
+    #[must_use]
+    pub fn source(&self) -> Option<IpAddr> {
+        let unicast = self.unicast.as_ref();
+        unicast.and_then(|unicast| unicast.source).or(self.primary)
+    }
+
     /// What makes a virtual router the same one in two configurations: the parent, the family and
     /// the VRID. All else can change while it runs.
     #[must_use]

@@ -14,6 +14,7 @@ use super::route;
 use super::schema;
 use super::secret;
 use super::tree::{Entry, Value};
+use super::unicast;
 use crate::wire::auth::TRAILER_LEN;
 use crate::wire::{Family, Vrid};
 
@@ -70,6 +71,8 @@ pub(super) fn draft(line: u32, entries: &[Entry<'_>], findings: &mut Findings) -
     let name = name(reader);
     let vifname = vifname(reader);
     let primary = primary(reader, family);
+    let addresses: Vec<Vip> = vips.iter().flatten().map(|(vip, _)| *vip).collect();
+    let unicast = unicast::unicast(reader, family, &addresses, primary);
     let priority = priority(reader);
     let interval = interval(reader, protocol);
     let auth = secret::auth(reader, protocol);
@@ -124,6 +127,7 @@ pub(super) fn draft(line: u32, entries: &[Entry<'_>], findings: &mut Findings) -
             protocol: protocol.unwrap_or(Protocol::V2),
             vips,
             primary,
+            unicast,
             priority,
             preemption,
             preempt_delay: preempt_delay.or(Duration::ZERO),

@@ -219,6 +219,24 @@ pub const VROUTER: Table = Table {
             "first address of the interface",
             "source of the advertisements",
         ),
+        key(
+            "unicast_peers",
+            "list of 1 to 64 addresses",
+            "none",
+            "peers that are addressed one by one, instead of the multicast group",
+        ),
+        key(
+            "unicast_src",
+            "address",
+            "`primary`",
+            "source of unicast advertisements",
+        ),
+        key(
+            "unicast_min_ttl",
+            "1..255",
+            "255",
+            "least TTL or hop limit of what peers send",
+        ),
         key("priority", "1..254", "100", "priority in the election"),
         key(
             "preemption",
@@ -357,12 +375,6 @@ pub const VROUTER: Table = Table {
             "`true`",
             "false: the router stays in Init, sub-state shutdown",
         ),
-        not_yet(
-            "unicast_peers",
-            "list of addresses",
-            "peers that are addressed one by one",
-        ),
-        not_yet("unicast_src", "address", "source of unicast advertisements"),
         not_yet(
             "sync_group",
             "name",

@@ -11,6 +11,7 @@ use crate::net::filter::{Channel, VridSet};
 use crate::net::listener::Listener;
 use crate::net::sender;
 use crate::net::socket::Receiver;
+use crate::net::unicast;
 use crate::pool::{Delivery, Dispatcher, Entry, Port, Table};
 use crate::stats::Global;
 use crate::wire::auth::Key;
@@ -46,6 +47,10 @@ impl Interface {
             .iter()
             .map(|family| Receiver::open(name, index, Channel::Vrrp(*family)))
             .collect::<io::Result<Vec<_>>>()?;
+        let unicast = families
+            .iter()
+            .map(|family| unicast::Sender::open(name, index, *family))
+            .collect::<io::Result<Vec<_>>>()?;
         let table = Arc::new(Table::default());
         let dispatcher = Dispatcher::new(name, Arc::clone(&table), workers, global);
         let listener = Listener::start(name, receivers, prepare, dispatcher)?;
@@ -54,6 +59,7 @@ impl Interface {
             port: Arc::new(Port {
                 index,
                 sender,
+                unicast,
                 progress,
             }),
             table,
@@ -71,6 +77,12 @@ impl Interface {
     /// Takes a virtual router out; it is not heard any more after [`Self::publish`].
     pub(super) fn remove(&mut self, family: Family, vrid: Vrid) {
         self.entries.remove(&(family, vrid));
+    }
+
+    /// Whether there is a socket for this family.
+    pub(super) fn hears(&self, family: Family) -> bool {
+        let mut receivers = self.listener.progress().receivers();
+        receivers.any(|receiver| receiver.channel() == Channel::Vrrp(family))
     }
 
     /// Whether no virtual router is left.

@@ -61,12 +61,18 @@ fn source(router: &VirtualRouter, link: &Link, view: &View) -> Result<Binding, R
         .iter()
         .filter(|address| !address.ours && is_of(router.family, address.address))
         .collect();
-    let candidates = own.iter().filter(|address| match router.primary {
-        Some(primary) => address.address == primary,
-        None => is_source(address.address),
+    let candidates = own.iter().filter(|address| match router.source() {
+        Some(source) => address.address == source,
+        None => is_source(router, address.address),
     });
     let (usable, tentative): (Vec<&Address>, Vec<&Address>) =
         candidates.partition(|address| !address.tentative);
+    let is_own = |peer: &IpAddr| own.iter().any(|own| own.address == *peer);
+    if let Some(unicast) = &router.unicast
+        && unicast.peers.iter().any(is_own)
+    {
+        return Err(Reason::OwnPeer);
+    }
     let Some(source) = usable.first() else {
         return Err(if tentative.is_empty() {
             Reason::NoPrimaryAddress
@@ -112,10 +118,18 @@ fn message_length(router: &VirtualRouter, binding: &Binding) -> u32 {
 }
 
 /// Any IPv4 address of the interface will do; IPv6 advertisements come from a link-local one
-/// (RFC 9568 §5.1.2.1).
-fn is_source(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(_) => true,
-        IpAddr::V6(address) => address.is_unicast_link_local(),
-    }
+/// (RFC 9568 §5.1.2.1), unless they go to unicast peers that such a one does not reach.
+fn is_source(router: &VirtualRouter, address: IpAddr) -> bool {
+    let IpAddr::V6(address) = address else {
+        return true;
+    };
+    let first_peer = router
+        .unicast
+        .as_ref()
+        .and_then(|unicast| unicast.peers.first());
+    let link_local = match first_peer {
+        Some(IpAddr::V6(peer)) => peer.is_unicast_link_local(),
+        _ => true,
+    };
+    address.is_unicast_link_local() == link_local
 }

@@ -10,7 +10,7 @@ use crate::driver::{Carrier, Plan, RouterId};
 use crate::fsm::Params;
 use crate::net::sender::Sender;
 use crate::pool::Message;
-use crate::wire::advert::{ChecksumForm, Expect};
+use crate::wire::advert::{ChecksumForm, Expect, Peers};
 use crate::wire::auth::Key;
 use crate::wire::{Family, Mac, PRIORITY_OWNER, Version, arp, ndp};
 
@@ -39,6 +39,7 @@ pub(super) fn message(router: &VirtualRouter, binding: &Binding) -> Message {
         version: version(router),
         addresses: advertised(router, binding),
         auth: key(&router.auth),
+        peers: peers(router),
         source_mac: mac(router, binding),
         checksum_form: match (router.v3_checksum, router.family, router.protocol) {
             (_, Family::V6, _) => Some(ChecksumForm::PseudoHeader),
@@ -55,6 +56,7 @@ pub(super) fn expect(router: &VirtualRouter, binding: &Binding) -> Expect {
         version: version(router),
         vrid: router.vrid,
         source: binding.source,
+        peers: peers(router),
         interval: router.interval,
         addresses: advertised(router, binding),
         // The list of a peer with `rfc3768 = false` ends with addresses of its own interface.
@@ -96,6 +98,10 @@ pub(super) fn plan(
         owner: binding.owner,
         accept: router.accept_mode || binding.owner,
         routes: router.routes.clone(),
+        peers: match peers(router) {
+            Peers::Group => Arc::default(),
+            Peers::Listed { addresses, .. } => addresses,
+        },
         announcements: router
             .vips
             .iter()
@@ -156,6 +162,16 @@ fn mac(router: &VirtualRouter, binding: &Binding) -> Mac {
         Mac::of_virtual_router(router.family, router.vrid)
     } else {
         binding.mac
+    }
+}
+
+fn peers(router: &VirtualRouter) -> Peers {
+    match &router.unicast {
+        None => Peers::Group,
+        Some(unicast) => Peers::Listed {
+            addresses: unicast.peers.as_slice().into(),
+            least_ttl: unicast.min_ttl,
+        },
     }
 }
 

@@ -265,33 +265,33 @@ impl Supervisor {
     }
 
     /// Makes the sockets of an interface fit the interface: opens them when it appears, closes
-    /// them when it is gone, and does both when it is another one of the same name.
+    /// them when it is gone, and does both when it is another one of the same name. Where a family
+    /// is new, the old sockets close when the new ones are open, so that no membership ends.
     fn open(&mut self, name: &str) {
         let index = self.view.link_by_name(name).map(|link| link.index);
-        if self
-            .interfaces
-            .get(name)
-            .map(|interface| interface.port.index)
-            == index
-        {
-            return;
-        }
-        self.interfaces.remove(name);
-        for managed in self
-            .routers
-            .values_mut()
-            .filter(|managed| managed.config.interface == name)
-        {
-            managed.bound = None;
-            managed.prepared = false;
-        }
-        let Some(index) = index else { return };
         let families: BTreeSet<Family> = self
             .routers
             .keys()
             .filter(|key| key.interface == name)
             .map(|key| key.family)
             .collect();
+        let known = self.interfaces.get(name);
+        let is_same = known.map(|interface| interface.port.index) == index;
+        if is_same && known.is_none_or(|known| families.iter().all(|family| known.hears(*family))) {
+            return;
+        }
+        if !is_same {
+            self.interfaces.remove(name);
+        }
+        for managed in self
+            .routers
+            .values_mut()
+            .filter(|managed| managed.config.interface == name)
+        {
+            managed.bound = None;
+            managed.prepared &= is_same;
+        }
+        let Some(index) = index else { return };
         if families.is_empty() {
             return;
         }

@@ -11,6 +11,7 @@ use super::dataplane::{self, Dataplane};
 use super::gate::Gate;
 use super::ioctl::Ioctl;
 use super::journal::Journal;
+use super::neighbour::Resolver;
 use super::netlink::{Done, Netlink, Refusal, Request};
 use super::parent::Parent;
 use super::repair::Doubt;
@@ -25,6 +26,7 @@ pub(super) struct Kernel {
     pub(super) ioctl: Ioctl,
     pub(super) journal: Journal,
     pub(super) announcer: Announcer,
+    pub(super) resolver: Resolver,
     pub(super) routers: BTreeMap<RouterId, Known>,
     pub(super) parents: BTreeMap<u32, Parent>,
     /// The settings of `all` interfaces.
@@ -96,6 +98,7 @@ impl Kernel {
             ioctl: Ioctl::new()?,
             journal,
             announcer: Announcer::default(),
+            resolver: Resolver::default(),
             routers: BTreeMap::new(),
             parents: BTreeMap::new(),
             all: Parent::new("all"),

@@ -19,6 +19,7 @@ pub mod ioctl;
 pub mod journal;
 mod kernel;
 mod monitor;
+mod neighbour;
 mod netlink;
 mod parent;
 mod prepare;
@@ -70,6 +71,8 @@ pub struct Plan {
     pub accept: bool,
     /// Routes that are there while the router is Master.
     pub routes: Vec<Route>,
+    /// Unicast peers; their neighbour entries are kept, whatever the state of the router.
+    pub peers: Arc<[IpAddr]>,
     /// Whole frames that announce the virtual addresses (gratuitous ARP or unsolicited NA), one
     /// per address, in the order of the addresses.
     pub announcements: Arc<[Vec<u8>]>,

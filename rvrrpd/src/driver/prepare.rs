@@ -47,6 +47,9 @@ impl Kernel {
             }
             return;
         }
+        if plans.iter().any(|plan| !plan.peers.is_empty()) {
+            self.resolver.hurry();
+        }
         let ids: Vec<RouterId> = plans.iter().map(|plan| plan.id).collect();
         let mut failures = Failures::new();
         let changed = self.take_over(plans, &links);

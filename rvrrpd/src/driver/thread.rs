@@ -121,7 +121,12 @@ fn open_gate(journal: &mut Journal) -> Result<Gate, Error> {
 fn run(mut kernel: Kernel, queue: &Receiver<Command>) -> Result<(), Error> {
     let mut round = Instant::now() + ROUND;
     loop {
-        let next = [kernel.announcer.next(), kernel.next_look(), Some(round)];
+        let next = [
+            kernel.announcer.next(),
+            kernel.resolver.next(),
+            kernel.next_look(),
+            Some(round),
+        ];
         let next = next.into_iter().flatten().min().unwrap_or(round);
         let wait = next.saturating_duration_since(Instant::now());
         match queue.recv_timeout(wait) {
@@ -135,6 +140,7 @@ fn run(mut kernel: Kernel, queue: &Receiver<Command>) -> Result<(), Error> {
             Err(RecvTimeoutError::Disconnected) => return kernel.remove_all(),
         }
         kernel.repeat_announcements();
+        kernel.resolve_neighbours();
         kernel.look();
         if Instant::now() >= round {
             kernel.look_round();

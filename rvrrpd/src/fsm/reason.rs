@@ -23,6 +23,8 @@ pub enum Reason {
     NoPrimaryAddress,
     /// The link-local address of the parent is tentative or a duplicate.
     TentativeAddress,
+    /// A unicast peer is an address of the parent itself.
+    OwnPeer,
     /// The advertisement is longer than the MTU of the parent interface.
     ExceedsMtu,
     /// The sockets of the parent interface could not be opened.
@@ -33,7 +35,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, in the order in which they are shown.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Disabled,
         Self::Stopping,
         Self::NoInterface,
@@ -42,6 +44,7 @@ impl Reason {
         Self::NoCarrier,
         Self::NoPrimaryAddress,
         Self::TentativeAddress,
+        Self::OwnPeer,
         Self::ExceedsMtu,
         Self::NoSocket,
         Self::NotPrepared,
@@ -59,6 +62,7 @@ impl Reason {
             Self::NoCarrier => "no-carrier",
             Self::NoPrimaryAddress => "no-primary-address",
             Self::TentativeAddress => "tentative-address",
+            Self::OwnPeer => "own-address-among-peers",
             Self::ExceedsMtu => "exceeds-mtu",
             Self::NoSocket => "no-socket",
             Self::NotPrepared => "not-prepared",

@@ -163,9 +163,10 @@ fn a_log_that_does_not_read_never_blocks_and_the_loss_is_told() {
         }
         // Everything is either in the pipe or counted.
         assert!(handle.flush(PATIENCE));
-        drain(&mut reader);
+        // The loss may be told as soon as there is room.
+        let mut told = drain(&mut reader);
         assert!(handle.flush(PATIENCE));
-        let told = drain(&mut reader);
+        told += &drain(&mut reader);
         assert!(told.contains("log lines were lost"), "{told}");
         info!("and on");
         assert!(handle.flush(PATIENCE));

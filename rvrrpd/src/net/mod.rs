@@ -2,7 +2,8 @@
 //!
 //! Receiving sockets are raw IP sockets, so they never see what the host forwards; the sending one
 //! is a packet socket, so that an advertisement leaves with the virtual MAC without any interface
-//! that carries it.
+//! that carries it. What is for unicast peers leaves by a raw IP socket, because the kernel knows
+//! the way and the neighbours.
 
 pub mod backlog;
 pub mod filter;
@@ -10,3 +11,4 @@ pub mod listener;
 pub mod sender;
 pub mod socket;
 pub mod sys;
+pub mod unicast;

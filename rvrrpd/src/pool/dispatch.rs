@@ -86,9 +86,9 @@ impl Dispatcher {
 
     fn dispatch(&self, datagram: &Datagram<'_>, received: Time) -> Result<(), Reject> {
         let vrid = peek_vrid(datagram);
-        let checked = Advert::check(datagram);
         let found = vrid.and_then(|vrid| {
             self.table.with(datagram.family, vrid, |entry| {
+                let checked = Advert::check_from(datagram, entry.expect.peers.least_ttl());
                 let verified = checked
                     .as_ref()
                     .map_err(|reject| *reject)
@@ -130,7 +130,7 @@ impl Dispatcher {
                 }
             })
         });
-        found.unwrap_or_else(|| Err(checked.err().unwrap_or(Reject::Vrid)))
+        found.unwrap_or_else(|| Err(Advert::check(datagram).err().unwrap_or(Reject::Vrid)))
     }
 
     /// Refuses what is repeated (AUTH-RX-4, AUTH-RX-5).

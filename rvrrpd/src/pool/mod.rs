@@ -34,7 +34,7 @@ pub use worker::Worker;
 use crate::driver::{Command, RouterId};
 use crate::fsm::{Advert, Params, Reasons};
 use crate::stats::Status;
-use crate::wire::advert::ChecksumForm;
+use crate::wire::advert::{ChecksumForm, Peers};
 use crate::wire::auth::{Key, Stamp};
 use crate::wire::{Family, Mac, Version, Vrid};
 use std::net::IpAddr;
@@ -69,7 +69,10 @@ pub struct Message {
     pub addresses: Vec<IpAddr>,
     /// Authentication.
     pub auth: Key,
-    /// Ethernet source address.
+    /// Whom it is sent to.
+    pub peers: Peers,
+    /// Ethernet source address; looked at only where it is sent to the group, for datagrams to
+    /// peers have that of the interface.
     pub source_mac: Mac,
     /// Checksum form; none: follow the peer, message only until one is heard.
     pub checksum_form: Option<ChecksumForm>,

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use crate::fsm::Time;
 use crate::net::listener::Progress;
 use crate::net::sender::Sender;
+use crate::net::unicast;
+use crate::wire::Family;
 
 /// Where the routers of one interface send, and how they find out whether its listener has
 /// caught up.
@@ -14,6 +16,8 @@ pub struct Port {
     pub index: u32,
     /// Send socket.
     pub sender: Arc<Sender>,
+    /// Send sockets for unicast peers, one for each family that is heard.
+    pub unicast: Vec<unicast::Sender>,
     /// The listener.
     pub progress: Arc<Progress>,
 }
@@ -23,5 +27,10 @@ impl Port {
     /// worker.
     pub(super) fn drained_until(&self, now: Time) -> Time {
         self.progress.until(now)
+    }
+
+    /// The send socket for unicast peers of a family.
+    pub(super) fn unicast(&self, family: Family) -> Option<&unicast::Sender> {
+        self.unicast.iter().find(|sender| sender.family() == family)
     }
 }

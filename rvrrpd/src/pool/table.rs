@@ -91,7 +91,7 @@ mod tests {
     use super::*;
     use crate::driver::RouterId;
     use crate::stats::Status;
-    use crate::wire::advert::Expect;
+    use crate::wire::advert::{Expect, Peers};
     use crate::wire::auth::Key;
     use crate::wire::{Mac, Version};
 
@@ -108,6 +108,7 @@ mod tests {
                     version: Version::V3,
                     vrid,
                     source,
+                    peers: Peers::Group,
                     interval: Duration::from_secs(1),
                     addresses: Vec::new(),
                     address_list_check: true,

@@ -1,6 +1,7 @@
 //! A worker: the thread that runs an engine. It owns the queues, the clock and the sockets.
 
 use core::time::Duration;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, select};
@@ -10,6 +11,8 @@ use crate::driver::Command;
 use crate::fsm::{Time, Transition};
 use crate::log::Limiter;
 use crate::net::sys::clock;
+use crate::net::unicast::Failure;
+use crate::wire::Family;
 
 /// Longest wait when no router has a deadline.
 const IDLE: Duration = Duration::from_secs(3600);
@@ -120,6 +123,28 @@ impl Host for Rim {
                 );
             }
         });
+    }
+
+    fn send_to_peers<'a>(
+        &mut self,
+        port: &Arc<Port>,
+        family: Family,
+        datagrams: impl Iterator<Item = (IpAddr, &'a [u8])>,
+    ) -> usize {
+        let Some(sender) = port.unicast(family) else {
+            return datagrams.count();
+        };
+        let Err(Failure { count, peer, error }) = sender.send(datagrams) else {
+            return 0;
+        };
+        if let Some(suppressed) = self.send_complaint.allow(self.now().as_micros()) {
+            tracing::warn!(
+                "advertisements on interface {} not sent to {peer}: {error} ({suppressed} more \
+                 like it not logged)",
+                port.index,
+            );
+        }
+        count
     }
 
     fn command(&mut self, command: Command) {

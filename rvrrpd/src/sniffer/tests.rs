@@ -90,6 +90,9 @@ fn process_in_a_namespace() {
     ip("link set veth-b up");
     send(&sender(index_b), &v2(6));
     assert_eq!(packet_lines(&mut lines)[3], " Virtual Router ID: 6");
+    // A socket that is down already is not told of the removal.
+    ip("link set veth-b down");
+    assert_eq!(next(&mut lines), "veth-b is down");
     ip("link del veth-a");
     assert!(!child.wait().unwrap().success());
 }

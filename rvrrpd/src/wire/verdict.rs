@@ -14,10 +14,16 @@ pub enum Reject {
     NotVrrp,
     /// IP header with a wrong version, header length or total length, cut short, or a fragment.
     IpHeader,
-    /// TTL or hop limit other than 255 (V2-RX-1, V3-RX-1).
+    /// TTL or hop limit other than 255, or below what unicast peers may have (V2-RX-1, V3-RX-1).
     Ttl,
-    /// Sent to another address than the group of the family.
+    /// Sent to another address than the group of the family or, where the virtual router has
+    /// unicast peers, than its own.
     Destination,
+    /// Sent to a multicast group, while the virtual router has unicast peers: somebody uses the
+    /// VRID in the other mode.
+    Multicast,
+    /// Sent by somebody who is none of the unicast peers of the virtual router.
+    NotPeer,
     /// Sent from an address that no router can have: unspecified, multicast, broadcast, loopback.
     Source,
     /// Sent from our own primary address: a looped copy (V3-RX-19).
@@ -67,11 +73,13 @@ pub enum Reject {
 
 impl Reject {
     /// All of them, in the order of [`Self::index`].
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 27] = [
         Self::NotVrrp,
         Self::IpHeader,
         Self::Ttl,
         Self::Destination,
+        Self::Multicast,
+        Self::NotPeer,
         Self::Source,
         Self::OwnAddress,
         Self::Truncated,
@@ -118,11 +126,21 @@ impl Reject {
         match self {
             Self::NotVrrp => ("not-vrrp", "V3-RX-14", "not a VRRP datagram"),
             Self::IpHeader => ("ip-header", "V3-RX-14", "malformed IP header or fragment"),
-            Self::Ttl => ("ttl", "V2-RX-1", "TTL or hop limit is not 255"),
+            Self::Ttl => ("ttl", "V2-RX-1", "TTL or hop limit is too low"),
             Self::Destination => (
                 "destination",
                 "V2-RX-12",
-                "destination is not the VRRP group",
+                "destination is neither the VRRP group nor, with unicast peers, our own address",
+            ),
+            Self::Multicast => (
+                "multicast",
+                "V2-RX-12",
+                "sent to a multicast group, but this virtual router has unicast peers",
+            ),
+            Self::NotPeer => (
+                "not-peer",
+                "V2-RX-12",
+                "source is none of the unicast peers of this virtual router",
             ),
             Self::Source => ("source", "V2-RX-12", "source is not a unicast address"),
             Self::OwnAddress => ("own-address", "V3-RX-19", "source is our own address"),

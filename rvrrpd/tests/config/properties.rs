@@ -5,12 +5,12 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU8;
 use std::time::Duration;
 
-use proptest::collection::{btree_map, vec};
+use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 use rvrrpd::config::model::{
     Auth, ChecksumPolicy, Config, FilterType, Global, InterfaceType, LogFormat, LogTarget,
-    NetworkDriver, Protocol, Route, Secret, TimeFormat, TimeZone, Vip, VirtualRouter,
+    NetworkDriver, Protocol, Route, Secret, TimeFormat, TimeZone, Unicast, Vip, VirtualRouter,
 };
 use rvrrpd::config::{Format, load, parse};
 use rvrrpd::wire::auth::{HmacKey, HmacKeys};
@@ -119,12 +119,13 @@ fn router() -> impl Strategy<Value = VirtualRouter> {
         ],
         prop_oneof![Just(FilterType::Auto), Just(FilterType::Classic)],
         routes(true),
+        unicast(),
     );
     (identity, election, form).prop_map(
         |(
             (prefixes, (protocol, interval, auth)),
             (primary, priority, flags, preempt_delay, startup_delay),
-            (v3_checksum, socket_filter_type, routes),
+            (v3_checksum, socket_filter_type, routes, unicast),
         )| {
             let [
                 preemption,
@@ -150,6 +151,7 @@ fn router() -> impl Strategy<Value = VirtualRouter> {
                     })
                     .collect(),
                 primary: primary.map(|[a, b, c]| Ipv4Addr::new(172, a, b, c).into()),
+                unicast,
                 priority,
                 preemption,
                 preempt_delay: Duration::from_millis(preempt_delay),
@@ -170,6 +172,20 @@ fn router() -> impl Strategy<Value = VirtualRouter> {
                 routes,
             }
         },
+    )
+}
+
+/// Peers in a network of their own.
+fn unicast() -> impl Strategy<Value = Option<Unicast>> {
+    let address = |[a, b, c]: [u8; 3]| IpAddr::from(Ipv4Addr::new(11, a, b, c));
+    let peers = btree_set(any::<[u8; 3]>(), 1..=64);
+    let source = option::of(any::<[u8; 3]>());
+    option::of(
+        (peers, source, 1..=255_u8).prop_map(move |(peers, source, min_ttl)| Unicast {
+            peers: peers.into_iter().map(address).collect(),
+            source: source.map(|[a, b, c]| Ipv4Addr::new(12, a, b, c).into()),
+            min_ttl,
+        }),
     )
 }
 
@@ -351,6 +367,13 @@ fn router_pairs(router: &VirtualRouter) -> Pairs {
                 .collect(),
         ),
     ];
+    if let Some(unicast) = &router.unicast {
+        pairs.push(("unicast_peers", json!(unicast.peers)));
+        pairs.push(("unicast_min_ttl", json!(unicast.min_ttl)));
+        if let Some(source) = unicast.source {
+            pairs.push(("unicast_src", json!(source)));
+        }
+    }
     if let Some(primary) = router.primary {
         pairs.push(("primary", json!(primary)));
     }

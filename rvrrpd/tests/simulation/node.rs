@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::mem::take;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -222,6 +223,16 @@ impl Host for Rim<'_> {
     ) {
         self.deeds
             .extend(frames.map(|frame| Deed::Sent(frame.to_vec())));
+    }
+
+    /// No router of the simulation has unicast peers.
+    fn send_to_peers<'a>(
+        &mut self,
+        _port: &u32,
+        _family: Family,
+        datagrams: impl Iterator<Item = (IpAddr, &'a [u8])>,
+    ) -> usize {
+        datagrams.count()
     }
 
     fn command(&mut self, command: Command) {

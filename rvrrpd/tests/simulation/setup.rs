@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use rvrrpd::driver::RouterId;
 use rvrrpd::fsm::Params;
 use rvrrpd::pool::Message;
-use rvrrpd::wire::advert::Expect;
+use rvrrpd::wire::advert::{Expect, Peers};
 use rvrrpd::wire::auth::Key;
 use rvrrpd::wire::{Family, Mac, PRIORITY_OWNER, Version};
 
@@ -61,6 +61,7 @@ pub(crate) fn message(group: &Group, settings: &Settings) -> Message {
         version: group.version,
         addresses: addresses(group.family, settings.addresses),
         auth: key(group),
+        peers: Peers::Group,
         source_mac: Mac::of_virtual_router(group.family, group.vrid),
         checksum_form: match group.version {
             Version::V2 => None,
@@ -74,6 +75,7 @@ pub(crate) fn expect(group: &Group, settings: &Settings) -> Expect {
         version: group.version,
         vrid: group.vrid,
         source: settings.source,
+        peers: Peers::Group,
         interval: settings.interval,
         addresses: addresses(group.family, settings.addresses),
         address_list_check: true,

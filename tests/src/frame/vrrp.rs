@@ -208,6 +208,8 @@ pub struct AdvertSpec {
     pub ttl: u8,
     /// Ethernet source; none: the virtual MAC.
     pub mac: Option<Mac>,
+    /// To whom; none: to the group.
+    pub peer: Option<(IpAddr, Mac)>,
 }
 
 impl AdvertSpec {
@@ -244,6 +246,7 @@ impl AdvertSpec {
             source: source.into(),
             ttl: 255,
             mac: None,
+            peer: None,
         }
     }
 
@@ -283,7 +286,7 @@ impl AdvertSpec {
 
     /// The checksum of `message`, whose own checksum is zero.
     fn checksum(&self, message: &[u8]) -> u16 {
-        let pseudo = pseudo_header(self.source, self.group(), 112, message.len());
+        let pseudo = pseudo_header(self.source, self.destination(), 112, message.len());
         match self.sum {
             Sum::Message => checksum(&[message]),
             Sum::PseudoHeader => checksum(&[&pseudo, message]),
@@ -291,8 +294,11 @@ impl AdvertSpec {
         }
     }
 
-    /// The multicast group of the family.
-    fn group(&self) -> IpAddr {
+    /// The peer, or the multicast group of the family.
+    fn destination(&self) -> IpAddr {
+        if let Some((peer, _)) = self.peer {
+            return peer;
+        }
         match self.source {
             IpAddr::V4(_) => Ipv4Addr::new(224, 0, 0, 18).into(),
             IpAddr::V6(_) => Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12).into(),
@@ -302,7 +308,14 @@ impl AdvertSpec {
     /// The whole frame with this message in it.
     #[must_use]
     pub fn frame_of(&self, message: &[u8]) -> Vec<u8> {
-        let ip = packet(self.source, self.group(), 112, self.ttl, 0xc0, message);
+        let ip = packet(
+            self.source,
+            self.destination(),
+            112,
+            self.ttl,
+            0xc0,
+            message,
+        );
         let (group, mac, ethertype) = match self.source {
             IpAddr::V4(_) => (
                 Mac([1, 0, 0x5e, 0, 0, 0x12]),
@@ -315,7 +328,8 @@ impl AdvertSpec {
                 IPV6,
             ),
         };
-        ethernet(group, self.mac.unwrap_or(mac), ethertype, &ip)
+        let to = self.peer.map_or(group, |(_, mac)| mac);
+        ethernet(to, self.mac.unwrap_or(mac), ethertype, &ip)
     }
 
     /// The whole frame.

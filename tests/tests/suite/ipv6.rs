@@ -233,3 +233,31 @@ fn accept_mode_and_both_families() {
         daemon.stop();
     }
 }
+
+/// A reload that brings the first IPv6 router to an interface makes it hear IPv6: it stays Backup
+/// of the Master that is there (V3-RX-7), and the IPv4 router beside it goes on.
+#[test]
+fn a_reload_adds_the_family() {
+    let scene = scene("a_reload_adds_the_family");
+    let lan = scene.lan.capture();
+    let master = scene.start(&scene.r1, &config(&[router(200)]));
+    master.wait_state(NAME, State::Master, within(8.0));
+    let v4 = Vrouter::new(8, &["10.0.0.108"]).macvlan();
+    let other = scene.start(&scene.r2, &config(std::slice::from_ref(&v4)));
+    other.wait_state("eth0-8", State::Master, within(5.0));
+    let start = Stamp::now();
+    other.reload(&config(&[v4, router(100)]));
+    other.wait_state(NAME, State::Backup, within(8.0));
+    lan.wait_count(
+        start,
+        20,
+        "2 s of adverts",
+        within(10.0),
+        advert_from(&scene.r1, VRID),
+    );
+    assert_eq!(other.state(NAME), Some(State::Backup));
+    let resigned = lan.adverts_since(start, 8);
+    assert!(resigned.iter().all(|(_, advert)| advert.priority != 0));
+    master.stop();
+    other.stop();
+}

@@ -27,3 +27,5 @@ mod rules_receive;
 mod rules_transmit;
 mod samples;
 mod scale;
+mod unicast;
+mod unicast_interop;

@@ -6,12 +6,14 @@
 mod address;
 mod link;
 mod message;
+mod neighbour;
 mod parse;
 mod route;
 mod socket;
 mod uapi;
 
 use std::io;
+use std::net::IpAddr;
 
 use super::{Address, KernelEvent, Link};
 use uapi::{AF_INET, AF_INET6};
@@ -22,6 +24,7 @@ pub(super) use link::{
     silence_macvlan,
 };
 pub(super) use message::Request;
+pub(super) use neighbour::use_neighbour;
 pub(super) use route::{add_route, delete_route};
 pub(super) use socket::{Done, Netlink, Refusal};
 
@@ -86,6 +89,19 @@ impl Netlink {
     /// What the kernel says.
     pub(crate) fn links(&mut self) -> io::Result<Vec<Link>> {
         self.dump(&link::dump(), |_, body| parse::link(body))
+    }
+
+    /// The neighbour on this interface that packets to `address` go to; none where the address is
+    /// no other host.
+    ///
+    /// # Errors
+    /// What the kernel says: there is no route (`ENETUNREACH`).
+    pub(crate) fn next_hop(&mut self, index: u32, address: IpAddr) -> io::Result<Option<IpAddr>> {
+        let request = neighbour::find_route(index, address);
+        let answers = self.dump(&request, |kind, body| {
+            neighbour::next_hop(kind, body, address)
+        })?;
+        Ok(answers.into_iter().next())
     }
 
     /// All addresses, those of an interface in the kernel's order, each with its label (IPv4).

@@ -28,6 +28,8 @@ pub(super) const RTM_DELADDR: u16 = 21;
 pub(super) const RTM_GETADDR: u16 = 22;
 pub(super) const RTM_NEWROUTE: u16 = 24;
 pub(super) const RTM_DELROUTE: u16 = 25;
+pub(super) const RTM_GETROUTE: u16 = 26;
+pub(super) const RTM_NEWNEIGH: u16 = 28;
 
 pub(super) const RTNLGRP_LINK: u32 = 1;
 pub(super) const RTNLGRP_IPV4_IFADDR: u32 = 5;
@@ -82,7 +84,11 @@ pub(super) const IFA_F_DADFAILED: u32 = 0x08;
 pub(super) const IFA_F_TENTATIVE: u32 = 0x40;
 pub(super) const IFA_F_NOPREFIXROUTE: u32 = 0x200;
 
+pub(super) const NDA_DST: u16 = 1;
+pub(super) const NTF_USE: u8 = 1;
+
 pub(super) const RTA_DST: u16 = 1;
+pub(super) const RTA_OIF: u16 = 4;
 pub(super) const RTA_GATEWAY: u16 = 5;
 pub(super) const RTA_PRIORITY: u16 = 6;
 pub(super) const RTA_METRICS: u16 = 8;

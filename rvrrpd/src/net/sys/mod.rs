@@ -6,5 +6,6 @@ pub(crate) mod directory;
 pub mod ioctl;
 pub mod mmsg;
 pub(crate) mod packet;
+pub(crate) mod peers;
 pub(crate) mod process;
 pub mod socket;

@@ -1,10 +1,12 @@
 //! What an engine asks of whoever runs it.
 
 use core::time::Duration;
+use std::net::IpAddr;
 
 use super::super::{Delivery, Setup};
 use crate::driver::Command;
 use crate::fsm::{Time, Transition};
+use crate::wire::Family;
 
 /// The world around an [`Engine`](super::Engine). Nothing in it may wait.
 pub trait Host {
@@ -38,6 +40,15 @@ pub trait Host {
         frames: impl Iterator<Item = &'a [u8]>,
         refused: impl FnMut(usize),
     );
+
+    /// Sends one advertisement as IP datagrams to unicast peers, and returns how many of them it
+    /// could not be sent to.
+    fn send_to_peers<'a>(
+        &mut self,
+        port: &Self::Port,
+        family: Family,
+        datagrams: impl Iterator<Item = (IpAddr, &'a [u8])>,
+    ) -> usize;
 
     /// Tells the driver.
     fn command(&mut self, command: Command);

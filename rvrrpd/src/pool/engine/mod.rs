@@ -22,6 +22,7 @@ use super::deadlines::Deadlines;
 use super::{Control, Delivery, Setup};
 use crate::driver::{Command, RouterId};
 use crate::fsm::{Action, Event, Reason, Reasons, Router, Time};
+use crate::wire::advert::Peers;
 use slot::Slot;
 
 /// The virtual routers of one worker and what they still want to be done. `P` is how its [`Host`]
@@ -45,8 +46,17 @@ pub struct Engine<P> {
 #[derive(Clone, Copy, Debug)]
 struct Outgoing {
     port: u32,
+    /// To unicast peers, not to the group.
+    to_peers: bool,
     slot: usize,
     resign: bool,
+}
+
+impl Outgoing {
+    /// What leaves in one batch has this in common.
+    const fn way(&self) -> (u32, bool) {
+        (self.port, self.to_peers)
+    }
 }
 
 impl<P> Default for Engine<P> {
@@ -196,8 +206,10 @@ impl<P> Engine<P> {
             match action {
                 Action::SendAdvert | Action::SendResign => {
                     let resign = action == Action::SendResign;
+                    let to_peers = slot.setup.message.peers != Peers::Group;
                     self.outgoing.extend(port.map(|port| Outgoing {
                         port,
+                        to_peers,
                         slot: place,
                         resign,
                     }));
@@ -229,14 +241,13 @@ impl<P> Engine<P> {
     /// Sends the frames that are due, interface by interface, then tells the driver: the first
     /// advertisement never waits for the kernel's configuration.
     fn flush<H: Host<Port = P>>(&mut self, host: &mut H) {
-        self.outgoing.sort_unstable_by_key(|outgoing| outgoing.port);
+        self.outgoing.sort_unstable_by_key(Outgoing::way);
         self.seal(host);
-        for batch in self.outgoing.chunk_by(|one, other| one.port == other.port) {
+        for batch in self
+            .outgoing
+            .chunk_by(|one, other| one.way() == other.way())
+        {
             let slots = &self.slots;
-            let frames = batch.iter().filter_map(|outgoing| {
-                let slot = slots[outgoing.slot].as_ref()?;
-                Some(slot.frames.bytes(outgoing.resign))
-            });
             let port = batch
                 .first()
                 .and_then(|outgoing| slots[outgoing.slot].as_ref())
@@ -244,6 +255,18 @@ impl<P> Engine<P> {
             let Some(port) = port else {
                 continue;
             };
+            if batch.first().is_some_and(|outgoing| outgoing.to_peers) {
+                for outgoing in batch {
+                    if let Some(slot) = &slots[outgoing.slot] {
+                        slot.send_to_peers(port, outgoing.resign, host);
+                    }
+                }
+                continue;
+            }
+            let frames = batch.iter().filter_map(|outgoing| {
+                let slot = slots[outgoing.slot].as_ref()?;
+                slot.frames.frame(outgoing.resign)
+            });
             let refused = &mut self.refused;
             host.send(port, frames, |place| refused.push(place));
             for (place, outgoing) in batch.iter().enumerate() {

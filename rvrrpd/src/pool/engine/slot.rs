@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use super::super::Setup;
 use super::super::frames::Frames;
+use super::Host;
 use crate::fsm::Router;
 use crate::wire::Version;
 use crate::wire::advert::ChecksumForm;
@@ -65,6 +66,19 @@ impl<P> Slot<P> {
         status.advertisement_sent.count();
         if resign {
             status.priority_zero_pkts_sent.count();
+        }
+    }
+
+    /// Sends the advertisement, or the one with priority 0, to the unicast peers, and counts it as
+    /// sent if one of them could be sent it, and as an error if one could not.
+    pub(super) fn send_to_peers<H: Host<Port = P>>(&self, port: &P, resign: bool, host: &mut H) {
+        let family = self.setup.message.family;
+        let failed = host.send_to_peers(port, family, self.frames.datagrams(resign));
+        if failed < self.frames.datagrams(resign).count() {
+            self.count_sent(true, resign);
+        }
+        if failed > 0 {
+            self.count_sent(false, resign);
         }
     }
 

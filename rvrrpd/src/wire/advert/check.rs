@@ -21,7 +21,7 @@ impl<'a> Advert<'a> {
     /// is the one that is counted:
     ///
     /// 1. [`Reject::Truncated`], there is nothing to look at;
-    /// 2. [`Reject::Ttl`];
+    /// 2. [`Reject::Ttl`], not 255;
     /// 3. [`Reject::Version`], neither 2 nor 3, or 2 over IPv6;
     /// 4. [`Reject::Type`];
     /// 5. [`Reject::CountZero`] (§5.2.5), before the length, which a count of 0 could satisfy;
@@ -32,10 +32,19 @@ impl<'a> Advert<'a> {
     /// # Errors
     /// The first of these that applies.
     pub fn check(datagram: &Datagram<'a>) -> Result<Self, Reject> {
+        Self::check_from(datagram, TTL)
+    }
+
+    /// The same with a lower limit for TTL or hop limit, for peers that are several hops away or
+    /// send less than 255; see [`Peers::least_ttl`](super::Peers::least_ttl).
+    ///
+    /// # Errors
+    /// Those of [`Self::check`].
+    pub fn check_from(datagram: &Datagram<'a>, least_ttl: u8) -> Result<Self, Reject> {
         if datagram.payload.len() < HEADER_LEN {
             return Err(Reject::Truncated);
         }
-        if datagram.ttl != TTL {
+        if datagram.ttl < least_ttl {
             return Err(Reject::Ttl);
         }
         let message = Message::parse(datagram.family, datagram.payload)?;

@@ -3,11 +3,11 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{Advert, Datagram};
+use super::{Advert, Datagram, Peers};
 use crate::wire::auth::{Key, Stamp};
 use crate::wire::message::ChecksumForm;
 use crate::wire::verdict::Reject;
-use crate::wire::{GROUP_V4, GROUP_V6, PRIORITY_OWNER, Version, Vrid};
+use crate::wire::{PRIORITY_OWNER, Version, Vrid};
 
 /// What a virtual router demands of an advertisement.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -18,6 +18,8 @@ pub struct Expect {
     pub vrid: Vrid,
     /// Its own primary address, which also says the family.
     pub source: IpAddr,
+    /// Whom it listens to.
+    pub peers: Peers,
     /// Its own advertisement interval.
     pub interval: Duration,
     /// Its virtual addresses, without duplicates.
@@ -66,16 +68,18 @@ impl Accepted {
 impl Expect {
     /// Checks an advertisement, in this order:
     ///
-    /// 1. [`Reject::Destination`], not the group of our family (V2-RX-12);
+    /// 1. [`Reject::Destination`], not the group of our family or, where we have peers, not our
+    ///    own address; [`Reject::Multicast`], a group although we have peers (V2-RX-12);
     /// 2. [`Reject::Source`], no unicast address (V2-RX-12);
     /// 3. [`Reject::OwnAddress`], ours (V3-RX-19);
-    /// 4. [`Reject::Version`], [`Reject::Vrid`], not ours;
-    /// 5. [`Reject::Owner`], we own the addresses; see [`Self::rival_owner`];
-    /// 6. authentication: [`Reject::AuthType`], [`Reject::AuthData`] (V2-RX-8),
+    /// 4. [`Reject::NotPeer`], we have peers and the sender is none of them (V2-RX-12);
+    /// 5. [`Reject::Version`], [`Reject::Vrid`], not ours;
+    /// 6. [`Reject::Owner`], we own the addresses; see [`Self::rival_owner`];
+    /// 7. authentication: [`Reject::AuthType`], [`Reject::AuthData`] (V2-RX-8),
     ///    [`Reject::AuthMissing`], [`Reject::AuthHeader`], [`Reject::AuthTrailer`],
     ///    [`Reject::AuthKeyUnknown`], or [`Reject::Length`] for a trailer that is not wanted;
-    /// 7. [`Reject::AddressList`], version 2, unless the sender is the owner (V2-RX-9);
-    /// 8. [`Reject::Interval`], version 2 (V2-RX-10); [`Reject::IntervalZero`], version 3
+    /// 8. [`Reject::AddressList`], version 2, unless the sender is the owner (V2-RX-9);
+    /// 9. [`Reject::Interval`], version 2 (V2-RX-10); [`Reject::IntervalZero`], version 3
     ///    (V3-RX-12).
     ///
     /// Version 3 accepts another list or interval and says so in the answer (V3-RX-8, V3-RX-9).
@@ -83,15 +87,15 @@ impl Expect {
     /// # Errors
     /// The first of these that applies.
     pub fn verify(&self, datagram: &Datagram<'_>, advert: &Advert<'_>) -> Result<Accepted, Reject> {
-        if datagram.destination != self.group() {
-            return Err(Reject::Destination);
-        }
+        self.peers
+            .verify_destination(self.source, datagram.destination)?;
         if !is_host_address(datagram.source) {
             return Err(Reject::Source);
         }
         if datagram.source == self.source {
             return Err(Reject::OwnAddress);
         }
+        self.peers.verify_sender(datagram)?;
         if advert.version() != self.version {
             return Err(Reject::Version);
         }
@@ -131,13 +135,6 @@ impl Expect {
             && self.version == Version::V3
             && !advert.interval().is_zero()
             && self.auth.check(datagram, advert).is_ok()
-    }
-
-    const fn group(&self) -> IpAddr {
-        match self.source {
-            IpAddr::V4(_) => IpAddr::V4(GROUP_V4),
-            IpAddr::V6(_) => IpAddr::V6(GROUP_V6),
-        }
     }
 
     /// Whether the list differs and that is tolerated.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::{Advert, AdvertRepr, ChecksumForm, Datagram, Expect};
+use super::{Advert, AdvertRepr, ChecksumForm, Datagram, Expect, Peers};
 use crate::wire::auth::Key;
 use crate::wire::verdict::Reject;
 use crate::wire::{Family, GROUP_V4, GROUP_V6, Mac, Version, Vrid};
@@ -103,6 +103,7 @@ impl Golden {
                 Family::V4 => IpAddr::from([10, 99, 0, 2]),
                 Family::V6 => IpAddr::from([0xfe80, 0, 0, 0, 0, 0, 0, 0xc9]),
             },
+            peers: Peers::Group,
             interval: self.interval,
             addresses: self.addresses.clone(),
             address_list_check: true,

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::golden::{group, internet_checksum};
-use super::{Accepted, Advert, ChecksumForm, Datagram, Expect};
+use super::{Accepted, Advert, ChecksumForm, Datagram, Expect, Peers};
 use crate::wire::auth::Key;
 use crate::wire::verdict::Reject;
 use crate::wire::{Family, Version, Vrid};
@@ -59,6 +59,7 @@ impl Case {
                 version: Version::V2,
                 vrid: Vrid::new(10).unwrap(),
                 source: IpAddr::from([192, 0, 2, 252]),
+                peers: Peers::Group,
                 interval: Duration::from_secs(1),
                 addresses: list,
                 address_list_check: true,
@@ -99,6 +100,23 @@ impl Case {
                 ..v3.expect
             },
             ..v3
+        }
+    }
+
+    /// The same for a receiver with unicast peers, which may be nearly as far away as a hop limit
+    /// of 64 gets them.
+    fn unicast(self) -> Self {
+        Self {
+            destination: self.expect.source,
+            ttl: 60,
+            expect: Expect {
+                peers: Peers::Listed {
+                    addresses: [self.expect.addresses[0], self.source].into(),
+                    least_ttl: 60,
+                },
+                ..self.expect
+            },
+            ..self
         }
     }
 
@@ -145,7 +163,7 @@ impl Case {
             payload: &payload,
             ah: None,
         };
-        let advert = Advert::check(&datagram)?;
+        let advert = Advert::check_from(&datagram, self.expect.peers.least_ttl())?;
         self.expect.verify(&datagram, &advert)
     }
 
@@ -206,6 +224,33 @@ const LADDER_V2: [Fault; 3] = [
 /// What only version 3 knows after that.
 const LADDER_V3: [Fault; 1] = [(Reject::IntervalZero, |case| case.word = [0xf0, 0])];
 
+/// What a receiver with unicast peers refuses, in the order of the checks.
+const LADDER_UNICAST: [Fault; 9] = [
+    (Reject::Truncated, |case| case.cut = 7),
+    (Reject::Ttl, |case| case.ttl = 59),
+    (Reject::Checksum, |case| case.checksum_xor = 0x0100),
+    (Reject::Destination, |case| {
+        case.destination = IpAddr::from([192, 0, 2, 9]);
+    }),
+    (Reject::Source, |case| {
+        case.source = IpAddr::from([224, 0, 0, 18])
+    }),
+    (Reject::OwnAddress, |case| {
+        if !case.source.is_multicast() {
+            case.source = case.expect.source;
+        }
+    }),
+    (Reject::NotPeer, |case| {
+        if let Peers::Listed { addresses, .. } = &mut case.expect.peers {
+            *addresses = [IpAddr::from([192, 0, 2, 77])].into();
+        }
+    }),
+    (Reject::Vrid, |case| {
+        case.expect.vrid = Vrid::new(11).unwrap()
+    }),
+    (Reject::Owner, |case| case.expect.owner = true),
+];
+
 fn assert_ladder(good: &Case, ladder: &[Fault]) {
     good.verdict().unwrap();
     for (place, (first, break_first)) in ladder.iter().enumerate() {
@@ -233,12 +278,78 @@ fn ladder_of_version_3() {
     assert_ladder(&Case::v3(), &[&LADDER[..], &LADDER_V3[..]].concat());
 }
 
+/// V2-RX-12: every pair of faults where there are unicast peers.
+#[test]
+fn ladder_of_unicast_peers() {
+    assert_ladder(&Case::v2().unicast(), &LADDER_UNICAST);
+    assert_ladder(&Case::v3().unicast(), &LADDER_UNICAST);
+}
+
+/// V2-RX-12: with unicast peers nothing that was sent to a group is accepted, not even from a
+/// peer; it is told apart from what was sent to somebody else.
+#[test]
+fn v2_rx_12_multicast_to_a_router_with_peers() {
+    for good in [Case::v2(), Case::v3(), Case::v3_over_ipv6()] {
+        let verdict = |group: IpAddr| {
+            let mut case = good.clone().unicast();
+            case.destination = group;
+            case.ttl = 255;
+            case.verdict()
+        };
+        assert_eq!(verdict(good.destination), Err(Reject::Multicast));
+        let other = match good.destination {
+            IpAddr::V4(_) => "224.0.0.1",
+            IpAddr::V6(_) => "ff02::1",
+        };
+        assert_eq!(verdict(other.parse().unwrap()), Err(Reject::Multicast));
+    }
+}
+
+/// V2-RX-12: of all hosts only the peers are heard; each of them is.
+#[test]
+fn v2_rx_12_only_peers() {
+    for good in [Case::v2(), Case::v3(), Case::v3_over_ipv6()] {
+        let good = good.unicast();
+        good.verdict().unwrap();
+        let first = good.expect.addresses[0];
+        good.with(|case| case.source = first).unwrap();
+        for stranger in ["192.0.2.3", "fe80::3", "2001:db8::3"] {
+            let stranger: IpAddr = stranger.parse().unwrap();
+            if stranger.is_ipv4() == good.source.is_ipv4() {
+                let verdict = good.with(|case| case.source = stranger);
+                assert_eq!(verdict, Err(Reject::NotPeer), "{stranger}");
+            }
+        }
+    }
+}
+
+/// V2-RX-1, V3-RX-1: the limit for unicast peers, which is 255 unless it is configured.
+#[test]
+fn v3_rx_1_ttl_of_unicast_peers() {
+    for good in [Case::v2(), Case::v3(), Case::v3_over_ipv6()] {
+        for least in [1, 64, 254, 255] {
+            let verdict = |ttl| {
+                let mut case = good.clone().unicast();
+                case.ttl = ttl;
+                if let Peers::Listed { least_ttl, .. } = &mut case.expect.peers {
+                    *least_ttl = least;
+                }
+                case.verdict()
+            };
+            verdict(least).unwrap();
+            verdict(255).unwrap();
+            assert_eq!(verdict(least - 1), Err(Reject::Ttl));
+        }
+    }
+}
+
 /// Every rule that can refuse a message is somewhere in the ladders (the others are those of the
-/// IP header, and of what seals a message, which have tests of their own).
+/// IP header, a group where there are peers, and what seals a message, which have tests of their
+/// own).
 #[test]
 fn ladders_are_complete() {
     let covered = |reject| {
-        [&LADDER[..], &LADDER_V2[..], &LADDER_V3[..]]
+        [&LADDER[..], &LADDER_V2, &LADDER_V3, &LADDER_UNICAST]
             .concat()
             .iter()
             .any(|(fault, _)| *fault == reject)
@@ -246,7 +357,8 @@ fn ladders_are_complete() {
     let missing: Vec<_> = Reject::ALL.into_iter().filter(|r| !covered(*r)).collect();
     let sealed = |reject: &Reject| reject.rule().starts_with("AUTH-RX-");
     let (sealed, others): (Vec<_>, Vec<_>) = missing.into_iter().partition(sealed);
-    assert_eq!(others, [Reject::NotVrrp, Reject::IpHeader]);
+    let rest = [Reject::NotVrrp, Reject::IpHeader, Reject::Multicast];
+    assert_eq!(others, rest);
     assert_eq!(sealed.len(), 6);
 }
 

@@ -12,6 +12,7 @@
 mod check;
 mod datagram;
 mod expect;
+mod peers;
 mod repr;
 
 #[cfg(test)]
@@ -24,6 +25,7 @@ mod properties;
 pub use check::Advert;
 pub use datagram::{Datagram, peek_vrid};
 pub use expect::{Accepted, Expect};
+pub use peers::Peers;
 pub use repr::AdvertRepr;
 
 pub use super::message::ChecksumForm;

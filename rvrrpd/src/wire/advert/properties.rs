@@ -7,7 +7,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::golden::{group, internet_checksum};
-use super::{Advert, AdvertRepr, ChecksumForm, Datagram, Expect, peek_vrid};
+use super::{Advert, AdvertRepr, ChecksumForm, Datagram, Expect, Peers, peek_vrid};
 use crate::wire::auth::{Key, TRAILER_LEN};
 use crate::wire::verdict::Reject;
 use crate::wire::{Family, Mac, Version, Vrid};
@@ -59,6 +59,7 @@ impl Sent {
                 IpAddr::V4(source) => IpAddr::V4(Ipv4Addr::from_bits(source.to_bits() ^ 1)),
                 IpAddr::V6(source) => IpAddr::V6(Ipv6Addr::from_bits(source.to_bits() ^ 1)),
             },
+            peers: Peers::Group,
             interval: self.interval,
             addresses: self.addresses.clone(),
             address_list_check: true,
@@ -287,6 +288,7 @@ proptest! {
                 version: advert.version(),
                 vrid,
                 source: group(family),
+                peers: Peers::Group,
                 interval: advert.interval(),
                 addresses: Vec::new(),
                 address_list_check: true,

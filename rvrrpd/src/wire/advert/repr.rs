@@ -40,9 +40,7 @@ impl AdvertRepr<'_> {
     /// trailer is zeros; see [`Key::seal`].
     #[must_use]
     pub fn emit(&self, source: IpAddr, destination: IpAddr) -> Vec<u8> {
-        let list_len = usize::from(self.count(source)) * address_len(source);
-        let mut message =
-            Vec::with_capacity(HEADER_LEN + list_len + auth::DATA_LEN + auth::TRAILER_LEN);
+        let mut message = Vec::with_capacity(self.payload_len(source));
         self.append(&mut message, source, destination);
         message
     }
@@ -53,44 +51,66 @@ impl AdvertRepr<'_> {
     /// has to be sealed; see [`Key::seal`].
     #[must_use]
     pub fn frame(&self, source_mac: Mac, source: IpAddr) -> Vec<u8> {
-        let list_len = usize::from(self.count(source)) * address_len(source);
-        let payload_len = HEADER_LEN
-            + list_len
-            + match self.version {
-                Version::V2 => auth::DATA_LEN + self.auth.header_len(),
-                Version::V3 => 0,
-            }
-            + self.auth.trailer_len();
-        let mut frame = Vec::with_capacity(ethernet::HEADER_LEN + ipv6::HEADER_LEN + payload_len);
-        let destination = match source {
-            IpAddr::V4(source) => {
-                let group = Mac::of_group(Family::V4);
-                frame.extend(ethernet::header(group, source_mac, TYPE_IPV4));
-                frame.extend(ipv4::header(source, GROUP_V4, payload_len));
-                if self.version == Version::V2 {
-                    self.auth.open(&mut frame);
-                }
-                IpAddr::V4(GROUP_V4)
-            }
-            IpAddr::V6(source) => {
-                let group = Mac::of_group(Family::V6);
-                frame.extend(ethernet::header(group, source_mac, TYPE_IPV6));
-                frame.extend(ipv6::header(
-                    ipv6::TRAFFIC_CLASS,
-                    IP_PROTOCOL,
-                    source,
-                    GROUP_V6,
-                    payload_len,
-                ));
-                IpAddr::V6(GROUP_V6)
-            }
+        let (group, group_mac, ethertype) = match source {
+            IpAddr::V4(_) => (GROUP_V4.into(), Mac::of_group(Family::V4), TYPE_IPV4),
+            IpAddr::V6(_) => (GROUP_V6.into(), Mac::of_group(Family::V6), TYPE_IPV6),
         };
-        self.append(&mut frame, source, destination);
+        let mut frame = Vec::with_capacity(ethernet::HEADER_LEN + self.datagram_len(source));
+        frame.extend(ethernet::header(group_mac, source_mac, ethertype));
+        self.append_datagram(&mut frame, source, group);
         let authenticated = self.version == Version::V2 && self.auth.wire_type() != 0;
         if authenticated && frame.len() < MIN_FRAME_LEN {
             frame.resize(MIN_FRAME_LEN, 0);
         }
         frame
+    }
+
+    /// The IP datagram from `source` to one peer, `destination`, header included. Empty where the
+    /// two are of different families. Where messages are numbered it still has to be sealed; see
+    /// [`Key::seal`].
+    #[must_use]
+    pub fn datagram(&self, source: IpAddr, destination: IpAddr) -> Vec<u8> {
+        let mut datagram = Vec::with_capacity(self.datagram_len(source));
+        self.append_datagram(&mut datagram, source, destination);
+        datagram
+    }
+
+    fn append_datagram(&self, out: &mut Vec<u8>, source: IpAddr, destination: IpAddr) {
+        let payload_len = self.payload_len(source);
+        match (source, destination) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => {
+                out.extend(ipv4::header(source, destination, payload_len));
+                if self.version == Version::V2 {
+                    self.auth.open(out);
+                }
+            }
+            (IpAddr::V6(source), IpAddr::V6(destination)) => {
+                out.extend(ipv6::header(
+                    ipv6::TRAFFIC_CLASS,
+                    IP_PROTOCOL,
+                    source,
+                    destination,
+                    payload_len,
+                ));
+            }
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => return,
+        }
+        self.append(out, source, destination);
+    }
+
+    /// Length of the message with what authentication adds to it, in bytes.
+    fn payload_len(&self, source: IpAddr) -> usize {
+        let auth_len = match self.version {
+            Version::V2 => self.auth.header_len() + auth::DATA_LEN,
+            Version::V3 => 0,
+        };
+        let list_len = usize::from(self.count(source)) * address_len(source);
+        HEADER_LEN + list_len + auth_len + self.auth.trailer_len()
+    }
+
+    /// Length of message and IP header in bytes, at most.
+    fn datagram_len(&self, source: IpAddr) -> usize {
+        ipv6::HEADER_LEN + self.payload_len(source)
     }
 
     /// The addresses that are listed.

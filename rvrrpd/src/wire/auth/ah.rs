@@ -104,6 +104,11 @@ impl<'a> Ah<'a> {
 pub(super) fn open(datagram: &mut Vec<u8>) {
     if let Some(ip) = datagram.last_chunk_mut::<{ ipv4::HEADER_LEN }>() {
         ip[9] = IP_PROTOCOL_AH;
+        if !is_to_group(ip) {
+            // The kernel, which sends these, would replace an identification of 0, and the ICV
+            // covers it (raw(7)).
+            ip[4..6].copy_from_slice(&1_u16.to_be_bytes());
+        }
         ip[10..12].fill(0);
         let checksum = Sum::default().bytes(ip).checksum();
         ip[10..12].copy_from_slice(&checksum.to_be_bytes());
@@ -132,10 +137,9 @@ fn integrity(password: &[u8], ip: &[u8], head: &[u8], message: &[u8]) -> [u8; IC
         return icv;
     };
     let mut ip = *ip;
-    let [.., d0, d1, d2, d3] = ip;
     ip[1] = 0;
     ip[6..8].fill(0);
-    if !Ipv4Addr::from([d0, d1, d2, d3]).is_multicast() {
+    if !is_to_group(&ip) {
         ip[8] = 0;
     }
     ip[10..12].fill(0);
@@ -147,4 +151,9 @@ fn integrity(password: &[u8], ip: &[u8], head: &[u8], message: &[u8]) -> [u8; IC
         *to = from;
     }
     icv
+}
+
+fn is_to_group(ip: &[u8; ipv4::HEADER_LEN]) -> bool {
+    let [.., d0, d1, d2, d3] = *ip;
+    Ipv4Addr::from([d0, d1, d2, d3]).is_multicast()
 }

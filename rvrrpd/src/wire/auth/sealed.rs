@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use zeroize::Zeroizing;
 
 use super::{HmacKey, HmacKeys, Key, Sequence, Stamp, clock_sequence, is_after};
-use crate::wire::advert::{Accepted, Advert, AdvertRepr, ChecksumForm, Datagram, Expect};
+use crate::wire::advert::{Accepted, Advert, AdvertRepr, ChecksumForm, Datagram, Expect, Peers};
 use crate::wire::verdict::Reject;
 use crate::wire::{Mac, Version, Vrid};
 
@@ -59,8 +59,8 @@ impl Pair {
         ]
     }
 
-    fn frame(&self, now: Duration) -> Vec<u8> {
-        let repr = AdvertRepr {
+    fn repr(&self) -> AdvertRepr<'_> {
+        AdvertRepr {
             version: self.version,
             vrid: Vrid::new(10).unwrap(),
             priority: 200,
@@ -68,8 +68,11 @@ impl Pair {
             addresses: &self.addresses,
             auth: &self.auth,
             checksum_form: ChecksumForm::Message,
-        };
-        let mut frame = repr.frame(Mac([2, 0, 0, 0, 0, 1]), self.source);
+        }
+    }
+
+    fn frame(&self, now: Duration) -> Vec<u8> {
+        let mut frame = self.repr().frame(Mac([2, 0, 0, 0, 0, 1]), self.source);
         self.auth
             .seal(&mut frame[14..], &mut Sequence::default(), now);
         frame
@@ -84,6 +87,7 @@ impl Pair {
                 IpAddr::V4(_) => IpAddr::from([192, 0, 2, 252]),
                 IpAddr::V6(_) => IpAddr::from([0xfe80, 0, 0, 0, 0, 0, 0, 0x252]),
             },
+            peers: Peers::Group,
             interval: Duration::from_secs(1),
             addresses: self.addresses.clone(),
             address_list_check: true,
@@ -109,6 +113,50 @@ fn sealed_and_accepted() {
         };
         let accepted = pair.verdict(&pair.frame(NOW), &pair.auth).unwrap();
         assert_eq!(accepted.stamp, Some(stamp), "{:?}", pair.auth);
+    }
+}
+
+/// What goes to a unicast peer holds as well, after the kernel that sends it has filled in an
+/// identification where there is none, and routers have counted down the TTL.
+#[test]
+fn sealed_for_a_peer() {
+    for pair in Pair::all() {
+        let own = match pair.source {
+            IpAddr::V4(_) => IpAddr::from([192, 0, 2, 252]),
+            IpAddr::V6(_) => IpAddr::from([0xfe80, 0, 0, 0, 0, 0, 0, 0x252]),
+        };
+        let mut bytes = pair.repr().datagram(pair.source, own);
+        pair.auth.seal(&mut bytes, &mut Sequence::default(), NOW);
+        let datagram = match pair.source {
+            IpAddr::V4(_) => {
+                if bytes[4..6] == [0, 0] {
+                    bytes[4..6].copy_from_slice(&[0x12, 0x34]);
+                }
+                bytes[8] -= 3;
+                Datagram::from_ipv4(&bytes).unwrap()
+            }
+            IpAddr::V6(_) => {
+                bytes[7] -= 3;
+                Datagram::from_ipv6(&bytes).unwrap()
+            }
+        };
+        let expect = Expect {
+            version: pair.version,
+            vrid: Vrid::new(10).unwrap(),
+            source: own,
+            peers: Peers::Listed {
+                addresses: [pair.source].into(),
+                least_ttl: 252,
+            },
+            interval: Duration::from_secs(1),
+            addresses: pair.addresses.clone(),
+            address_list_check: true,
+            owner: false,
+            auth: pair.auth.clone(),
+        };
+        let advert = Advert::check_from(&datagram, 252).unwrap();
+        let accepted = expect.verify(&datagram, &advert).unwrap();
+        assert!(accepted.stamp.is_some());
     }
 }
 

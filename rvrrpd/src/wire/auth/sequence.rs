@@ -20,7 +20,7 @@ pub enum Stamp {
 ///
 /// Both kinds start from the wall clock, so that nothing has to be kept over a restart: a sender
 /// that starts anew is ahead of all that it sent before, and no receiver takes it for a replay.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Sequence(u64);
 
 impl Sequence {
