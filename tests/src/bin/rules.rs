@@ -1,4 +1,4 @@
-//! `rules` prints which test judges which rule; `rules --write` writes docs/conformance.md.
+//! `rules` prints which test judges which rule, and fails where a MUST has none; `rules --write` writes docs/conformance.md.
 
 use rvrrpd_tests::rules;
 
@@ -9,7 +9,11 @@ fn main() {
         return;
     }
     print!("{}", rules::listing());
-    for fault in rules::faults() {
+    let faults = rules::faults();
+    for fault in &faults {
         println!("fault: {fault}");
+    }
+    if !faults.is_empty() {
+        std::process::exit(1);
     }
 }

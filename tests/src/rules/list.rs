@@ -35,10 +35,20 @@ impl fmt::Display for Level {
 pub enum Status {
     /// The daemon keeps it.
     Implemented,
-    /// It will, with something else.
+    /// It will, with something else; implemented as soon as a test names it.
     Planned(String),
     /// It does not, for this reason.
     NotApplicable(String),
+}
+
+impl Status {
+    /// The status of a rule that is `tested`.
+    pub(super) fn with_tests(self, tested: bool) -> Self {
+        match self {
+            Self::Planned(_) if tested => Self::Implemented,
+            other => other,
+        }
+    }
 }
 
 /// A rule.

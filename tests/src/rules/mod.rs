@@ -53,6 +53,10 @@ fn join(rules: Vec<Rule>, tests: &[Test]) -> Vec<Row> {
             let mut tests = named.remove(rule.id.as_str()).unwrap_or_default();
             tests.sort();
             tests.dedup();
+            let rule = Rule {
+                status: rule.status.with_tests(!tests.is_empty()),
+                ..rule
+            };
             Row { rule, tests }
         })
         .collect()

@@ -67,7 +67,8 @@ fn sources(directory: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// The functions with `#[test]` in `text`, with what their doc comments and names say.
+/// The functions with `#[test]` in `text`, with what their doc comments and names say; also what a
+/// macro makes tests of, one for each family: `/// V3-RX-1: …` above `name => function;`.
 fn tests_of(file: &str, text: &str) -> Vec<Test> {
     let mut tests = Vec::new();
     let (mut comment, mut is_test) = (String::new(), false);
@@ -77,7 +78,8 @@ fn tests_of(file: &str, text: &str) -> Vec<Test> {
         } else if line.starts_with("#[") {
             is_test |= line.starts_with("#[test]");
         } else {
-            if let Some(name) = function(line).filter(|_| is_test) {
+            let named = function(line).filter(|_| is_test);
+            if let Some(name) = named.or_else(|| entry(line).filter(|_| !comment.is_empty())) {
                 let mut ids = ids(&comment);
                 ids.extend(ids_of_name(name));
                 tests.push(Test {
@@ -96,6 +98,13 @@ fn tests_of(file: &str, text: &str) -> Vec<Test> {
 fn function(line: &str) -> Option<&str> {
     let (_, rest) = line.split_once("fn ")?;
     rest.split_once('(').map(|(name, _)| name)
+}
+
+/// Name of the tests that a line of a macro stands for.
+fn entry(line: &str) -> Option<&str> {
+    let (name, body) = line.strip_suffix(';')?.split_once(" => ")?;
+    let is_name = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    (is_name(name) && is_name(body)).then_some(name)
 }
 
 /// The ids in a comment; `A-1 to A-4` is all from the first to the last.
@@ -187,5 +196,15 @@ mod tests {
         assert_eq!(names, ["file::a_reply", "file::v6"]);
         assert!(tests[0].ids.contains("ARP-1") && tests[1].ids.contains("ND-3"));
         assert_eq!(tests[0].ids.len() + tests[1].ids.len(), 2);
+    }
+
+    #[test]
+    fn entries_of_macros() {
+        let text = "in_both_families! {\n    /// ND-1: one\n    solicited => body;\n    a => b;\n\
+                    /// ND-2\n    A(x) => y(),\n}\n";
+        let tests = tests_of("file", text);
+        assert_eq!(tests.len(), 1);
+        assert_eq!(tests[0].name, "file::solicited");
+        assert!(tests[0].ids.contains("ND-1"));
     }
 }
