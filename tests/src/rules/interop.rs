@@ -53,7 +53,8 @@ pub(super) fn document(cells: &[Cell]) -> String {
     let mut text = String::from(
         "\n## Interoperation\n\n\
          Each line is run by its test, against the Debian packages of the peer. Both sides have \
-         the higher priority in turn unless the line says otherwise.\n\n\
+         the higher priority in turn unless the line says otherwise. FRR cannot be the owner of an \
+         address: its priorities end with 254.\n\n\
          | peer | protocol | combination | result | test |\n|---|---|---|---|---|\n",
     );
     for cell in cells {

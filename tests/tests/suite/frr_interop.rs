@@ -64,9 +64,10 @@ fn cases() -> Vec<Case> {
             });
         }
     }
-    for version in [2, 3] {
+    // FRR itself cannot be the owner: its priorities end with 254.
+    for (family, version) in [(Family::V4, 2), (Family::V4, 3), (Family::V6, 3)] {
         cases.push(Case {
-            family: Family::V4,
+            family,
             vrid: 20 + cases.len() as u8,
             version,
             checksum: "auto",
@@ -130,14 +131,14 @@ fn scene(test: &str) -> Option<Scene> {
 
 fn start_rvrrpd(scene: &Scene) -> Rvrrpd {
     for case in cases().into_iter().filter(|case| case.owner) {
-        if !scene
-            .r1
-            .addresses("eth0")
-            .contains(&address_of(&case.vip()))
-        {
-            scene
-                .r1
-                .ip(&format!("address add {}/24 dev eth0", case.vip()));
+        let prefix = match case.family {
+            Family::V4 => "24",
+            Family::V6 => "64",
+        };
+        let vip = case.vip();
+        if !scene.r1.addresses("eth0").contains(&address_of(&vip)) {
+            let request = format!("address add {vip}/{prefix} dev eth0 nodad");
+            scene.r1.ip(&request);
         }
     }
     let vrouters: Vec<Vrouter> = cases().into_iter().map(Case::vrouter).collect();

@@ -60,7 +60,13 @@ fn cases() -> Vec<Case> {
             (3, "rfc9568", true, Higher::Theirs),
         ]);
     }
-    let ipv6 = [Higher::Ours, Higher::Theirs].map(|higher| (3, "auto", false, higher));
+    let ipv6 = [
+        Higher::Ours,
+        Higher::Theirs,
+        Higher::OursAsOwner,
+        Higher::TheirsAsOwner,
+    ];
+    let ipv6 = ipv6.map(|higher| (3, "auto", false, higher));
     let kinds = kinds.into_iter().map(|kind| (Family::V4, kind));
     let kinds = kinds.chain(ipv6.map(|kind| (Family::V6, kind)));
     (40..)
@@ -142,7 +148,14 @@ fn own(scene: &Scene) {
             .carriers_of(case.vip().parse().expect("an address"))
             .contains(&"eth0".to_owned())
         {
-            host.ip(&format!("address add {}/24 dev eth0", case.vip()));
+            let prefix = match case.family {
+                Family::V4 => "24",
+                Family::V6 => "64",
+            };
+            host.ip(&format!(
+                "address add {}/{prefix} dev eth0 nodad",
+                case.vip()
+            ));
         }
     }
 }

@@ -110,6 +110,28 @@ fn a_new_primary_address_is_used_at_once() {
     daemon.wait_state(family.name(), State::Backup, within(5.0));
 }
 
+/// V3-TX-2: an owner over IPv6 has the virtual link-local address on its interface, and advertises
+/// from the other one.
+#[test]
+fn the_virtual_link_local_address_is_no_source() {
+    let scene = Scene::new("the_virtual_link_local_address_is_no_source");
+    let lan = scene.lan.capture();
+    let family = Family::V6;
+    let own = scene.r1.link_local("eth0");
+    // The kernel lists it before the other one.
+    let vip = family.vip();
+    scene.r1.ip(&format!("address add {vip}/64 dev eth0 nodad"));
+    let daemon = scene.start(&scene.r1, &config(&[family.vrouter()]));
+    daemon.wait_state(family.name(), State::Master, within(8.0));
+    assert_eq!(daemon.status(family.name())["is-owner"], "true");
+    let ours = advert_from(&scene.r1, VRID);
+    for frame in lan.wait_count(Stamp::default(), 3, "adverts", within(5.0), &ours) {
+        let advert = frame.advert().expect("an advert");
+        assert_eq!(advert.source, IpAddr::from(own), "{frame:?}");
+        assert_eq!(advert.priority, 255);
+    }
+}
+
 /// TX-7: what is sent to the group is forwarded by nobody, neither when it comes to the group's
 /// Ethernet address nor to that of the router or the virtual one.
 #[test]
