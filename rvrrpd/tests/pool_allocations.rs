@@ -10,7 +10,7 @@ use std::time::Duration;
 use allocation_counter::measure;
 use rvrrpd::driver::{Command, RouterId};
 use rvrrpd::fsm::{Advert, Params, Reasons, State, Time, Transition};
-use rvrrpd::pool::{Control, Delivery, Engine, Host, Message, Setup};
+use rvrrpd::pool::{Control, Delivery, Engine, Host, Message, Sample, Setup};
 use rvrrpd::wire::advert::{ChecksumForm, Peers};
 use rvrrpd::wire::auth::Key;
 use rvrrpd::wire::{Family, Mac, Version, Vrid};
@@ -25,6 +25,7 @@ struct Counting {
     queue: VecDeque<Delivery>,
     frames: usize,
     announcements: usize,
+    absorbed: Time,
 }
 
 impl Host for Counting {
@@ -52,6 +53,19 @@ impl Host for Counting {
 
     fn drained_until(&mut self, _port: &u32, now: Time) -> Time {
         now
+    }
+
+    fn absorb(&mut self, _: &u32, _: (Family, Vrid), _: &Sample, received: Time) -> bool {
+        self.absorbed = received;
+        true
+    }
+
+    fn last_absorbed(&mut self, _: &u32, _: (Family, Vrid)) -> Time {
+        self.absorbed
+    }
+
+    fn end_absorption(&mut self, _: &u32, _: (Family, Vrid)) -> Time {
+        self.absorbed
     }
 
     fn send<'a>(
@@ -87,6 +101,7 @@ fn setup(peers: Peers) -> Setup<u32> {
     let source = IpAddr::from([192, 0, 2, 251]);
     Setup {
         id: ID,
+        generation: 1,
         title: String::new(),
         params: Params {
             version: Version::V3,
@@ -123,6 +138,7 @@ fn advert(host: &Counting, priority: u8) -> Delivery {
         },
         checksum_form: ChecksumForm::Message,
         stamp: None,
+        sample: None,
     }
 }
 

@@ -352,6 +352,7 @@ impl Supervisor {
         let router = &managed.config;
         let setup = Setup {
             id: managed.id,
+            generation: 0,
             title: routers::title(router),
             params: routers::params(router, &binding),
             message: routers::message(router, &binding),
@@ -363,6 +364,7 @@ impl Supervisor {
             worker: managed.worker,
             expect: routers::expect(router, &binding),
             status: Arc::clone(&managed.status),
+            absorb: None,
         };
         interface.set(router, Arc::new(entry));
         let sender = Arc::clone(&interface.port.sender);

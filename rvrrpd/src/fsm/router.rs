@@ -127,6 +127,13 @@ impl Router {
         })
     }
 
+    /// Whether the advertisement that was handled last is the one that the down timer counts from:
+    /// that of a Master which is followed.
+    #[must_use]
+    pub fn follows(&self, advert: &Advert) -> bool {
+        self.state == State::Backup && !self.resigned && self.since == advert.received
+    }
+
     /// Whether the deadline may only be believed once every advertisement that the kernel
     /// received before it has been handled: true in Backup, where silence means a takeover.
     #[must_use]

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use crossbeam_channel::Sender;
 
 use super::replay::Replay;
-use super::{Delivery, Entry, Table};
+use super::steady::Steady;
+use super::{Delivery, Entry, Sample, Table};
 use crate::fsm::{self, Time};
 use crate::log::Limiter;
 use crate::net::listener::Sink;
@@ -33,6 +34,7 @@ pub struct Dispatcher {
     notices: [Limiter; Notice::NUMBER],
     /// Only the listener's thread calls, and never from inside a call.
     replay: RefCell<Replay>,
+    steady: RefCell<Steady>,
 }
 
 /// What is worth a line in the log although the state machine goes on.
@@ -81,6 +83,7 @@ impl Dispatcher {
             complaints: core::array::from_fn(|_| Limiter::new()),
             notices: core::array::from_fn(|_| Limiter::new()),
             replay: RefCell::default(),
+            steady: RefCell::default(),
         }
     }
 
@@ -113,6 +116,7 @@ impl Dispatcher {
                             advert,
                             checksum_form: accepted.checksum_form,
                             stamp: accepted.stamp,
+                            sample: self.sample(entry, datagram, &accepted),
                         };
                         self.pass_on(entry, delivery);
                         Ok(())
@@ -154,6 +158,24 @@ impl Dispatcher {
             (received, wall),
         )?;
         Ok(accepted)
+    }
+
+    /// What an accepted advertisement looks like, if the kernel may keep repetitions of it to
+    /// itself. What is numbered is never repeated, and what is counted as different has to be seen.
+    fn sample(
+        &self,
+        entry: &Entry,
+        datagram: &Datagram<'_>,
+        accepted: &Accepted,
+    ) -> Option<(u64, Box<Sample>)> {
+        let is_plain = accepted.stamp.is_none()
+            && !accepted.interval_differs
+            && !accepted.address_list_differs
+            && accepted.priority != PRIORITY_RESIGN;
+        let generation = entry.absorb.filter(|_| is_plain)?;
+        let router = (datagram.family, entry.expect.vrid);
+        let sample = self.steady.borrow_mut().note(router, datagram)?;
+        Some((generation, sample))
     }
 
     /// Gives an advertisement to the worker of its router.
@@ -232,6 +254,7 @@ fn lesson(entry: &Entry, datagram: &Datagram<'_>, advert: &Advert<'_>, received:
         },
         checksum_form: advert.checksum_form(),
         stamp: None,
+        sample: None,
     }
 }
 

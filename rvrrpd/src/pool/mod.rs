@@ -16,6 +16,7 @@ mod engine;
 mod frames;
 mod port;
 mod replay;
+mod steady;
 mod table;
 mod worker;
 
@@ -28,6 +29,7 @@ use crossbeam_channel::{Receiver, Sender};
 pub use dispatch::Dispatcher;
 pub use engine::{Engine, Host};
 pub use port::Port;
+pub use steady::{LONGEST_SAMPLE, Sample};
 pub use table::{Entry, Table};
 pub use worker::Worker;
 
@@ -44,7 +46,7 @@ use std::net::IpAddr;
 const QUEUE: usize = 8192;
 
 /// An accepted advertisement on its way to its router.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Delivery {
     /// The virtual router.
     pub id: RouterId,
@@ -54,6 +56,9 @@ pub struct Delivery {
     pub checksum_form: ChecksumForm,
     /// Its number, where authentication numbers messages.
     pub stamp: Option<Stamp>,
+    /// What it looks like, where it repeats the one before and the kernel may keep more of them to
+    /// itself; and [`Setup::generation`] that it was judged by.
+    pub sample: Option<(u64, Box<Sample>)>,
 }
 
 /// What a virtual router sends, from which its frames are made.
@@ -83,6 +88,8 @@ pub struct Message {
 pub struct Setup<P = Arc<Port>> {
     /// Its handle.
     pub id: RouterId,
+    /// Another one for each setup of this router.
+    pub generation: u64,
     /// How it is called in the log: `<vip> for group <g> on interface <if>`.
     pub title: String,
     /// Parameters of the state machine.

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use super::Sample;
 use crate::fsm::Time;
 use crate::net::listener::Progress;
 use crate::net::sender::Sender;
 use crate::net::unicast;
-use crate::wire::Family;
+use crate::wire::{Family, Vrid};
 
 /// Where the routers of one interface send, and how they find out whether its listener has
 /// caught up.
@@ -27,6 +28,19 @@ impl Port {
     /// worker.
     pub(super) fn drained_until(&self, now: Time) -> Time {
         self.progress.until(now)
+    }
+
+    /// Lets the kernel keep repetitions of an advertisement.
+    pub(super) fn absorb(&self, _: (Family, Vrid), _: &Sample, _: Time) -> bool {
+        false
+    }
+
+    pub(super) fn last_absorbed(&self, _: (Family, Vrid)) -> Time {
+        Time::default()
+    }
+
+    pub(super) fn end_absorption(&self, _: (Family, Vrid)) -> Time {
+        Time::default()
     }
 
     /// The send socket for unicast peers of a family.

@@ -21,6 +21,9 @@ pub struct Entry {
     pub expect: Expect,
     /// Its counters.
     pub status: Arc<Status>,
+    /// [`Setup::generation`](super::Setup::generation), where the kernel may keep repetitions of an
+    /// advertisement to itself.
+    pub absorb: Option<u64>,
 }
 
 /// The virtual routers of one interface, by family and VRID. Replaced as a whole, read without a
@@ -116,6 +119,7 @@ mod tests {
                     auth: Key::None,
                 },
                 status: Arc::new(Status::default()),
+                absorb: None,
             })
         };
         let table = Table::default();

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, select};
 
-use super::{Control, Delivery, Engine, Host, Port, Setup};
+use super::{Control, Delivery, Engine, Host, Port, Sample, Setup};
 use crate::driver::Command;
 use crate::fsm::{Time, Transition};
 use crate::log::Limiter;
 use crate::net::sys::clock;
 use crate::net::unicast::Failure;
-use crate::wire::Family;
+use crate::wire::{Family, Vrid};
 
 /// Longest wait when no router has a deadline.
 const IDLE: Duration = Duration::from_secs(3600);
@@ -105,6 +105,24 @@ impl Host for Rim {
 
     fn drained_until(&mut self, port: &Arc<Port>, now: Time) -> Time {
         port.drained_until(now)
+    }
+
+    fn absorb(
+        &mut self,
+        port: &Arc<Port>,
+        router: (Family, Vrid),
+        sample: &Sample,
+        received: Time,
+    ) -> bool {
+        port.absorb(router, sample, received)
+    }
+
+    fn last_absorbed(&mut self, port: &Arc<Port>, router: (Family, Vrid)) -> Time {
+        port.last_absorbed(router)
+    }
+
+    fn end_absorption(&mut self, port: &Arc<Port>, router: (Family, Vrid)) -> Time {
+        port.end_absorption(router)
     }
 
     fn send<'a>(

@@ -15,6 +15,7 @@ pub(crate) struct Totals {
     pub(crate) seeds: u64,
     pub(crate) judged: u64,
     pub(crate) takeovers: u64,
+    pub(crate) absorbed: u64,
     pub(crate) events: u64,
 }
 
@@ -22,8 +23,9 @@ impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} seeds, {} events, {} takeovers and {} quiet times judged",
-            self.seeds, self.events, self.takeovers, self.judged
+            "{} seeds, {} events, {} advertisements kept by the kernel, {} takeovers and {} quiet \
+             times judged",
+            self.seeds, self.events, self.absorbed, self.takeovers, self.judged
         )
     }
 }
@@ -33,7 +35,7 @@ impl fmt::Display for Totals {
 pub(crate) fn campaign(first: u64, count: u64, until: Option<Instant>) -> Result<Totals, u64> {
     let next = AtomicU64::new(first);
     let failed = AtomicU64::new(u64::MAX);
-    let sums: [AtomicU64; 4] = Default::default();
+    let sums: [AtomicU64; 5] = Default::default();
     let work = || {
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
@@ -45,7 +47,13 @@ pub(crate) fn campaign(first: u64, count: u64, until: Option<Instant>) -> Result
             if outcome.verdict.is_err() {
                 failed.fetch_min(seed, Ordering::Relaxed);
             }
-            let values = [1, outcome.judged, outcome.takeovers, outcome.events];
+            let values = [
+                1,
+                outcome.judged,
+                outcome.takeovers,
+                outcome.absorbed,
+                outcome.events,
+            ];
             for (sum, value) in sums.iter().zip(values) {
                 sum.fetch_add(value, Ordering::Relaxed);
             }
@@ -56,12 +64,13 @@ pub(crate) fn campaign(first: u64, count: u64, until: Option<Instant>) -> Result
             scope.spawn(work);
         }
     });
-    let [seeds, judged, takeovers, events] = sums.map(AtomicU64::into_inner);
+    let [seeds, judged, takeovers, absorbed, events] = sums.map(AtomicU64::into_inner);
     match failed.into_inner() {
         u64::MAX => Ok(Totals {
             seeds,
             judged,
             takeovers,
+            absorbed,
             events,
         }),
         seed => Err(seed),

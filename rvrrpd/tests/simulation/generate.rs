@@ -25,9 +25,10 @@ pub(crate) fn scenario(seed: u64) -> Scenario {
     let base = if has_v2 { 1000 } else { random.pick(&BASES) } * 1000;
     let count = random.index(4) + 1 + random.index(2);
     let nodes = (0..count)
-        .map(|_| NodePlan {
+        .map(|node| NodePlan {
             clock: random.within(1..1_000_000_000_000),
             drift: i64::try_from(random.within(0..2001)).unwrap() - 1000,
+            absorbs: !(seed + node as u64).is_multiple_of(3),
         })
         .collect();
     let mut groups = vec![group(&mut random, count, base, has_v2, 1)];

@@ -11,6 +11,8 @@ use rvrrpd::pool::Dispatcher;
 use rvrrpd::wire::Family;
 use rvrrpd::wire::advert::Datagram;
 
+use super::filter::Filter;
+
 /// Packets that the listener takes at once.
 const BATCH: usize = 32;
 
@@ -27,10 +29,22 @@ pub(crate) struct Frame {
 /// A frame and when it was received, by the clock of the node.
 pub(crate) type Packet = (Rc<Frame>, Time);
 
+/// What became of a packet.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Receipt {
+    /// It is in the socket.
+    Waits,
+    /// The filter kept it.
+    Absorbed,
+    /// The socket was full.
+    Lost,
+}
+
 /// The kernel's receive sockets and the thread that reads them.
 pub(crate) struct Listener {
     /// IPv4 and IPv6.
     sockets: [VecDeque<Packet>; 2],
+    pub(crate) filter: Filter,
     /// Taken out of a socket and not passed on yet.
     in_hand: Option<(usize, Vec<Packet>)>,
     backlogs: [Backlog; 2],
@@ -41,20 +55,24 @@ impl Listener {
     pub(crate) fn new(dispatcher: Dispatcher) -> Self {
         Self {
             sockets: Default::default(),
+            filter: Filter::default(),
             in_hand: None,
             backlogs: Default::default(),
             dispatcher,
         }
     }
 
-    /// A packet reaches a socket. False if there is no room for it.
-    pub(crate) fn receive(&mut self, frame: Rc<Frame>, received: Time, room: usize) -> bool {
+    /// A packet reaches a socket. Whether there is room for it comes before the filter.
+    pub(crate) fn receive(&mut self, frame: Rc<Frame>, received: Time, room: usize) -> Receipt {
         let socket = &mut self.sockets[socket(frame.family)];
         if socket.len() >= room {
-            return false;
+            return Receipt::Lost;
+        }
+        if self.filter.absorbs(&frame, received) {
+            return Receipt::Absorbed;
         }
         socket.push_back((frame, received));
-        true
+        Receipt::Waits
     }
 
     /// The listener passes on what it took and takes more. True if it took something.

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
 mod campaign;
+mod filter;
 mod generate;
 mod hostile;
 mod judge;
@@ -39,6 +40,7 @@ fn no_seed_breaks_an_invariant() {
             // Otherwise nothing was tested.
             assert!(totals.judged > totals.seeds, "{totals}");
             assert!(totals.takeovers > totals.seeds, "{totals}");
+            assert!(totals.absorbed > totals.seeds, "{totals}");
         }
         Err(seed) => panic!("\n{}", report(seed)),
     }

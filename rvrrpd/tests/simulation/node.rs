@@ -10,9 +10,9 @@ use std::time::Duration;
 use crossbeam_channel::Receiver;
 use rvrrpd::driver::{Command, RouterId};
 use rvrrpd::fsm::{Params, Reason, Reasons, Time, Transition};
-use rvrrpd::pool::{Control, Delivery, Dispatcher, Engine, Entry, Host, Setup, Table};
+use rvrrpd::pool::{Control, Delivery, Dispatcher, Engine, Entry, Host, Sample, Setup, Table};
 use rvrrpd::stats::{Global, Status};
-use rvrrpd::wire::Family;
+use rvrrpd::wire::{Family, Vrid};
 
 use super::listener::Listener;
 use super::scenario::{Group, Micros, NodePlan};
@@ -68,6 +68,8 @@ pub(crate) struct Node {
     table: Arc<Table>,
     queue: Receiver<Delivery>,
     status: Vec<Arc<Status>>,
+    generation: u64,
+    absorbs: bool,
 }
 
 /// The engine's view of its node.
@@ -99,6 +101,8 @@ impl Node {
             table,
             queue,
             status: groups.iter().map(|_| Arc::default()).collect(),
+            generation: 0,
+            absorbs: plan.absorbs,
         };
         for group in 0..groups.len() {
             node.configure(groups, group, number);
@@ -108,6 +112,8 @@ impl Node {
 
     /// What the supervisor does with new values.
     pub(crate) fn configure(&mut self, groups: &[Group], group: usize, number: usize) {
+        self.generation += 1;
+        let generation = self.generation;
         for family in [Family::V4, Family::V6] {
             let entries = groups.iter().enumerate();
             let entries =
@@ -119,6 +125,7 @@ impl Node {
                             worker: 0,
                             expect: expect(group, &group.settings[number]),
                             status: Arc::clone(&self.status[index]),
+                            absorb: self.absorbs.then_some(generation),
                         };
                         (group.vrid, Arc::new(entry))
                     });
@@ -127,6 +134,7 @@ impl Node {
         let settings = &groups[group].settings[number];
         self.controls.push_back(Control::Set(Box::new(Setup {
             id: id(group),
+            generation,
             title: String::new(),
             params: params(&groups[group], settings),
             message: message(&groups[group], settings),
@@ -206,13 +214,58 @@ impl Host for Rim<'_> {
 
     fn delivery(&mut self) -> Option<Delivery> {
         let delivery = self.queue.try_recv().ok()?;
-        self.deeds.push(Deed::Heard(delivery));
+        self.deeds.push(Deed::Heard(delivery.clone()));
         Some(delivery)
     }
 
     fn drained_until(&mut self, _port: &u32, now: Time) -> Time {
         while self.race && self.listener.listen() {}
         self.listener.until(now)
+    }
+
+    fn absorb(
+        &mut self,
+        _port: &u32,
+        router: (Family, Vrid),
+        sample: &Sample,
+        received: Time,
+    ) -> bool {
+        let heard = self.deeds.iter().rev().find_map(|deed| match deed {
+            Deed::Heard(delivery) if delivery.advert.received == received => Some(delivery),
+            _ => None,
+        });
+        let delivery = heard.expect("what is absorbed was heard").clone();
+        self.listener.filter.arm(router, sample.clone(), delivery);
+        true
+    }
+
+    fn last_absorbed(&mut self, _port: &u32, router: (Family, Vrid)) -> Time {
+        let (last, news) = self.listener.filter.look(router);
+        self.deeds.extend(news.map(Deed::Heard));
+        last.advert.received
+    }
+
+    fn end_absorption(&mut self, _port: &u32, router: (Family, Vrid)) -> Time {
+        let (last, news) = self.listener.filter.look(router);
+        self.listener.filter.disarm(router);
+        let received = last.advert.received;
+        match self.deeds.last() {
+            // What was delivered is in the account already.
+            Some(Deed::Heard(delivery)) if delivery.id == last.id => {
+                if received > delivery.advert.received {
+                    self.deeds.push(Deed::Heard(last));
+                } else if let Some(news) = news {
+                    let at = self.deeds.len() - 1;
+                    self.deeds.insert(at, Deed::Heard(news));
+                }
+            }
+            Some(Deed::Params(..)) => {
+                let at = self.deeds.len() - 1;
+                self.deeds.splice(at..at, news.map(Deed::Heard));
+            }
+            _ => self.deeds.extend(news.map(Deed::Heard)),
+        }
+        received
     }
 
     fn send<'a>(

@@ -40,6 +40,8 @@ pub(crate) struct NodePlan {
     pub(crate) clock: Micros,
     /// Microseconds that its clock gains in a second.
     pub(crate) drift: i64,
+    /// Whether its kernel keeps repeated advertisements to itself.
+    pub(crate) absorbs: bool,
 }
 
 /// A virtual router, which every node has.

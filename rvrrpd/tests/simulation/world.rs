@@ -10,7 +10,7 @@ use rvrrpd::wire::{Family, Version};
 
 use super::judge::{Judge, Pass, read};
 use super::lan::Lan;
-use super::listener::Frame;
+use super::listener::{Frame, Receipt};
 use super::node::{Deed, Node};
 use super::random::Random;
 use super::scenario::{Change, Fault, Group, Micros, Scenario, Step, Thread, Weather, name};
@@ -27,6 +27,8 @@ pub(crate) struct Outcome {
     pub(crate) story: Story,
     pub(crate) judged: u64,
     pub(crate) takeovers: u64,
+    /// Advertisements that the kernel kept.
+    pub(crate) absorbed: u64,
     pub(crate) events: u64,
 }
 
@@ -42,6 +44,7 @@ pub(crate) fn run(scenario: &Scenario, with_story: bool) -> Outcome {
         story: world.story.unwrap_or_default(),
         judged: world.judge.judged,
         takeovers: world.judge.takeovers,
+        absorbed: world.absorbed,
         events: world.number,
     }
 }
@@ -58,6 +61,7 @@ struct World<'a> {
     lan: Lan,
     judge: Judge,
     random: Random,
+    absorbed: u64,
     story: Option<Story>,
 }
 
@@ -115,6 +119,7 @@ impl<'a> World<'a> {
             lan: Lan::new(scenario),
             judge: Judge::new(scenario),
             random: Random::new(scenario.seed.rotate_left(32)),
+            absorbed: 0,
             story: with_story.then(Story::default),
         };
         for (index, step) in scenario.steps.iter().enumerate() {
@@ -384,10 +389,14 @@ impl<'a> World<'a> {
         };
         let (from, group) = (frame.from, usize::from(frame.vrid) - 1);
         let received = node.clock.shows(self.now);
-        if node.listener.receive(frame, received, self.scenario.socket) {
-            self.wake(number, Thread::Listener, self.now);
-        } else if let Some(from) = from {
-            self.judge.lost(from, group);
+        match (
+            node.listener.receive(frame, received, self.scenario.socket),
+            from,
+        ) {
+            (Receipt::Waits, _) => self.wake(number, Thread::Listener, self.now),
+            (Receipt::Absorbed, _) => self.absorbed += 1,
+            (Receipt::Lost, Some(from)) => self.judge.lost(from, group),
+            (Receipt::Lost, None) => {}
         }
     }
 }

@@ -4,6 +4,8 @@
 //! nothing either, although advertisements lie in its socket. So an expiry is believed in three
 //! steps: the listener has passed on everything up to the deadline, the queue behind it is
 //! handled, and the deadline is still the one that expired. Otherwise it is looked at again soon.
+//! Before all that the kernel is asked whether it kept an advertisement to itself, which is all
+//! that ever happens in the steady state.
 
 use core::time::Duration;
 
@@ -43,9 +45,12 @@ impl<P> Engine<P> {
             return;
         }
         let mut expired = core::mem::take(&mut self.expired);
-        expired.retain(|expired| self.is_proven(*expired, now, host));
+        expired.retain(|expired| {
+            !self.heard_meanwhile(expired.place, host) && self.is_proven(*expired, now, host)
+        });
         self.empty_queue(host);
         for Expired { place, deadline } in expired.drain(..) {
+            self.end_absorption(place, host);
             // Has an advertisement armed the timer anew, this generation has no effect.
             let generation = deadline.generation;
             self.handle(place, Event::Timer { generation }, host);

@@ -3,10 +3,10 @@
 use core::time::Duration;
 use std::net::IpAddr;
 
-use super::super::{Delivery, Setup};
+use super::super::{Delivery, Sample, Setup};
 use crate::driver::Command;
 use crate::fsm::{Time, Transition};
-use crate::wire::Family;
+use crate::wire::{Family, Vrid};
 
 /// The world around an [`Engine`](super::Engine). Nothing in it may wait.
 pub trait Host {
@@ -31,6 +31,23 @@ pub trait Host {
     /// Every advertisement that the kernel received on this interface before the time that is
     /// returned is in the queue or has left it. `now` where nothing is waiting in between.
     fn drained_until(&mut self, port: &Self::Port, now: Time) -> Time;
+
+    /// The kernel is to keep repetitions of an advertisement to itself, and to note when the last
+    /// one came. This one came at `received`. False where it cannot.
+    fn absorb(
+        &mut self,
+        port: &Self::Port,
+        router: (Family, Vrid),
+        sample: &Sample,
+        received: Time,
+    ) -> bool;
+
+    /// When the last one came that the kernel kept to itself.
+    fn last_absorbed(&mut self, port: &Self::Port, router: (Family, Vrid)) -> Time;
+
+    /// The kernel passes on all advertisements of this router again, and says when the last one
+    /// came that it kept to itself. Whatever came later is delivered.
+    fn end_absorption(&mut self, port: &Self::Port, router: (Family, Vrid)) -> Time;
 
     /// Sends all frames in order. `refused` is told the place of each that could not be sent; the
     /// others left.

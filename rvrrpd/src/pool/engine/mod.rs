@@ -10,6 +10,7 @@
 //! What it needs it asks of a [`Host`]: the thread of [`super::Worker`], or a simulation with a
 //! clock of its own. In the steady state nothing is allocated.
 
+mod absorb;
 mod barrier;
 mod host;
 mod slot;
@@ -95,6 +96,7 @@ impl<P> Engine<P> {
             Control::Set(setup) => self.set(*setup, host),
             Control::Readiness(id, reasons) => {
                 if let Some(&place) = self.places.get(&id) {
+                    self.end_absorption(place, host);
                     self.handle(place, Event::Readiness(reasons), host);
                 }
             }
@@ -117,7 +119,7 @@ impl<P> Engine<P> {
             slot.frames.follow(delivery.stamp);
             slot.setup.status.heard(delivery.advert.source);
         }
-        self.handle(place, Event::Advert(delivery.advert), host);
+        self.hear(place, delivery, host);
     }
 
     /// Handles what is in the queue, lets the deadlines that have come take effect, and sends what
@@ -133,6 +135,8 @@ impl<P> Engine<P> {
         self.flush(host);
         let params = setup.params;
         if let Some(&place) = self.places.get(&setup.id) {
+            // What the kernel keeps was judged by the old values.
+            self.end_absorption(place, host);
             if let Some(slot) = &mut self.slots[place] {
                 slot.replace(setup);
             }
@@ -155,6 +159,7 @@ impl<P> Engine<P> {
     fn remove<H: Host<Port = P>>(&mut self, ids: Vec<RouterId>, host: &mut H) {
         let places: Vec<usize> = ids.iter().filter_map(|id| self.places.remove(id)).collect();
         for &place in &places {
+            self.end_absorption(place, host);
             self.handle(
                 place,
                 Event::Readiness(Reasons::from(Reason::Stopping)),
@@ -172,6 +177,7 @@ impl<P> Engine<P> {
     /// All Masters resign in one batch before the first address is taken out.
     fn stop<H: Host<Port = P>>(&mut self, host: &mut H) {
         for place in 0..self.slots.len() {
+            self.end_absorption(place, host);
             self.handle(
                 place,
                 Event::Readiness(Reasons::from(Reason::Stopping)),

@@ -5,7 +5,7 @@ use core::time::Duration;
 use super::super::Setup;
 use super::super::frames::Frames;
 use super::Host;
-use crate::fsm::Router;
+use crate::fsm::{Advert, Router};
 use crate::wire::Version;
 use crate::wire::advert::ChecksumForm;
 
@@ -16,6 +16,9 @@ pub(super) struct Slot<P> {
     pub(super) router: Router,
     checksum_form: ChecksumForm,
     pub(super) frames: Frames,
+    /// The Master's advertisement, whose repetitions the kernel keeps to itself, received when the
+    /// last one came that the router knows of.
+    pub(super) absorbed: Option<Advert>,
 }
 
 impl<P> Slot<P> {
@@ -27,6 +30,7 @@ impl<P> Slot<P> {
             router,
             checksum_form,
             frames: Frames::default(),
+            absorbed: None,
         };
         slot.make_frames();
         slot
