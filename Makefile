@@ -2,6 +2,7 @@
 # make demo       two routers and a client in network namespaces, a failover, its timeline
 # make test       lint, unit and property tests, black-box tests
 # make soak       simulated networks that were never tried before; SECONDS=60
+# make bench     rvrrpd beside keepalived, into docs/performance.md; KEEPALIVED=, BENCH="--runs 5"
 # make lint       format and lints alone
 # make rules      which test judges which rule of the protocol
 # make conformance  writes that into docs/conformance.md
@@ -26,7 +27,7 @@ docs  := $(DESTDIR)$(PREFIX)/share/doc/rvrrpd
 
 lab := ip:iproute2 ping:iputils-ping tcpdump:tcpdump
 
-.PHONY: build demo test soak lint rules conformance install uninstall clean
+.PHONY: build demo test bench soak lint rules conformance install uninstall clean
 
 build: $(programs)
 
@@ -46,6 +47,11 @@ demo: build
 test:
 	@scripts/need cc:build-essential $(lab) nft:nftables keepalived:keepalived /usr/lib/frr/vrrpd:frr ps:procps
 	@scripts/test
+
+bench: build
+	@scripts/need $(lab) keepalived:keepalived
+	$(CARGO) build --release -p rvrrpd-tests --bin bench
+	@RVRRPD_BIN=$(abspath $(release)/rvrrpd) $(release)/bench $(BENCH) --write docs/performance.md
 
 soak:
 	@SECONDS=$(or $(SECONDS),60) $(CARGO) test -p rvrrpd --test simulation soak -- --ignored --nocapture
