@@ -1,7 +1,7 @@
-//! What user space and the eBPF program share: the keys and values of the maps.
+//! What user space and the eBPF programs share: the keys and values of the maps.
 //!
 //! Everything here is `#[repr(C)]` without padding that is not named, so that both sides read the
-//! same bytes, and `no_std`, so that the program can be built from it.
+//! same bytes, and `no_std`, so that the programs can be built from it.
 #![no_std]
 
 /// Key of a virtual router in the kernel: the interface that hears it, its VRID and its family.
@@ -23,6 +23,67 @@ pub const FAMILY_V4: u8 = 4;
 /// `family` of a virtual router with IPv6 addresses.
 pub const FAMILY_V6: u8 = 6;
 
+/// What the filter demands of a packet for a virtual router.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(C)]
+pub struct Demand {
+    /// Its [`Slot`], or [`NO_SLOT`].
+    pub slot: u32,
+    /// Least TTL or hop limit; 255 but for unicast peers behind routers.
+    pub least_ttl: u8,
+    /// Bit `1 << version` for each version that is accepted.
+    pub versions: u8,
+    /// Always zero.
+    pub reserved: u16,
+}
+
+/// `slot` of a virtual router whose advertisements are never absorbed.
+pub const NO_SLOT: u32 = u32::MAX;
+/// Virtual routers that there can be: 4096 on 64 interfaces would be 16384.
+pub const ROUTERS: u32 = 16384;
+/// Eight-byte words of a message that is compared.
+pub const MESSAGE_WORDS: usize = 32;
+
+/// The advertisement of a Master whose repetitions the filter keeps to itself. The map of these is
+/// mapped into the daemon.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(C)]
+pub struct Slot {
+    /// When the last repetition came, in nanoseconds of CLOCK_MONOTONIC; 0: nothing is kept.
+    /// Whoever changes the other fields takes it away first and puts another one in after, and the
+    /// filter exchanges it only if it is the one that it saw before it compared.
+    pub stamp: u64,
+    /// How many were kept since the slot was made.
+    pub absorbed: u64,
+    /// Length of the message in bytes.
+    pub length: u64,
+    /// Source and destination address: 8 bytes for IPv4, 32 for IPv6, the rest zero.
+    pub addresses: [u64; 4],
+    /// The VRRP message, the rest zero.
+    pub message: [u64; MESSAGE_WORDS],
+    /// Keeps slots on cache lines of their own.
+    pub reserved: u64,
+}
+
+/// Why the filter drops a packet. The values are places in the map of counters.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u32)]
+pub enum Dropped {
+    /// No virtual router of this interface and family has the VRID.
+    Vrid = 0,
+    /// TTL or hop limit.
+    Ttl = 1,
+    /// Version.
+    Version = 2,
+    /// Type.
+    Type = 3,
+}
+
+impl Dropped {
+    /// All of them, in the order of their places.
+    pub const ALL: [Self; 4] = [Self::Vrid, Self::Ttl, Self::Version, Self::Type];
+}
+
 /// What the gate does with frames to a virtual MAC.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u64)]
@@ -34,3 +95,8 @@ pub enum Gate {
     /// The virtual router is Master: the frame goes on.
     Open = 2,
 }
+
+/// Interfaces that can have a gate.
+pub const GATED_INTERFACES: u32 = 64;
+/// States of the gate for one interface: 256 of IPv4 and 256 of IPv6, by VRID.
+pub const GATE_STATES: u32 = 512;

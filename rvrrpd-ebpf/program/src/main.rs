@@ -1,0 +1,16 @@
+//! The kernel side of rVRRPd: the socket filter, with absorption of the steady state.
+#![no_std]
+#![no_main]
+#![feature(core_intrinsics)]
+#![allow(internal_features, reason = "compare-and-exchange, which core has not for this target")]
+
+mod filter;
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 4] = *b"GPL\0";
