@@ -626,8 +626,8 @@ fn v3_rx_16_source_not_link_local() {
     }
 }
 
-/// V3-CK-3: over IPv6 the checksum of the message alone is not accepted; V3-CK-1: over IPv4
-/// either is.
+/// V3-CK-3: over IPv6 the checksum of the message alone is not accepted; V3-CK-1: over IPv4 either
+/// is, in version 2 only that.
 #[test]
 fn v3_ck_1_v3_ck_3_forms() {
     let form = |case: &Case| case.verdict().map(|accepted| accepted.checksum_form);
@@ -635,18 +635,29 @@ fn v3_ck_1_v3_ck_3_forms() {
     assert_eq!(form(&Case::v3()), Ok(ChecksumForm::Message));
     assert_eq!(form(&Case::v3_over_ipv6()), Ok(ChecksumForm::PseudoHeader));
 
-    let case = Case::v3_over_ipv6();
-    let mut payload = case.payload();
-    payload[6..8].fill(0);
-    let checksum = internet_checksum(&payload);
-    payload[6..8].copy_from_slice(&checksum.to_be_bytes());
-    let datagram = Datagram {
-        family: case.family,
-        source: case.source,
-        destination: case.destination,
-        ttl: case.ttl,
-        payload: &payload,
-        ah: None,
+    // With the checksum over the message, and before that what `pseudo_header` says.
+    let check = |case: &Case, pseudo_header: &[u8]| {
+        let mut payload = case.payload();
+        payload[6..8].fill(0);
+        let checksum = internet_checksum(&[pseudo_header, &payload].concat());
+        payload[6..8].copy_from_slice(&checksum.to_be_bytes());
+        let datagram = Datagram {
+            family: case.family,
+            source: case.source,
+            destination: case.destination,
+            ttl: case.ttl,
+            payload: &payload,
+            ah: None,
+        };
+        Advert::check(&datagram).map(|advert| advert.checksum_form())
     };
-    assert_eq!(Advert::check(&datagram), Err(Reject::Checksum));
+    assert_eq!(check(&Case::v3_over_ipv6(), &[]), Err(Reject::Checksum));
+    for (case, verdict) in [
+        (Case::v2(), Err(Reject::Checksum)),
+        (Case::v3(), Ok(ChecksumForm::PseudoHeader)),
+    ] {
+        let len = u8::try_from(case.payload().len()).unwrap();
+        let pseudo_header = [192, 0, 2, 251, 224, 0, 0, 18, 0, 112, 0, len];
+        assert_eq!(check(&case, &pseudo_header), verdict);
+    }
 }
