@@ -128,6 +128,12 @@ fn neighbour_discovery() {
         );
         assert!(answers[0].1.router, "the router flag: {answers:#?}");
     }
+    let is_probe = |nd: &Nd| nd.kind == 135 && nd.source.is_unspecified();
+    let probes = lan.frames().iter().filter_map(Frame::nd).filter(is_probe);
+    let probes: Vec<Nd> = probes
+        .filter(|nd| [LINK_LOCAL, GLOBAL].contains(&nd.target))
+        .collect();
+    assert_eq!(probes, [], "duplicate address detection");
     first.stop();
     second.stop();
     assert_eq!(solicit(&lan, &scene.client, GLOBAL), []);
