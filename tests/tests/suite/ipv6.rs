@@ -129,7 +129,8 @@ fn neighbour_discovery() {
         assert!(answers[0].1.router, "the router flag: {answers:#?}");
     }
     let is_probe = |nd: &Nd| nd.kind == 135 && nd.source.is_unspecified();
-    let probes = lan.frames().iter().filter_map(Frame::nd).filter(is_probe);
+    let frames = lan.frames();
+    let probes = frames.iter().filter_map(Frame::nd).filter(is_probe);
     let probes: Vec<Nd> = probes
         .filter(|nd| [LINK_LOCAL, GLOBAL].contains(&nd.target))
         .collect();
