@@ -70,6 +70,8 @@ fn answers(lan: &Capture, client: &Host, target: Ipv6Addr, request: &[u8]) -> Ve
 fn neighbour_discovery() {
     let scene = scene("neighbour_discovery");
     let lan = scene.lan.capture();
+    // As everywhere but in this laboratory.
+    scene.r1.sysctl("ipv6/conf/default/accept_dad", "1");
     let first = scene.start(&scene.r1, &config(&[router(200)]));
     first.wait_state(NAME, State::Master, within(8.0));
     let second = scene.start(&scene.r2, &config(&[router(100)]));
