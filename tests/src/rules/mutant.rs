@@ -105,7 +105,7 @@ fn broken_by(mutant: &Mutant, id: &str) -> bool {
 pub(super) fn document(rows: &[Row], mutants: &[Mutant]) -> String {
     let mut text = String::from(
         "\n## Rules that were broken\n\n\
-         A test that cannot fail says nothing. So each MUST was broken in the code, by the patches \
+         A test that cannot fail says nothing. So each MUST, and most of what is recommended, was broken in the code by the patches \
          in [tests/mutants](../tests/mutants), one at a time, and these tests failed. \
          `scripts/mutants rules` does it again, `scripts/mutants rules v2-rx-1` for one rule.\n\n\
          | rule | what was broken | tests that failed |\n|---|---|---|\n",

@@ -462,6 +462,42 @@ fn v3_rx_17_owner_and_rival() {
     }
 }
 
+/// V3-CK-2: an owner learns the form of the checksum, of version 3, from nothing but advertisements
+/// that it would accept if it were none.
+#[test]
+fn v3_ck_2_what_an_owner_learns() {
+    let lesson = |case: &Case| {
+        let payload = case.payload();
+        let datagram = Datagram {
+            family: case.family,
+            source: case.source,
+            destination: case.destination,
+            ttl: case.ttl,
+            payload: &payload,
+            ah: None,
+        };
+        let advert = Advert::check(&datagram).unwrap();
+        let accepted = case.expect.teaches_owner(&datagram, &advert);
+        accepted.map(|accepted| accepted.checksum_form)
+    };
+    for (good, form) in [
+        (Case::v2(), None),
+        (Case::v3(), Some(ChecksumForm::Message)),
+        (Case::v3_over_ipv6(), Some(ChecksumForm::PseudoHeader)),
+    ] {
+        let mut case = good.clone();
+        assert_eq!(lesson(&case), None, "no owner");
+        case.expect.owner = true;
+        assert_eq!(lesson(&case), form);
+        case.word = [0, 0];
+        assert_eq!(lesson(&case), None, "an interval of 0");
+        let mut case = good;
+        case.expect.owner = true;
+        case.expect.auth = Key::P0Sha256(Vec::new().into());
+        assert_eq!(lesson(&case), None, "another authentication");
+    }
+}
+
 /// V2-RX-8: every other type, and every wrong password.
 #[test]
 fn v2_rx_8_authentication() {
