@@ -1,12 +1,13 @@
 //! What hosts of the LAN come to believe: a virtual address is at its virtual MAC and nowhere else,
 //! whoever asks whom.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use rvrrpd_tests::deadline::{until, within};
 use rvrrpd_tests::family::{FAMILIES, Family};
 use rvrrpd_tests::frame::{Frame, Mac};
-use rvrrpd_tests::rvrrpd::{State, Vrouter, config};
+use rvrrpd_tests::host::Host;
+use rvrrpd_tests::rvrrpd::{Files, State, Vrouter, config, run};
 use rvrrpd_tests::scene::{Scene, VRID};
 use rvrrpd_tests::sys::Stamp;
 
@@ -86,7 +87,7 @@ fn never_a_physical_mac(family: Family, iftype: &str, role: Role) {
         Family::V4 => "-4",
         Family::V6 => "-6",
     };
-    let ping = |host: &rvrrpd_tests::host::Host, arguments: &[&str]| {
+    let ping = |host: &Host, arguments: &[&str]| {
         let common = [option, "-c", "2", "-i", "0.2", "-W", "5"];
         host.run("ping", &[&common, arguments].concat());
     };
@@ -134,6 +135,77 @@ fn never_a_physical_mac_by_ether() {
     }
 }
 
+/// TX-10, ARP-3, ND-3: forty addresses in one router: all are advertised, announced by whoever takes
+/// over, and answered with the virtual MAC; more than fit the message are refused by number.
+#[test]
+fn forty_addresses() {
+    for family in FAMILIES {
+        let scene = scene("forty_addresses");
+        let lan = scene.lan.capture();
+        let vips: Vec<IpAddr> = (0..40_u16)
+            .map(|number| match family {
+                Family::V4 => Ipv4Addr::new(10, 0, 0, 100 + number as u8).into(),
+                Family::V6 if number == 0 => family.vip(),
+                Family::V6 => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 1, number).into(),
+            })
+            .collect();
+        let text: Vec<String> = vips.iter().map(IpAddr::to_string).collect();
+        let text: Vec<&str> = text.iter().map(String::as_str).collect();
+        let router = |priority| {
+            let vrouter = Vrouter::new(VRID, &text).macvlan().priority(priority);
+            config(&[vrouter])
+        };
+        let mut first = scene.start(&scene.r1, &router(200));
+        first.wait_state(family.name(), State::Master, within(5.0));
+        let second = scene.start(&scene.r2, &router(100));
+        second.wait_state(family.name(), State::Backup, within(5.0));
+        let advert = lan.wait_since(Stamp::now(), "an advert", within(5.0), |frame| {
+            frame.port == "r1" && frame.is_advert_of(VRID)
+        });
+        let advert = advert.advert().expect("an advert");
+        assert_eq!(advert.addresses, vips, "{family}");
+        let killed = Stamp::now();
+        first.sigkill();
+        let macs = Family::vmac(*family);
+        let announces = |frame: &Frame, vip: &IpAddr| match vip {
+            IpAddr::V4(vip) => frame.arp().is_some_and(|arp| arp.announces(*vip)),
+            IpAddr::V6(vip) => frame.nd().is_some_and(|nd| {
+                nd.kind == 136 && nd.target == *vip && nd.link_layer == Some(macs)
+            }),
+        };
+        for vip in &vips {
+            lan.wait_since(
+                killed,
+                &format!("{vip} is announced"),
+                within(5.0),
+                |frame| frame.port == "r2" && announces(frame, vip),
+            );
+        }
+        for vip in &vips {
+            let zone = if family.vip() == *vip && *family == Family::V6 {
+                "%eth0"
+            } else {
+                ""
+            };
+            let address = format!("{vip}{zone}");
+            scene.client.run("ping", &["-c", "1", "-W", "5", &address]);
+            assert_eq!(scene.client.neighbour(*vip), Some(macs), "{vip}");
+        }
+    }
+    let scene = scene("forty_addresses");
+    let many: Vec<String> = (0..255)
+        .map(|number| format!("fe80::1:{number:x}"))
+        .collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let files = Files::of(&scene.lab, &scene.r1);
+    files.write(&config(&[Vrouter::new(VRID, &many).macvlan()]));
+    let path = files.config.display().to_string();
+    let (code, _, errors) = run(&scene.r1, &["-t", "-c", &path]);
+    assert_eq!(code, Some(1));
+    let named = errors.iter().any(|line| line.contains("at most 90"));
+    assert!(named, "{errors:?}");
+}
+
 /// FSM-A-5: `accept_mode = false` of a link-local address on one interface is no business of the
 /// same address on another one.
 #[test]
@@ -150,7 +222,7 @@ fn a_refused_link_local_address_is_refused_on_its_interface() {
         .key("accept_mode", false);
     let daemon = scene.start(&scene.r1, &config(&[vrouter]));
     daemon.wait_state(Family::V6.name(), State::Master, within(5.0));
-    let answers = |host: &rvrrpd_tests::host::Host, count: &str| {
+    let answers = |host: &Host, count: &str| {
         let mut command = host.command("ping");
         command.args(["-6", "-c", count, "-i", "0.2", "-W", "1", "fe80::100%eth0"]);
         command.output().expect("ping").status.success()
