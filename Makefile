@@ -4,7 +4,7 @@
 # make soak       simulated networks that were never tried before; SECONDS=60
 # make bench     rvrrpd beside keepalived, into docs/performance.md; KEEPALIVED=, BENCH="--runs 5"
 # make lint       format and lints alone
-# make rules      which test judges which rule of the protocol
+# make rules      which test judges which rule of the protocol; fails where a MUST has none
 # make conformance  writes that into docs/conformance.md
 # make install    binaries, configuration and service; DESTDIR, PREFIX
 # make uninstall  takes them away again, the configuration excepted
