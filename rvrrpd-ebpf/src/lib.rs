@@ -27,7 +27,7 @@ pub const FAMILY_V6: u8 = 6;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(C)]
 pub struct Demand {
-    /// Its [`Slot`], or [`NO_SLOT`].
+    /// Its [`Slot`].
     pub slot: u32,
     /// Least TTL or hop limit; 255 but for unicast peers behind routers.
     pub least_ttl: u8,
@@ -37,15 +37,13 @@ pub struct Demand {
     pub reserved: u16,
 }
 
-/// `slot` of a virtual router whose advertisements are never absorbed.
-pub const NO_SLOT: u32 = u32::MAX;
 /// Virtual routers that there can be: 4096 on 64 interfaces would be 16384.
 pub const ROUTERS: u32 = 16384;
 /// Eight-byte words of a message that is compared.
 pub const MESSAGE_WORDS: usize = 32;
 
-/// The advertisement of a Master whose repetitions the filter keeps to itself. The map of these is
-/// mapped into the daemon.
+/// What the filter knows of a virtual router: the advertisement of its Master, whose repetitions it
+/// keeps to itself, and what it dropped. The map of these is mapped into the daemon.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(C)]
 pub struct Slot {
@@ -61,27 +59,36 @@ pub struct Slot {
     pub addresses: [u64; 4],
     /// The VRRP message, the rest zero.
     pub message: [u64; MESSAGE_WORDS],
+    /// The last stamp that was taken away; user space alone.
+    pub last: u64,
+    /// Packets that were dropped, by [`Dropped`].
+    pub dropped: [u64; 3],
+    /// When one of these was let through, so that the log can name its sender: at most one in
+    /// [`TELL_EVERY`].
+    pub told: u64,
     /// Keeps slots on cache lines of their own.
-    pub reserved: u64,
+    pub reserved: [u64; 4],
 }
 
-/// Why the filter drops a packet. The values are places in the map of counters.
+/// Nanoseconds between two packets that would be dropped and are not.
+pub const TELL_EVERY: u64 = 1_000_000_000;
+
+/// Why the filter drops a packet of a virtual router. The values are places in
+/// [`Slot::dropped`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u32)]
 pub enum Dropped {
-    /// No virtual router of this interface and family has the VRID.
-    Vrid = 0,
     /// TTL or hop limit.
-    Ttl = 1,
+    Ttl = 0,
     /// Version.
-    Version = 2,
+    Version = 1,
     /// Type.
-    Type = 3,
+    Type = 2,
 }
 
 impl Dropped {
     /// All of them, in the order of their places.
-    pub const ALL: [Self; 4] = [Self::Vrid, Self::Ttl, Self::Version, Self::Type];
+    pub const ALL: [Self; 3] = [Self::Ttl, Self::Version, Self::Type];
 }
 
 /// What the gate does with frames to a virtual MAC.

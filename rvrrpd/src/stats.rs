@@ -6,11 +6,13 @@
 use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU64, Ordering};
 use core::time::Duration;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
 use crate::fsm::{NewMasterReason, Reasons, Router, State, Time, Transition};
+use crate::net::kernel::{Filter, Slot};
 use crate::wire::verdict::Reject;
 
 /// One counter.
@@ -21,6 +23,11 @@ impl Counter {
     /// Counts one.
     pub fn count(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts several.
+    pub fn add(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
     }
 
     /// The present value.
@@ -102,8 +109,9 @@ pub struct Status {
     up: ArcSwapOption<SystemTime>,
     /// `discontinuity-datetime`: since when the counters count, as in [`Global`].
     pub discontinuity: SystemTime,
-    /// Accepted advertisements.
+    /// Accepted advertisements that were delivered; see [`Self::advertisements_received`].
     pub advertisement_rcvd: Counter,
+    kernel: ArcSwapOption<InKernel>,
     /// Sent advertisements, those with priority 0 included.
     pub advertisement_sent: Counter,
     /// Accepted advertisements with priority 0.
@@ -118,7 +126,8 @@ pub struct Status {
     pub interval_mismatches: Counter,
     /// Accepted advertisements whose address list differs from the configured one (version 3).
     pub address_list_mismatches: Counter,
-    /// Refused packets with the VRID of this router, by rule.
+    /// Refused packets with the VRID of this router, by rule, that were delivered; see
+    /// [`Self::refused`].
     pub rejects: Rejects,
 }
 
@@ -137,6 +146,7 @@ impl Default for Status {
             up: ArcSwapOption::empty(),
             discontinuity: SystemTime::now(),
             advertisement_rcvd: Counter::default(),
+            kernel: ArcSwapOption::empty(),
             advertisement_sent: Counter::default(),
             priority_zero_pkts_rcvd: Counter::default(),
             priority_zero_pkts_sent: Counter::default(),
@@ -149,7 +159,90 @@ impl Default for Status {
     }
 }
 
+/// Where the kernel counts what it does not deliver.
+#[derive(Debug)]
+struct InKernel {
+    filter: Arc<Filter>,
+    slot: u32,
+}
+
+impl InKernel {
+    fn slot(&self) -> Option<Slot<'_>> {
+        self.filter.slots().slot(self.slot)
+    }
+
+    /// The rules whose breach the kernel counts, and how often it did.
+    fn rejects(&self) -> [(Reject, u64); 3] {
+        let dropped = self.slot().map_or([0; 3], Slot::dropped);
+        let [ttl, version, kind] = dropped;
+        [
+            (Reject::Ttl, ttl),
+            (Reject::Version, version),
+            (Reject::Type, kind),
+        ]
+    }
+}
+
 impl Status {
+    /// Accepted advertisements, also those that the kernel kept to itself.
+    #[must_use]
+    pub fn advertisements_received(&self) -> u64 {
+        let kernel = self.kernel.load();
+        let slot = kernel.as_ref().and_then(|kernel| kernel.slot());
+        self.advertisement_rcvd.value() + slot.map_or(0, Slot::absorbed)
+    }
+
+    /// Refused packets by rule, also those that the kernel refused.
+    #[must_use]
+    pub fn refused(&self) -> Rejects {
+        let sum = Rejects::default();
+        for (reject, count) in self.rejects.broken() {
+            sum.of(reject).add(count);
+        }
+        for (reject, count) in self.refused_in_kernel() {
+            sum.of(reject).add(count);
+        }
+        sum
+    }
+
+    /// Those that the kernel refused in the slot that the router has now.
+    #[must_use]
+    pub fn refused_in_kernel(&self) -> [(Reject, u64); 3] {
+        let kernel = self.kernel.load();
+        kernel
+            .as_ref()
+            .map_or([(Reject::Ttl, 0); 3], |kernel| kernel.rejects())
+    }
+
+    /// From now on the kernel counts in this slot, which is new to the router, or nothing. What it
+    /// counted before is added up here and in `global`.
+    pub fn count_in_kernel(&self, slot: Option<(&Arc<Filter>, u32)>, global: &Global) {
+        let slot = slot.map(|(filter, slot)| InKernel {
+            filter: Arc::clone(filter),
+            slot,
+        });
+        let known = self.kernel.load();
+        let is_same = match (known.as_ref(), &slot) {
+            (Some(known), Some(slot)) => {
+                known.slot == slot.slot && Arc::ptr_eq(&known.filter, &slot.filter)
+            }
+            (None, None) => true,
+            _ => false,
+        };
+        if is_same {
+            return;
+        }
+        let Some(known) = self.kernel.swap(slot.map(Arc::new)) else {
+            return;
+        };
+        let absorbed = known.slot().map_or(0, Slot::absorbed);
+        self.advertisement_rcvd.add(absorbed);
+        for (reject, count) in known.rejects() {
+            self.rejects.of(reject).add(count);
+            global.rejects.of(reject).add(count);
+        }
+    }
+
     /// Publishes a change of state.
     pub fn transition(&self, transition: Transition, at: Time) {
         let Transition { from, to, cause } = transition;

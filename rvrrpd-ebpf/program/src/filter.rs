@@ -14,15 +14,16 @@ use aya_ebpf::macros::{map, socket_filter};
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
 use aya_ebpf::programs::SkBuffContext;
 use rvrrpd_ebpf::{
-    Demand, Dropped, FAMILY_V4, FAMILY_V6, MESSAGE_WORDS, NO_SLOT, ROUTERS, RouterKey, Slot,
+    Demand, Dropped, FAMILY_V4, FAMILY_V6, MESSAGE_WORDS, ROUTERS, RouterKey, Slot, TELL_EVERY,
 };
 
 #[map]
 static DEMANDS: HashMap<RouterKey, Demand> = HashMap::with_max_entries(ROUTERS, 0);
 #[map]
 static SLOTS: Array<Slot> = Array::with_max_entries(ROUTERS, BPF_F_MMAPABLE);
+/// Packets whose VRID no virtual router of the interface and family has.
 #[map]
-static DROPPED: PerCpuArray<u64> = PerCpuArray::with_max_entries(4, 0);
+static FOREIGN: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 
 const DROP: i64 = 0;
 const PASS: i64 = u32::MAX as i64;
@@ -68,36 +69,36 @@ fn filter(skb: *mut __sk_buff) -> i64 {
     };
     // SAFETY: the entry is read at once; the kernel frees deleted ones after the program's end.
     let Some(demand) = (unsafe { DEMANDS.get(key) }).copied() else {
-        return drop_for(Dropped::Vrid);
+        return drop_foreign();
+    };
+    let Some(slot) = SLOTS.get_ptr_mut(demand.slot) else {
+        return PASS;
     };
     let ttl_at = if is_v4 { IPV4_TTL } else { IPV6_HOP_LIMIT };
     match network_byte(skb, ttl_at) {
         Some(ttl) if ttl >= demand.least_ttl => {}
-        _ => return drop_for(Dropped::Ttl),
+        _ => return drop_for(slot, Dropped::Ttl),
     }
     let Some(first) = byte(skb, start) else {
         return PASS;
     };
     let version = u32::from(first >> 4);
     if version > 7 || (u32::from(demand.versions) >> version) & 1 == 0 {
-        return drop_for(Dropped::Version);
+        return drop_for(slot, Dropped::Version);
     }
     if first & 0x0f != 1 {
-        return drop_for(Dropped::Type);
+        return drop_for(slot, Dropped::Type);
     }
-    if demand.slot == NO_SLOT || (is_v4 && start != IPV4_HEADER) {
+    if is_v4 && start != IPV4_HEADER {
         return PASS;
     }
-    absorb(skb, demand.slot, is_v4, start, length.wrapping_sub(start))
+    absorb(skb, slot, is_v4, start, length.wrapping_sub(start))
 }
 
 /// Keeps the packet if it is the one in the slot. The stamp that was there before the comparison is
 /// exchanged after it: had anybody changed the slot meanwhile, it would be another one.
 #[inline(always)]
-fn absorb(skb: *mut __sk_buff, slot: u32, is_v4: bool, start: u32, length: u32) -> i64 {
-    let Some(slot) = SLOTS.get_ptr_mut(slot) else {
-        return PASS;
-    };
+fn absorb(skb: *mut __sk_buff, slot: *mut Slot, is_v4: bool, start: u32, length: u32) -> i64 {
     // SAFETY: the pointer is into an array map, which lives as long as the program; other CPUs and
     // user space change it meanwhile, hence volatile reads and the exchange at the end.
     unsafe {
@@ -105,8 +106,15 @@ fn absorb(skb: *mut __sk_buff, slot: u32, is_v4: bool, start: u32, length: u32) 
         if seen == 0 || read_volatile(&raw const (*slot).length) != u64::from(length) {
             return PASS;
         }
-        let mut addresses = [0_u64, 0, 0, 0];
-        let to = addresses.as_mut_ptr().cast();
+        let mut addresses = MaybeUninit::<[u64; 4]>::uninit();
+        let words = addresses.as_mut_ptr().cast::<u64>();
+        // One by one, and not to be joined: without CAP_PERFMON the verifier takes no loop over the
+        // stack, which a call of memset would be.
+        write_volatile(words, 0);
+        write_volatile(words.add(1), 0);
+        write_volatile(words.add(2), 0);
+        write_volatile(words.add(3), 0);
+        let to = words.cast();
         let loaded = if is_v4 {
             bpf_skb_load_bytes(skb.cast(), IPV4_ADDRESSES, to, 8)
         } else {
@@ -116,16 +124,14 @@ fn absorb(skb: *mut __sk_buff, slot: u32, is_v4: bool, start: u32, length: u32) 
             return PASS;
         }
         let known = (&raw const (*slot).addresses).cast::<u64>();
-        let mut differs = 0_u64;
         macro_rules! each_address_word {
             ($($word:literal)*) => {
-                $(differs |= addresses[$word] ^ read_volatile(known.add($word));)*
+                $(if read_volatile(words.add($word)) != read_volatile(known.add($word)) {
+                    return PASS;
+                })*
             };
         }
         each_address_word!(0 1 2 3);
-        if differs != 0 {
-            return PASS;
-        }
         // The helper wants a length that it can see the bounds of, whatever the optimiser knows.
         let bounded = (read_volatile(&length).wrapping_sub(4) & (LONGEST - 4)) + 4;
         let mut message = MaybeUninit::<[u64; MESSAGE_WORDS]>::uninit();
@@ -162,9 +168,27 @@ fn absorb(skb: *mut __sk_buff, slot: u32, is_v4: bool, start: u32, length: u32) 
     DROP
 }
 
+/// Drops and counts a packet of a virtual router; now and then one passes, which user space then
+/// counts and tells of.
 #[inline(always)]
-fn drop_for(reason: Dropped) -> i64 {
-    if let Some(counter) = DROPPED.get_ptr_mut(reason as u32) {
+fn drop_for(slot: *mut Slot, reason: Dropped) -> i64 {
+    // SAFETY: the pointer is into an array map, which lives as long as the program.
+    unsafe {
+        let now = bpf_ktime_get_ns();
+        let told = read_volatile(&raw const (*slot).told);
+        if now.wrapping_sub(told) > TELL_EVERY {
+            write_volatile(&raw mut (*slot).told, now);
+            return PASS;
+        }
+        let counter = (&raw mut (*slot).dropped).cast::<u64>().add(reason as usize);
+        atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(counter, 1);
+    }
+    DROP
+}
+
+#[inline(always)]
+fn drop_foreign() -> i64 {
+    if let Some(counter) = FOREIGN.get_ptr_mut(0) {
         // SAFETY: the counter is this CPU's own, and socket filters do not interrupt each other.
         unsafe { *counter += 1 };
     }

@@ -187,6 +187,8 @@ pub enum InterfaceType {
 pub enum FilterType {
     /// The best that the kernel permits.
     Auto,
+    /// eBPF; where the kernel does not permit it, classic BPF.
+    Ebpf,
     /// Classic BPF.
     Classic,
 }
@@ -242,6 +244,8 @@ pub struct VirtualRouter {
     pub socket_filter: bool,
     /// Which one.
     pub socket_filter_type: FilterType,
+    /// Whether the kernel may keep repeated advertisements to itself.
+    pub socket_filter_absorb: bool,
     /// False: the router stays in Init, sub-state `shutdown`.
     pub enabled: bool,
     /// Routes that are there while this router is Master.

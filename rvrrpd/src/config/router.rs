@@ -98,7 +98,7 @@ pub(super) fn draft(line: u32, entries: &[Entry<'_>], findings: &mut Findings) -
     let enabled = reader.boolean("enabled").or(true);
     let v3_checksum = v3_checksum(reader);
     let address_list_check = address_list_check(reader);
-    let (socket_filter, socket_filter_type) = socket_filter(reader);
+    let (socket_filter, socket_filter_type, socket_filter_absorb) = socket_filter(reader);
 
     let (vrid, group_line) = group?;
     let (interface, interface_line) = interface?;
@@ -144,6 +144,7 @@ pub(super) fn draft(line: u32, entries: &[Entry<'_>], findings: &mut Findings) -
             vifname: vifname.or(String::new()),
             socket_filter,
             socket_filter_type,
+            socket_filter_absorb,
             enabled,
             routes,
         },
@@ -545,18 +546,22 @@ fn address_list_check(reader: &mut Reader<'_, '_>) -> bool {
         .or(true)
 }
 
-/// `socket_filter` and `socket_filter_type`. What `socket_filter_absorb` and `nonlocal_bind` permit
-/// is done by nothing here, so their values are only judged.
-fn socket_filter(reader: &mut Reader<'_, '_>) -> (bool, FilterType) {
-    let _: Field<bool> = reader.boolean("socket_filter_absorb");
+/// `socket_filter`, `socket_filter_type` and `socket_filter_absorb`. What `nonlocal_bind` permits is
+/// done by nothing here, so its value is only judged.
+fn socket_filter(reader: &mut Reader<'_, '_>) -> (bool, FilterType, bool) {
     let _: Field<bool> = reader.boolean("nonlocal_bind");
     let filter_type = reader.choice(
         "socket_filter_type",
-        &[("auto", FilterType::Auto), ("classic", FilterType::Classic)],
+        &[
+            ("auto", FilterType::Auto),
+            ("ebpf", FilterType::Ebpf),
+            ("classic", FilterType::Classic),
+        ],
     );
     (
         reader.boolean("socket_filter").or(true),
         filter_type.or(FilterType::Auto),
+        reader.boolean("socket_filter_absorb").or(true),
     )
 }
 

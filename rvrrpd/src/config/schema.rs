@@ -351,14 +351,11 @@ pub const VROUTER: Table = Table {
             "`true`",
             "whether the kernel may absorb repeated advertisements",
         ),
-        except(
-            key(
-                "socket_filter_type",
-                "`auto`, `ebpf`, `classic`",
-                "`auto`",
-                "which socket filter",
-            ),
-            &["ebpf"],
+        key(
+            "socket_filter_type",
+            "`auto`, `ebpf`, `classic`",
+            "`auto`",
+            "which socket filter",
         ),
         except(
             key(

@@ -8,11 +8,12 @@ use crossbeam_channel::Sender;
 
 use crate::config::model::VirtualRouter;
 use crate::net::filter::{Channel, VridSet};
+use crate::net::kernel::{Demands, Filter};
 use crate::net::listener::Listener;
 use crate::net::sender;
 use crate::net::socket::Receiver;
 use crate::net::unicast;
-use crate::pool::{Delivery, Dispatcher, Entry, Port, Table};
+use crate::pool::{Delivery, Dispatcher, Entry, Port, PortSlots, Table};
 use crate::stats::Global;
 use crate::wire::auth::Key;
 use crate::wire::{Family, Vrid};
@@ -25,7 +26,28 @@ pub(super) struct Interface {
     table: Arc<Table>,
     listener: Listener,
     entries: BTreeMap<(Family, Vrid), Arc<Entry>>,
-    filters: Vec<(Channel, Option<VridSet>)>,
+    filters: Vec<(Channel, Attached)>,
+    global: Arc<Global>,
+    /// What the eBPF filter was told to let pass.
+    admitted: BTreeMap<(Family, Vrid), Demands>,
+}
+
+/// Which filter a socket is to have.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum Wanted {
+    /// None: a router wants all packets.
+    None,
+    /// Classic BPF.
+    Classic,
+    /// eBPF, where it is loaded.
+    Ebpf,
+}
+
+/// The filter that a socket has.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Attached {
+    Classic(Option<VridSet>),
+    Ebpf,
 }
 
 impl Interface {
@@ -40,6 +62,7 @@ impl Interface {
         families: &[Family],
         workers: Vec<Sender<Delivery>>,
         global: Arc<Global>,
+        filter: Option<&Arc<Filter>>,
         prepare: impl FnOnce() + Send + 'static,
     ) -> io::Result<Self> {
         let sender = Arc::new(sender::Sender::open(index)?);
@@ -52,7 +75,7 @@ impl Interface {
             .map(|family| unicast::Sender::open(name, index, *family))
             .collect::<io::Result<Vec<_>>>()?;
         let table = Arc::new(Table::default());
-        let dispatcher = Dispatcher::new(name, Arc::clone(&table), workers, global);
+        let dispatcher = Dispatcher::new(name, Arc::clone(&table), workers, Arc::clone(&global));
         let listener = Listener::start(name, receivers, prepare, dispatcher)?;
         let progress = Arc::clone(listener.progress());
         Ok(Self {
@@ -61,11 +84,14 @@ impl Interface {
                 sender,
                 unicast,
                 progress,
+                slots: filter.map(PortSlots::new),
             }),
             table,
             listener,
             entries: BTreeMap::new(),
             filters: Vec::new(),
+            global,
+            admitted: BTreeMap::new(),
         })
     }
 
@@ -76,7 +102,9 @@ impl Interface {
 
     /// Takes a virtual router out; it is not heard any more after [`Self::publish`].
     pub(super) fn remove(&mut self, family: Family, vrid: Vrid) {
-        self.entries.remove(&(family, vrid));
+        if let Some(entry) = self.entries.remove(&(family, vrid)) {
+            entry.status.count_in_kernel(None, &self.global);
+        }
     }
 
     /// Whether there is a socket for this family.
@@ -99,7 +127,7 @@ impl Interface {
     pub(super) fn publish(
         &mut self,
         name: &str,
-        unfiltered: impl Fn(Family) -> bool,
+        wanted: impl Fn(Family) -> Wanted,
     ) -> io::Result<()> {
         let progress = self.listener.progress();
         let families: BTreeSet<Family> = progress.receivers().map(Receiver::family).collect();
@@ -125,17 +153,90 @@ impl Interface {
         for receiver in self.listener.progress().receivers() {
             let channel = receiver.channel();
             let filter = match channel {
-                Channel::Vrrp(family) => (!unfiltered(family)).then(|| self.table.vrids(family)),
+                Channel::Vrrp(family) => match (wanted(family), &self.port.slots) {
+                    (Wanted::None, _) => Attached::Classic(None),
+                    (Wanted::Ebpf, Some(_)) => Attached::Ebpf,
+                    (Wanted::Ebpf | Wanted::Classic, _) => {
+                        Attached::Classic(Some(self.table.vrids(family)))
+                    }
+                },
                 Channel::Ah => {
-                    (!unfiltered(Family::V4) || behind_ah.is_empty()).then_some(behind_ah)
+                    let all = wanted(Family::V4) == Wanted::None && !behind_ah.is_empty();
+                    Attached::Classic((!all).then_some(behind_ah))
                 }
             };
+            if let (Channel::Vrrp(family), Some(slots)) = (channel, &self.port.slots) {
+                // Before the filter asks, and after it has asked for the last time.
+                let index = self.port.index;
+                admit(
+                    slots,
+                    index,
+                    family,
+                    &self.entries,
+                    &mut self.admitted,
+                    &self.global,
+                )?;
+            }
             if !self.filters.contains(&(channel, filter)) {
-                receiver.filter(filter.as_ref())?;
+                match (&filter, &self.port.slots) {
+                    (Attached::Ebpf, Some(slots)) => receiver.filter_by(slots.filter())?,
+                    (Attached::Classic(Some(vrids)), _) => receiver.filter(Some(vrids))?,
+                    _ => receiver.filter(None)?,
+                }
                 self.filters.retain(|(of, _)| *of != channel);
                 self.filters.push((channel, filter));
             }
         }
         Ok(())
+    }
+}
+
+/// Makes the eBPF filter let pass what the virtual routers of a family want, and nothing else.
+fn admit(
+    slots: &PortSlots,
+    index: u32,
+    family: Family,
+    entries: &BTreeMap<(Family, Vrid), Arc<Entry>>,
+    admitted: &mut BTreeMap<(Family, Vrid), Demands>,
+    global: &Global,
+) -> io::Result<()> {
+    let filter = slots.filter();
+    admitted.retain(|(of, vrid), _| {
+        let stays = *of != family || entries.contains_key(&(*of, *vrid));
+        if !stays {
+            filter.refuse((index, *of, *vrid));
+        }
+        stays
+    });
+    for ((_, vrid), entry) in entries.iter().filter(|((of, _), _)| *of == family) {
+        let router = (family, *vrid);
+        let demands = Demands {
+            least_ttl: entry.expect.peers.least_ttl(),
+            version: entry.expect.version,
+        };
+        let slot = slots
+            .take(router)
+            .ok_or_else(|| io::Error::other("the filter has no room for another virtual router"))?;
+        entry.status.count_in_kernel(Some((filter, slot)), global);
+        if admitted.get(&router) != Some(&demands) {
+            filter.admit((index, family, *vrid), demands, slot)?;
+            admitted.insert(router, demands);
+        }
+    }
+    Ok(())
+}
+
+impl Drop for Interface {
+    fn drop(&mut self) {
+        let Some(slots) = &self.port.slots else {
+            return;
+        };
+        for (family, vrid) in self.admitted.keys() {
+            slots.filter().refuse((self.port.index, *family, *vrid));
+        }
+        // The slots may go to others when the last worker has forgotten this interface.
+        for entry in self.entries.values() {
+            entry.status.count_in_kernel(None, &self.global);
+        }
     }
 }

@@ -22,11 +22,13 @@ pub mod unix;
 
 use std::num::NonZero;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::config::Format;
-use crate::config::model::Config;
+use crate::config::model::{Config, FilterType, VirtualRouter};
 use crate::driver::view::View;
 use crate::driver::{Driver, KernelEvent};
+use crate::net::kernel::Filter;
 use crate::{driver, log, pool};
 use signals::Signal;
 use supervisor::{End, Supervisor};
@@ -98,6 +100,8 @@ pub enum Error {
 pub fn run(config: Config, mut context: Context, ready: impl FnOnce()) -> Result<(), Error> {
     // First of all, so that from here on a signal ends the daemon in order.
     let signals = signals::receive().map_err(|error| Error::Start("signal handlers", error))?;
+    // Before memory is locked: the kernel's types, which are read for it, are large.
+    let filter = load_filter(&config);
     if config.global.realtime
         && let Err(error) = realtime::lock_memory()
     {
@@ -110,7 +114,7 @@ pub fn run(config: Config, mut context: Context, ready: impl FnOnce()) -> Result
     let (links, addresses) = driver::snapshot().map_err(|error| Error::Start("netlink", error))?;
     view.apply(&KernelEvent::Resync(links, addresses));
     let workers = start_workers(&config, &driver)?;
-    let mut supervisor = Supervisor::new(config, view, driver, incoming, workers);
+    let mut supervisor = Supervisor::new(config, view, driver, incoming, workers, filter);
     supervisor.start();
     tracing::info!("rVRRPd (v{}) daemon started", env!("CARGO_PKG_VERSION"));
     ready();
@@ -123,6 +127,23 @@ pub fn run(config: Config, mut context: Context, ready: impl FnOnce()) -> Result
     match end {
         End::Requested => Ok(()),
         End::DriverLost => Err(Error::DriverLost),
+    }
+}
+
+/// The eBPF filter, unless nobody wants it. Without it the classic filter does.
+fn load_filter(config: &Config) -> Option<Arc<Filter>> {
+    let is_classic = |router: &VirtualRouter| {
+        !router.socket_filter || router.socket_filter_type == FilterType::Classic
+    };
+    if !config.vrouters.is_empty() && config.vrouters.iter().all(is_classic) {
+        return None;
+    }
+    match Filter::load() {
+        Ok(filter) => Some(Arc::new(filter)),
+        Err(reason) => {
+            tracing::warn!("no eBPF socket filter, the classic one instead: {reason}");
+            None
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use crate::wire::verdict::Reject;
 /// `skew-time` in microseconds), those of authentication those of RFC 2787; counters that both lack
 /// are called after the receive rule.
 pub(super) fn log(supervisor: &Supervisor) {
-    let rejects = &supervisor.global.rejects;
+    let rejects = &supervisor.refused();
     let mut line = format!(
         "stats global virtual-routers={} interfaces={} discontinuity-datetime={} \
          checksum-errors={} version-errors={} vrid-errors={} ip-ttl-errors={} queue-overflows={}",
@@ -38,6 +38,7 @@ pub(super) fn log(supervisor: &Supervisor) {
 
 fn router(managed: &Managed) -> String {
     let (router, status) = (&managed.config, &*managed.status);
+    let rejects = status.refused();
     let reasons = status.reasons();
     let age = match status.since() {
         Time::START => "-".to_owned(),
@@ -70,21 +71,19 @@ fn router(managed: &Managed) -> String {
         status.new_master_reason().name(),
         datetime(status.discontinuity),
         status.master_transitions.value(),
-        status.advertisement_rcvd.value(),
+        status.advertisements_received(),
         status.advertisement_sent.value(),
         status.priority_zero_pkts_rcvd.value(),
         status.priority_zero_pkts_sent.value(),
         interval_errors(status),
-        status.rejects.of(Reject::Type).value(),
+        rejects.of(Reject::Type).value(),
         address_list_errors(status),
-        status
-            .rejects
-            .sum(&[Reject::Truncated, Reject::Length, Reject::CountZero]),
-        status.rejects.of(Reject::AuthData).value(),
-        status.rejects.of(Reject::AuthType).value(),
+        rejects.sum(&[Reject::Truncated, Reject::Length, Reject::CountZero]),
+        rejects.of(Reject::AuthData).value(),
+        rejects.of(Reject::AuthType).value(),
         status.send_errors.value(),
     );
-    append(&mut line, &status.rejects);
+    append(&mut line, &rejects);
     line
 }
 

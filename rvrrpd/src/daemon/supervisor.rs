@@ -7,17 +7,19 @@ use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, select, tick};
 
-use super::interface::Interface;
+use super::interface::{Interface, Wanted};
 use super::readiness::{self, Binding};
 use super::signals::Signal;
 use super::{reload, routers, status, threads};
-use crate::config::model::{Config, RouterKey, VirtualRouter};
+use crate::config::model::{Config, FilterType, RouterKey, VirtualRouter};
 use crate::driver::view::View;
 use crate::driver::{self, Command, DriverHandle, KernelEvent, Plan, Report, RouterId};
 use crate::fsm::{Reason, Reasons};
+use crate::net::kernel::Filter;
 use crate::pool::{self, Control, Entry, Setup};
-use crate::stats::{Global, Status};
+use crate::stats::{Global, Rejects, Status};
 use crate::wire::Family;
+use crate::wire::verdict::Reject;
 
 /// How often something that failed is tried again.
 const RETRY: Duration = Duration::from_secs(5);
@@ -35,6 +37,9 @@ pub(super) struct Supervisor {
     reports: Receiver<Report>,
     workers: Vec<pool::Handle>,
     interfaces: BTreeMap<String, Interface>,
+    /// The eBPF filter; none where the kernel does not permit it.
+    filter: Option<Arc<Filter>>,
+    generation: u64,
     keys: HashMap<RouterId, RouterKey>,
     next_id: u32,
 }
@@ -73,6 +78,7 @@ impl Supervisor {
         driver: DriverHandle,
         reports: Receiver<Report>,
         workers: Vec<pool::Handle>,
+        filter: Option<Arc<Filter>>,
     ) -> Self {
         Self {
             config,
@@ -83,6 +89,8 @@ impl Supervisor {
             reports,
             workers,
             interfaces: BTreeMap::new(),
+            filter,
+            generation: 0,
             keys: HashMap::new(),
             next_id: 0,
         }
@@ -259,6 +267,19 @@ impl Supervisor {
         names.len()
     }
 
+    /// Every refused packet by rule, also those that the kernel refused.
+    pub(super) fn refused(&self) -> Rejects {
+        let all = Rejects::default();
+        let delivered = self.global.rejects.broken();
+        let foreign = self.filter.as_ref().map_or(0, |filter| filter.foreign());
+        let of_routers = self.routers.values();
+        let in_kernel = of_routers.flat_map(|managed| managed.status.refused_in_kernel());
+        for (reject, count) in delivered.chain([(Reject::Vrid, foreign)]).chain(in_kernel) {
+            all.of(reject).add(count);
+        }
+        all
+    }
+
     pub(super) fn tell_driver(&self, command: Command) {
         // A driver that is gone is noticed by its reports.
         let _ended = self.driver.commands.send(command);
@@ -308,6 +329,7 @@ impl Supervisor {
             &families,
             workers,
             Arc::clone(&self.global),
+            self.filter.as_ref(),
             prepare,
         );
         match opened {
@@ -342,6 +364,7 @@ impl Supervisor {
     /// Tells worker and listener what a router takes from its interface, where that has changed,
     /// and returns what the driver has to be told.
     fn bind(&mut self, key: &RouterKey) -> Option<Plan> {
+        let is_filtered = self.wanted_filter(&key.interface, key.family) == Wanted::Ebpf;
         let managed = self.routers.get_mut(key)?;
         let interface = self.interfaces.get_mut(&key.interface)?;
         let (_, binding) = readiness::assess(&managed.config, &self.view);
@@ -350,9 +373,12 @@ impl Supervisor {
             return None;
         }
         let router = &managed.config;
+        self.generation += 1;
+        let can_absorb = self.filter.as_ref().is_some_and(|one| one.can_absorb());
+        let absorbs = is_filtered && can_absorb && router.socket_filter_absorb;
         let setup = Setup {
             id: managed.id,
-            generation: 0,
+            generation: self.generation,
             title: routers::title(router),
             params: routers::params(router, &binding),
             message: routers::message(router, &binding),
@@ -364,7 +390,7 @@ impl Supervisor {
             worker: managed.worker,
             expect: routers::expect(router, &binding),
             status: Arc::clone(&managed.status),
-            absorb: None,
+            absorb: absorbs.then_some(self.generation),
         };
         interface.set(router, Arc::new(entry));
         let sender = Arc::clone(&interface.port.sender);
@@ -388,13 +414,15 @@ impl Supervisor {
                 return;
             }
         }
-        let routers = &self.routers;
-        let unfiltered = |family| {
-            routers.iter().any(|(key, managed)| {
-                key.interface == name && key.family == family && !managed.config.socket_filter
-            })
+        let wanted = [Family::V4, Family::V6].map(|family| self.wanted_filter(name, family));
+        let wanted = |family| match family {
+            Family::V4 => wanted[0],
+            Family::V6 => wanted[1],
         };
-        if let Err(error) = interface.publish(name, unfiltered) {
+        let Some(interface) = self.interfaces.get_mut(name) else {
+            return;
+        };
+        if let Err(error) = interface.publish(name, wanted) {
             tracing::error!("receive socket on interface {name}: {error}");
             // Deaf it would become a second Master; `retry` opens it anew.
             self.interfaces.remove(name);
@@ -406,6 +434,24 @@ impl Supervisor {
                 managed.bound = None;
             }
         }
+    }
+
+    /// Which filter the socket of an interface and family is to have: what one of its routers does
+    /// not want, none gets.
+    fn wanted_filter(&self, name: &str, family: Family) -> Wanted {
+        let routers = self.routers.iter();
+        let here = routers.filter(|(key, _)| key.interface == name && key.family == family);
+        let wanted = here.map(|(_, managed)| {
+            match (
+                managed.config.socket_filter,
+                managed.config.socket_filter_type,
+            ) {
+                (false, _) => Wanted::None,
+                (true, FilterType::Classic) => Wanted::Classic,
+                (true, FilterType::Auto | FilterType::Ebpf) => Wanted::Ebpf,
+            }
+        });
+        wanted.min().unwrap_or(Wanted::Ebpf)
     }
 
     /// Tells a worker, and the log, why a router can or cannot run, where that has changed.

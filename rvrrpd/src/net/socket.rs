@@ -79,6 +79,14 @@ impl Receiver {
             .attach_filter(&filter::program(self.channel, vrids))
     }
 
+    /// Lets pass what the eBPF filter admits. Replaces the filter before it without a gap.
+    ///
+    /// # Errors
+    /// That of setsockopt(2).
+    pub fn filter_by(&self, filter: &super::kernel::Filter) -> io::Result<()> {
+        filter.attach(&self.socket)
+    }
+
     /// What it receives.
     #[must_use]
     pub const fn channel(&self) -> Channel {

@@ -28,7 +28,7 @@ use crossbeam_channel::{Receiver, Sender};
 
 pub use dispatch::Dispatcher;
 pub use engine::{Engine, Host};
-pub use port::Port;
+pub use port::{Port, PortSlots};
 pub use steady::{LONGEST_SAMPLE, Sample};
 pub use table::{Entry, Table};
 pub use worker::Worker;

@@ -380,7 +380,7 @@ fn every_value_that_comes_later_is_refused_by_name() {
     );
     vrouter.refuses("iftype", "\"ebpf\"", "not supported yet");
     vrouter.refuses("iftype", "\"auto\"", "not supported yet");
-    vrouter.refuses("socket_filter_type", "\"ebpf\"", "not supported yet");
+    vrouter.accepts("socket_filter_type", "\"ebpf\"");
     vrouter.refuses("nonlocal_bind", "true", "not supported yet");
     vrouter.refuses("vip", "\"2001:db8::1\"", "not link-local");
     vrouter.accepts("vip", "[\"fe80::1\", \"2001:db8::1\"]");

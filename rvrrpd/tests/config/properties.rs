@@ -117,7 +117,11 @@ fn router() -> impl Strategy<Value = VirtualRouter> {
             Just(ChecksumPolicy::Rfc9568),
             Just(ChecksumPolicy::PseudoHeader)
         ],
-        prop_oneof![Just(FilterType::Auto), Just(FilterType::Classic)],
+        prop_oneof![
+            Just(FilterType::Auto),
+            Just(FilterType::Ebpf),
+            Just(FilterType::Classic)
+        ],
         routes(true),
         unicast(),
     );
@@ -134,7 +138,7 @@ fn router() -> impl Strategy<Value = VirtualRouter> {
                 check,
                 socket_filter,
                 enabled,
-                _,
+                socket_filter_absorb,
             ] = flags;
             let proprietary = matches!(auth, Auth::P0Sha256(_) | Auth::P1Shake256(_));
             VirtualRouter {
@@ -168,6 +172,7 @@ fn router() -> impl Strategy<Value = VirtualRouter> {
                 vifname: String::new(),
                 socket_filter,
                 socket_filter_type,
+                socket_filter_absorb,
                 enabled,
                 routes,
             }
@@ -354,7 +359,7 @@ fn router_pairs(router: &VirtualRouter) -> Pairs {
         ("virtual_mac", json!(true)),
         ("vifname", json!(router.vifname)),
         ("socket_filter", json!(router.socket_filter)),
-        ("socket_filter_absorb", json!(true)),
+        ("socket_filter_absorb", json!(router.socket_filter_absorb)),
         ("socket_filter_type", word(&router.socket_filter_type)),
         ("nonlocal_bind", json!(false)),
         ("enabled", json!(router.enabled)),

@@ -8,4 +8,5 @@ pub mod mmsg;
 pub(crate) mod packet;
 pub(crate) mod peers;
 pub(crate) mod process;
+pub mod shared;
 pub mod socket;

@@ -96,6 +96,19 @@ pub fn attach_filter(socket: &impl AsRawFd, program: &[SockFilter]) -> io::Resul
     SockRef::from(&descriptor).attach_filter(program)
 }
 
+/// Attaches an eBPF program in the place of whatever filter there was (`SO_ATTACH_BPF`, socket(7)).
+///
+/// # Errors
+/// That of setsockopt(2).
+pub fn attach_program(socket: &impl AsRawFd, program: BorrowedFd<'_>) -> io::Result<()> {
+    set_int(
+        socket,
+        libc::SOL_SOCKET,
+        libc::SO_ATTACH_BPF,
+        program.as_raw_fd(),
+    )
+}
+
 /// Whether something can be read now; poll(2) without waiting.
 #[must_use]
 pub fn is_readable(socket: BorrowedFd<'_>) -> bool {
