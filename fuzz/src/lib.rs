@@ -67,7 +67,7 @@ fn re_encode(datagram: &Datagram<'_>, advert: &Advert<'_>) {
     }
     let addresses: Vec<IpAddr> = advert.addresses().collect();
     let repr = AdvertRepr {
-        version: advert.version(),
+        versions: advert.version().into(),
         vrid: advert.vrid(),
         priority: advert.priority(),
         interval: advert.interval(),

@@ -76,7 +76,8 @@ pub struct Status {
     since: AtomicU64,
     /// Accepted advertisements.
     pub advertisement_rcvd: Counter,
-    /// Sent advertisements, those with priority 0 included.
+    /// Sent advertisements, those with priority 0 included. One is a packet for each version and
+    /// unicast peer.
     pub advertisement_sent: Counter,
     /// Accepted advertisements with priority 0.
     pub priority_zero_pkts_rcvd: Counter,
@@ -90,6 +91,12 @@ pub struct Status {
     pub interval_mismatches: Counter,
     /// Accepted advertisements whose address list differs from the configured one (version 3).
     pub address_list_mismatches: Counter,
+    /// Advertisements of version 2 that were ignored because their sender speaks version 3, too
+    /// (MIX-1).
+    pub v2_ignored: Counter,
+    /// How often a sender was found to speak version 3 alone, while this router speaks both
+    /// (MIX-1).
+    pub v3_alone: Counter,
     /// Refused packets with the VRID of this router, by rule.
     pub rejects: Rejects,
 }
@@ -109,6 +116,8 @@ impl Default for Status {
             send_errors: Counter::default(),
             interval_mismatches: Counter::default(),
             address_list_mismatches: Counter::default(),
+            v2_ignored: Counter::default(),
+            v3_alone: Counter::default(),
             rejects: Rejects::default(),
         }
     }

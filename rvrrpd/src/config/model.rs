@@ -124,6 +124,8 @@ pub enum Protocol {
     V2,
     /// VRRPv3 alone.
     V3,
+    /// Both at once, over IPv4 (RFC 9568 §8.4).
+    Both,
 }
 
 /// How peers prove who they are.
@@ -222,7 +224,7 @@ pub struct VirtualRouter {
     pub accept_mode: bool,
     /// Authentication.
     pub auth: Auth,
-    /// Advertisement interval: whole seconds in version 2, centiseconds in version 3.
+    /// Advertisement interval: whole seconds in version 2 alone, else centiseconds.
     pub interval: Duration,
     /// True: the address list is exactly the `vips`; false: addresses of the interface follow.
     pub rfc3768: bool,

@@ -203,10 +203,7 @@ pub const VROUTER: Table = Table {
             "`<interface>-<group>`",
             "unique name of the virtual router",
         ),
-        except(
-            key("version", "2, 3, `2+3`", "2", "VRRP versions spoken"),
-            &["2+3"],
-        ),
+        key("version", "2, 3, `2+3`", "2", "VRRP versions spoken"),
         key(
             "vip",
             "address or list of addresses",

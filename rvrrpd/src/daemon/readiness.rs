@@ -109,7 +109,7 @@ fn message_length(router: &VirtualRouter, binding: &Binding) -> u32 {
     };
     let count = (router.vips.len() + others).min(usize::from(u8::MAX));
     let (header, trailer) = match (router.family, router.protocol) {
-        (Family::V4, Protocol::V2) => (20, 8),
+        (Family::V4, Protocol::V2 | Protocol::Both) => (20, 8),
         (Family::V4, Protocol::V3) => (20, 0),
         (Family::V6, _) => (40, 0),
     };

@@ -12,12 +12,12 @@ use crate::net::sender::Sender;
 use crate::pool::Message;
 use crate::wire::advert::{ChecksumForm, Expect, Peers};
 use crate::wire::auth::Key;
-use crate::wire::{Family, Mac, PRIORITY_OWNER, Version, arp, ndp};
+use crate::wire::{Family, Mac, PRIORITY_OWNER, Versions, arp, ndp};
 
 /// Parameters of the state machine.
 pub(super) fn params(router: &VirtualRouter, binding: &Binding) -> Params {
     Params {
-        version: version(router),
+        version: versions(router).timers(),
         priority: if binding.owner {
             PRIORITY_OWNER
         } else {
@@ -36,7 +36,7 @@ pub(super) fn message(router: &VirtualRouter, binding: &Binding) -> Message {
     Message {
         vrid: router.vrid,
         family: router.family,
-        version: version(router),
+        versions: versions(router),
         addresses: advertised(router, binding),
         auth: key(&router.auth),
         peers: peers(router),
@@ -53,7 +53,7 @@ pub(super) fn message(router: &VirtualRouter, binding: &Binding) -> Message {
 /// What the router demands of an advertisement.
 pub(super) fn expect(router: &VirtualRouter, binding: &Binding) -> Expect {
     Expect {
-        version: version(router),
+        versions: versions(router),
         vrid: router.vrid,
         source: binding.source,
         peers: peers(router),
@@ -175,10 +175,11 @@ fn peers(router: &VirtualRouter) -> Peers {
     }
 }
 
-const fn version(router: &VirtualRouter) -> Version {
+const fn versions(router: &VirtualRouter) -> Versions {
     match router.protocol {
-        Protocol::V2 => Version::V2,
-        Protocol::V3 => Version::V3,
+        Protocol::V2 => Versions::V2,
+        Protocol::V3 => Versions::V3,
+        Protocol::Both => Versions::Both,
     }
 }
 

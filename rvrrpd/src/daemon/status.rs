@@ -3,6 +3,7 @@
 use core::fmt::Write as _;
 
 use super::supervisor::{Managed, Supervisor};
+use crate::config::model::Protocol;
 use crate::fsm::Time;
 use crate::net::sys::clock;
 use crate::stats::{Rejects, Status};
@@ -65,6 +66,11 @@ fn router(managed: &Managed) -> String {
             .sum(&[Reject::Truncated, Reject::Length, Reject::CountZero]),
         status.send_errors.value(),
     );
+    if router.protocol == Protocol::Both {
+        let (ignored, alone) = (status.v2_ignored.value(), status.v3_alone.value());
+        // Writing to a string cannot fail.
+        let _infallible = write!(line, " v2-ignored={ignored} v3-alone={alone}");
+    }
     append(&mut line, &status.rejects);
     line
 }

@@ -194,7 +194,7 @@ impl Router {
                 self.become_master(now, Cause::OwnerPreempt, actions);
             }
             State::Backup => {
-                if params.version != before.version || params.version == Version::V2 {
+                if params.version == Version::V2 {
                     self.master_interval = params.interval;
                 }
                 let span = if self.resigned {

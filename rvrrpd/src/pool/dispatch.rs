@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crossbeam_channel::Sender;
 
+use super::mixed::Mixed;
 use super::replay::Replay;
 use super::{Delivery, Entry, Table};
 use crate::fsm::{self, Time};
@@ -16,7 +17,7 @@ use crate::net::sys::clock;
 use crate::stats::Global;
 use crate::wire::advert::{Accepted, Advert, Datagram, peek_vrid};
 use crate::wire::verdict::Reject;
-use crate::wire::{Family, PRIORITY_OWNER, PRIORITY_RESIGN};
+use crate::wire::{Family, PRIORITY_OWNER, PRIORITY_RESIGN, Version, Versions};
 
 /// Intervals without an advertisement after which a Master counts as gone (RFC 3768 §6.1,
 /// Master_Down_Interval without the skew).
@@ -33,6 +34,7 @@ pub struct Dispatcher {
     mismatches: Limiter,
     /// Only the listener's thread calls, and never from inside a call.
     replay: RefCell<Replay>,
+    mixed: RefCell<Mixed>,
 }
 
 impl Dispatcher {
@@ -52,6 +54,7 @@ impl Dispatcher {
             complaints: core::array::from_fn(|_| Limiter::new()),
             mismatches: Limiter::new(),
             replay: RefCell::default(),
+            mixed: RefCell::default(),
         }
     }
 
@@ -65,6 +68,12 @@ impl Dispatcher {
                     .map_err(|reject| *reject)
                     .and_then(|advert| entry.expect.verify(datagram, advert))
                     .and_then(|accepted| self.admit(entry, accepted, received));
+                if let Ok(advert) = &checked
+                    && self.is_double(entry, datagram, advert, verified, received)
+                {
+                    entry.status.v2_ignored.count();
+                    return Ok(());
+                }
                 match verified {
                     Ok(accepted) => {
                         self.deliver(entry, &accepted, received);
@@ -104,6 +113,49 @@ impl Dispatcher {
         Ok(accepted)
     }
 
+    /// MIX-1: whether an advertisement of version 2 says what its sender says in version 3, so that
+    /// it is ignored. A configuration that differs is reported of the latter alone.
+    fn is_double(
+        &self,
+        entry: &Entry,
+        datagram: &Datagram<'_>,
+        advert: &Advert<'_>,
+        verified: Result<Accepted, Reject>,
+        received: Time,
+    ) -> bool {
+        if entry.expect.versions != Versions::Both {
+            return false;
+        }
+        let (vrid, source) = (entry.expect.vrid, datagram.source);
+        let mut mixed = self.mixed.borrow_mut();
+        match (advert.version(), verified) {
+            (Version::V3, Ok(Accepted { interval, .. })) => {
+                if mixed.hear_v3(vrid, source, interval, received) {
+                    self.report_v3_alone(entry, source, received);
+                }
+                false
+            }
+            (Version::V2, Ok(_) | Err(Reject::Interval | Reject::AddressList)) => {
+                mixed.hear_v2(vrid, source, received)
+            }
+            (Version::V2 | Version::V3, _) => false,
+        }
+    }
+
+    /// MIX-1: whoever else speaks version 2 alone does not hear that router.
+    fn report_v3_alone(&self, entry: &Entry, source: IpAddr, received: Time) {
+        entry.status.v3_alone.count();
+        if let Some(suppressed) = self.mismatches.allow(received.as_micros()) {
+            tracing::warn!(
+                "{}: {source} advertises group {} in version 3 alone, which routers of version 2 \
+                 do not hear: set version = \"2+3\" there too, or version = 3 here if there are \
+                 none left ({suppressed} more like it not logged)",
+                self.interface,
+                entry.expect.vrid,
+            );
+        }
+    }
+
     fn deliver(&self, entry: &Entry, accepted: &Accepted, received: Time) {
         let status = &entry.status;
         status.advertisement_rcvd.count();
@@ -127,7 +179,10 @@ impl Dispatcher {
                 interval: accepted.interval,
                 received,
             },
-            checksum_form: accepted.checksum_form,
+            checksum_form: match accepted.version {
+                Version::V2 => None,
+                Version::V3 => Some(accepted.checksum_form),
+            },
             stamp: accepted.stamp,
         };
         let queue = self.workers.get(entry.worker);

@@ -14,8 +14,10 @@ mod deadlines;
 mod dispatch;
 mod engine;
 mod frames;
+mod mixed;
 mod port;
 mod replay;
+mod senders;
 mod table;
 mod worker;
 
@@ -36,7 +38,7 @@ use crate::fsm::{Advert, Params, Reasons};
 use crate::stats::Status;
 use crate::wire::advert::{ChecksumForm, Peers};
 use crate::wire::auth::{Key, Stamp};
-use crate::wire::{Family, Mac, Version, Vrid};
+use crate::wire::{Family, Mac, Versions, Vrid};
 use std::net::IpAddr;
 
 /// Advertisements that may wait for one worker. A worker that is this far behind has lost them
@@ -50,8 +52,8 @@ pub struct Delivery {
     pub id: RouterId,
     /// What the state machine needs.
     pub advert: Advert,
-    /// Checksum form that the sender used.
-    pub checksum_form: ChecksumForm,
+    /// Checksum form that the sender used; none in version 2, which has one alone.
+    pub checksum_form: Option<ChecksumForm>,
     /// Its number, where authentication numbers messages.
     pub stamp: Option<Stamp>,
 }
@@ -63,8 +65,8 @@ pub struct Message {
     pub vrid: Vrid,
     /// Address family.
     pub family: Family,
-    /// Version.
-    pub version: Version,
+    /// Versions, each of which is one message.
+    pub versions: Versions,
     /// Addresses in the order in which they are advertised.
     pub addresses: Vec<IpAddr>,
     /// Authentication.
@@ -74,7 +76,7 @@ pub struct Message {
     /// Ethernet source address; looked at only where it is sent to the group, for datagrams to
     /// peers have that of the interface.
     pub source_mac: Mac,
-    /// Checksum form; none: follow the peer, message only until one is heard.
+    /// Checksum form of version 3; none: follow the peer, message only until one is heard.
     pub checksum_form: Option<ChecksumForm>,
 }
 

@@ -210,6 +210,11 @@ fn protocol_and_auth() -> impl Strategy<Value = (Protocol, Duration, Auth)> {
             Duration::from_millis(step * 10),
             auth
         )),
+        (1..=40_u64, prop_oneof![Just(Auth::None), hmac()]).prop_map(|(seconds, auth)| (
+            Protocol::Both,
+            Duration::from_secs(seconds),
+            auth
+        )),
     ]
 }
 
@@ -311,10 +316,10 @@ fn router_pairs(router: &VirtualRouter) -> Pairs {
             None => vip.address.to_string(),
         })
         .collect();
-    let version = if router.protocol == Protocol::V2 {
-        2
-    } else {
-        3
+    let version = match router.protocol {
+        Protocol::V2 => json!(2),
+        Protocol::V3 => json!(3),
+        Protocol::Both => json!("2+3"),
     };
     let checksum = match router.v3_checksum {
         ChecksumPolicy::PseudoHeader => json!("pseudo-header"),
@@ -482,7 +487,10 @@ proptest! {
         for format in FORMATS {
             let loaded = accepted(&written(&config, format), format);
             prop_assert_eq!(&loaded.config, &config);
-            prop_assert!(loaded.warnings.is_empty());
+            // MIX-1: one, however many there are.
+            let is_mixed = |router: &VirtualRouter| router.protocol == Protocol::Both;
+            let expected = usize::from(config.vrouters.iter().any(is_mixed));
+            prop_assert_eq!(loaded.warnings.len(), expected);
         }
     }
 }

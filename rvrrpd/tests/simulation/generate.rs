@@ -89,6 +89,7 @@ fn group(random: &mut Random, nodes: usize, base: Micros, is_v2: bool, vrid: u8)
                         IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, u16::from(host)))
                     }
                 },
+                versions: version.into(),
                 priority: if node == owner {
                     255
                 } else {
@@ -123,6 +124,7 @@ fn group(random: &mut Random, nodes: usize, base: Micros, is_v2: bool, vrid: u8)
         vrid: Vrid::new(vrid).unwrap(),
         family,
         version,
+        mixed: false,
         password: is_v2 && random.percent(30),
         settings,
     }

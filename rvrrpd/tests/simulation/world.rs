@@ -239,6 +239,7 @@ impl<'a> World<'a> {
                 Change::Interval(interval) => settings.interval = interval,
                 Change::Preempt(preempt) => settings.preempt = preempt,
                 Change::Addresses(count) => settings.addresses = count,
+                Change::Versions(versions) => settings.versions = versions,
             }
         }
         for number in nodes {

@@ -261,16 +261,21 @@ impl<P> Engine<P> {
                 }
                 continue;
             }
-            let frames = batch.iter().filter_map(|outgoing| {
+            let due = batch.iter().filter_map(|outgoing| {
                 let slot = slots[outgoing.slot].as_ref()?;
-                slot.frames.frame(outgoing.resign)
+                Some((slot, outgoing.resign))
             });
+            let frames = due
+                .clone()
+                .flat_map(|(slot, resign)| slot.frames.frames(resign));
             let refused = &mut self.refused;
             host.send(port, frames, |place| refused.push(place));
-            for (place, outgoing) in batch.iter().enumerate() {
-                if let Some(slot) = &slots[outgoing.slot] {
-                    slot.count_sent(!refused.contains(&place), outgoing.resign);
-                }
+            let mut first = 0;
+            for (slot, resign) in due {
+                let end = first + slot.frames.frames(resign).count();
+                let failed = refused.iter().filter(|place| (first..end).contains(place));
+                slot.count(end - first, failed.count(), resign);
+                first = end;
             }
             refused.clear();
         }

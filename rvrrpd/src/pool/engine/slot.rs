@@ -6,7 +6,6 @@ use super::super::Setup;
 use super::super::frames::Frames;
 use super::Host;
 use crate::fsm::Router;
-use crate::wire::Version;
 use crate::wire::advert::ChecksumForm;
 
 /// A virtual router of the engine.
@@ -42,10 +41,12 @@ impl<P> Slot<P> {
     }
 
     /// V3-CK-1, V3-CK-2: where nothing else is configured, speak as the peer does.
-    pub(super) fn follow_checksum_form(&mut self, form: ChecksumForm) {
-        let follows =
-            self.setup.message.version == Version::V3 && self.setup.message.checksum_form.is_none();
-        if follows && form != self.checksum_form {
+    pub(super) fn follow_checksum_form(&mut self, form: Option<ChecksumForm>) {
+        let follows = self.setup.message.checksum_form.is_none();
+        if let Some(form) = form
+            && follows
+            && form != self.checksum_form
+        {
             self.checksum_form = form;
             self.make_frames();
         }
@@ -57,29 +58,26 @@ impl<P> Slot<P> {
         self.frames.seal(key, resign, now)
     }
 
-    pub(super) fn count_sent(&self, sent: bool, resign: bool) {
+    /// Counts an advertisement, which is a packet for each version and receiver, as sent if one of
+    /// the packets was, and as an error if one was not.
+    pub(super) fn count(&self, packets: usize, failed: usize, resign: bool) {
         let status = &self.setup.status;
-        if !sent {
-            status.send_errors.count();
-            return;
+        if failed < packets {
+            status.advertisement_sent.count();
+            if resign {
+                status.priority_zero_pkts_sent.count();
+            }
         }
-        status.advertisement_sent.count();
-        if resign {
-            status.priority_zero_pkts_sent.count();
+        if failed > 0 {
+            status.send_errors.count();
         }
     }
 
-    /// Sends the advertisement, or the one with priority 0, to the unicast peers, and counts it as
-    /// sent if one of them could be sent it, and as an error if one could not.
+    /// Sends the advertisement, or the one with priority 0, to the unicast peers.
     pub(super) fn send_to_peers<H: Host<Port = P>>(&self, port: &P, resign: bool, host: &mut H) {
         let family = self.setup.message.family;
         let failed = host.send_to_peers(port, family, self.frames.datagrams(resign));
-        if failed < self.frames.datagrams(resign).count() {
-            self.count_sent(true, resign);
-        }
-        if failed > 0 {
-            self.count_sent(false, resign);
-        }
+        self.count(self.frames.datagrams(resign).count(), failed, resign);
     }
 
     fn make_frames(&mut self) {
