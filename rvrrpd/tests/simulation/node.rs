@@ -128,7 +128,7 @@ impl Node {
         self.controls.push_back(Control::Set(Box::new(Setup {
             id: id(group),
             title: String::new(),
-            params: params(&groups[group], settings),
+            params: params(settings),
             message: message(&groups[group], settings),
             port: Some(INDEX),
             status: Arc::clone(&self.status[group]),

@@ -49,8 +49,11 @@ pub(crate) struct Group {
     pub(crate) family: Family,
     /// Of all its frames; where several are spoken, of those that are forged.
     pub(crate) version: Version,
-    /// Whether the nodes speak different versions (MIX-1), or change them.
+    /// Whether the nodes speak both versions, different ones, or change them (MIX-1).
     pub(crate) mixed: bool,
+    /// Whether some do not hear each other, because one speaks version 2 alone and the other one
+    /// version 3 alone.
+    pub(crate) deaf: bool,
     /// Password of version 2.
     pub(crate) password: bool,
     /// Settings of each node.

@@ -42,7 +42,7 @@ pub(crate) fn addresses(family: Family, count: u8) -> Vec<IpAddr> {
         .collect()
 }
 
-pub(crate) fn params(group: &Group, settings: &Settings) -> Params {
+pub(crate) fn params(settings: &Settings) -> Params {
     Params {
         version: settings.versions.timers(),
         priority: settings.priority,

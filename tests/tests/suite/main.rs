@@ -15,6 +15,7 @@ mod gate;
 mod ipv6;
 mod keepalived_interop;
 mod life;
+mod mixed;
 mod modes;
 mod reload;
 mod routes;
