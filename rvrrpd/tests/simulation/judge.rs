@@ -160,6 +160,10 @@ impl Judge {
                 self.twins[number][group].heard(&delivery.advert)?;
                 if before == State::Master && self.state(number, group) == State::Backup {
                     self.leaves(pass, group);
+                    let params = self.twins[number][group].params;
+                    if params.is_some_and(|params| 3 * params.interval < delivery.advert.interval) {
+                        self.excuse(number, group, |_| true);
+                    }
                 }
             }
             Deed::Transition(id, transition) => {
