@@ -14,10 +14,10 @@ use crate::fsm::{self, Time};
 use crate::log::Limiter;
 use crate::net::listener::Sink;
 use crate::net::sys::clock;
-use crate::stats::Global;
+use crate::stats::{Global, Status};
 use crate::wire::advert::{Accepted, Advert, Datagram, peek_vrid};
 use crate::wire::verdict::Reject;
-use crate::wire::{Family, PRIORITY_OWNER, PRIORITY_RESIGN, Version, Versions};
+use crate::wire::{Family, PRIORITY_RESIGN, Version, Versions};
 
 /// Intervals without an advertisement after which a Master counts as gone (RFC 3768 §6.1,
 /// Master_Down_Interval without the skew).
@@ -31,10 +31,45 @@ pub struct Dispatcher {
     workers: Vec<Sender<Delivery>>,
     global: Arc<Global>,
     complaints: [Limiter; Reject::ALL.len()],
-    mismatches: Limiter,
+    notices: [Limiter; Notice::NUMBER],
     /// Only the listener's thread calls, and never from inside a call.
     replay: RefCell<Replay>,
     mixed: RefCell<Mixed>,
+}
+
+/// What is worth a line in the log although the state machine goes on.
+#[derive(Clone, Copy, Debug)]
+enum Notice {
+    /// V3-RX-8.
+    Interval,
+    /// V2-RX-9, V3-RX-9.
+    AddressList,
+    /// V3-RX-15.
+    FirstAddress,
+    /// V3-RX-16.
+    Source,
+    /// V3-RX-17.
+    RivalOwner,
+    /// MIX-1.
+    V3Alone,
+}
+
+impl Notice {
+    const NUMBER: usize = 6;
+
+    const fn text(self) -> &'static str {
+        match self {
+            Self::Interval => "another interval than configured here",
+            Self::AddressList => "another address list than configured here",
+            Self::FirstAddress => "a first address that is not link-local",
+            Self::Source => "a source that is not link-local",
+            Self::V3Alone => {
+                "version 3 alone, which routers of version 2 do not hear: set version = \"2+3\" \
+                 there too, or version = 3 here if none of version 2 is left"
+            }
+            Self::RivalOwner => "priority 255: another router claims to own the addresses, too",
+        }
+    }
 }
 
 impl Dispatcher {
@@ -52,7 +87,7 @@ impl Dispatcher {
             workers,
             global,
             complaints: core::array::from_fn(|_| Limiter::new()),
-            mismatches: Limiter::new(),
+            notices: core::array::from_fn(|_| Limiter::new()),
             replay: RefCell::default(),
             mixed: RefCell::default(),
         }
@@ -66,22 +101,46 @@ impl Dispatcher {
                 let verified = checked
                     .as_ref()
                     .map_err(|reject| *reject)
-                    .and_then(|advert| entry.expect.verify(datagram, advert))
-                    .and_then(|accepted| self.admit(entry, accepted, received));
-                if let Ok(advert) = &checked
-                    && self.is_double(entry, datagram, advert, verified, received)
-                {
-                    entry.status.v2_ignored.count();
-                    return Ok(());
+                    .and_then(|advert| {
+                        let verified = entry.expect.verify(datagram, advert);
+                        verified.and_then(|accepted| self.admit(entry, accepted, received))
+                    });
+                if let Ok(advert) = &checked {
+                    if self.is_double(entry, datagram, advert, verified, received) {
+                        entry.status.v2_ignored.count();
+                        return Ok(());
+                    }
+                    self.notice(entry, datagram, advert, verified.as_ref(), received);
                 }
                 match verified {
                     Ok(accepted) => {
-                        self.deliver(entry, &accepted, received);
+                        count(&entry.status, &accepted);
+                        let advert = fsm::Advert {
+                            priority: accepted.priority,
+                            source: accepted.source,
+                            interval: accepted.interval,
+                            received,
+                        };
+                        let delivery = Delivery {
+                            id: entry.id,
+                            advert,
+                            checksum_form: match accepted.version {
+                                Version::V2 => None,
+                                Version::V3 => Some(accepted.checksum_form),
+                            },
+                            stamp: accepted.stamp,
+                        };
+                        self.pass_on(entry, delivery);
                         Ok(())
                     }
                     Err(reject) => {
                         entry.status.rejects.of(reject).count();
-                        self.notice_rival_owner(reject, checked.as_ref().ok(), received);
+                        if reject == Reject::Owner
+                            && let Ok(advert) = checked.as_ref()
+                            && entry.expect.teaches_owner(datagram, advert)
+                        {
+                            self.pass_on(entry, lesson(entry, datagram, advert, received));
+                        }
                         Err(reject)
                     }
                 }
@@ -131,7 +190,8 @@ impl Dispatcher {
         match (advert.version(), verified) {
             (Version::V3, Ok(Accepted { interval, .. })) => {
                 if mixed.hear_v3(vrid, source, interval, received) {
-                    self.report_v3_alone(entry, source, received);
+                    entry.status.v3_alone.count();
+                    self.tell(Notice::V3Alone, entry, source, received);
                 }
                 false
             }
@@ -142,82 +202,50 @@ impl Dispatcher {
         }
     }
 
-    /// MIX-1: whoever else speaks version 2 alone does not hear that router.
-    fn report_v3_alone(&self, entry: &Entry, source: IpAddr, received: Time) {
-        entry.status.v3_alone.count();
-        if let Some(suppressed) = self.mismatches.allow(received.as_micros()) {
-            tracing::warn!(
-                "{}: {source} advertises group {} in version 3 alone, which routers of version 2 \
-                 do not hear: set version = \"2+3\" there too, or version = 3 here if there are \
-                 none left ({suppressed} more like it not logged)",
-                self.interface,
-                entry.expect.vrid,
-            );
-        }
-    }
-
-    fn deliver(&self, entry: &Entry, accepted: &Accepted, received: Time) {
-        let status = &entry.status;
-        status.advertisement_rcvd.count();
-        if accepted.priority == PRIORITY_RESIGN {
-            status.priority_zero_pkts_rcvd.count();
-        }
-        if accepted.interval_differs {
-            status.interval_mismatches.count();
-        }
-        if accepted.address_list_differs {
-            status.address_list_mismatches.count();
-        }
-        if accepted.interval_differs || accepted.address_list_differs {
-            self.warn_of_mismatch(accepted, received);
-        }
-        let delivery = Delivery {
-            id: entry.id,
-            advert: fsm::Advert {
-                priority: accepted.priority,
-                source: accepted.source,
-                interval: accepted.interval,
-                received,
-            },
-            checksum_form: match accepted.version {
-                Version::V2 => None,
-                Version::V3 => Some(accepted.checksum_form),
-            },
-            stamp: accepted.stamp,
-        };
+    /// Gives an advertisement to the worker of its router.
+    fn pass_on(&self, entry: &Entry, delivery: Delivery) {
         let queue = self.workers.get(entry.worker);
         if queue.is_none_or(|queue| queue.try_send(delivery).is_err()) {
             self.global.queue_overflows.count();
         }
     }
 
-    /// V3-RX-8, V3-RX-9: accepted, but the two routers are configured differently.
-    fn warn_of_mismatch(&self, accepted: &Accepted, received: Time) {
-        if let Some(suppressed) = self.mismatches.allow(received.as_micros()) {
-            let what = if accepted.address_list_differs {
-                "address list"
-            } else {
-                "interval"
-            };
-            tracing::warn!(
-                "{}: advertisement of {} has another {what} than configured here ({suppressed} \
-                 more like it not logged)",
-                self.interface,
-                accepted.source,
-            );
+    /// Logs, each at a limited rate, what an operator should look into.
+    fn notice(
+        &self,
+        entry: &Entry,
+        datagram: &Datagram<'_>,
+        advert: &Advert<'_>,
+        verified: Result<&Accepted, &Reject>,
+        received: Time,
+    ) {
+        let notices = match verified {
+            Ok(accepted) => [
+                accepted.interval_differs.then_some(Notice::Interval),
+                accepted.address_list_differs.then_some(Notice::AddressList),
+                advert
+                    .first_not_link_local()
+                    .then_some(Notice::FirstAddress),
+                accepted.source_not_link_local().then_some(Notice::Source),
+            ],
+            Err(Reject::Owner) if entry.expect.rival_owner(advert) => {
+                [Some(Notice::RivalOwner), None, None, None]
+            }
+            Err(_) => return,
+        };
+        for notice in notices.into_iter().flatten() {
+            self.tell(notice, entry, datagram.source, received);
         }
     }
 
-    /// V3-RX-17: two routers that both believe to own the addresses.
-    fn notice_rival_owner(&self, reject: Reject, advert: Option<&Advert<'_>>, received: Time) {
-        let is_rival = reject == Reject::Owner
-            && advert.is_some_and(|advert| advert.priority() == PRIORITY_OWNER);
-        if is_rival && let Some(suppressed) = self.mismatches.allow(received.as_micros()) {
+    fn tell(&self, notice: Notice, entry: &Entry, source: IpAddr, received: Time) {
+        if let Some(suppressed) = self.notices[notice as usize].allow(received.as_micros()) {
             tracing::warn!(
-                "{}: another router claims to own the addresses of group {} ({suppressed} more \
-                 like it not logged)",
+                "{}: advertisement of {source} for group {} has {} ({suppressed} more like it not \
+                 logged)",
                 self.interface,
-                advert.map_or(0, |advert| advert.vrid().number()),
+                entry.expect.vrid,
+                notice.text(),
             );
         }
     }
@@ -238,6 +266,34 @@ impl Dispatcher {
                 self.interface,
             ),
         }
+    }
+}
+
+/// What an owner, which obeys nobody, is told of an advertisement.
+fn lesson(entry: &Entry, datagram: &Datagram<'_>, advert: &Advert<'_>, received: Time) -> Delivery {
+    Delivery {
+        id: entry.id,
+        advert: fsm::Advert {
+            priority: advert.priority(),
+            source: datagram.source,
+            interval: advert.interval(),
+            received,
+        },
+        checksum_form: Some(advert.checksum_form()),
+        stamp: None,
+    }
+}
+
+fn count(status: &Status, accepted: &Accepted) {
+    status.advertisement_rcvd.count();
+    if accepted.priority == PRIORITY_RESIGN {
+        status.priority_zero_pkts_rcvd.count();
+    }
+    if accepted.interval_differs {
+        status.interval_mismatches.count();
+    }
+    if accepted.address_list_differs {
+        status.address_list_mismatches.count();
     }
 }
 

@@ -17,6 +17,10 @@ use crate::wire::Vrid;
 /// intervals and a skew, has run out.
 const HALF_INTERVALS: u32 = 5;
 
+/// Advertisements of version 2 that one of version 3 stands for. The second one may have overtaken
+/// the next one of version 3; a third one shows that there are none any more.
+const DOUBLES: u8 = 2;
+
 /// Advertisements of version 3 without one of version 2 after which their sender is reported:
 /// as many as a Backup waits for.
 const UNPAIRED: u8 = 3;
@@ -34,6 +38,8 @@ struct Heard {
     interval: Duration,
     /// Advertisements of version 3 since the last one of version 2.
     unpaired: u8,
+    /// Advertisements of version 2 since the last one of version 3.
+    doubles: u8,
 }
 
 impl Mixed {
@@ -57,7 +63,11 @@ impl Mixed {
         senders.remember(Sender {
             source,
             received,
-            memory: Heard { interval, unpaired },
+            memory: Heard {
+                interval,
+                unpaired,
+                doubles: 0,
+            },
         });
         unpaired == UNPAIRED
     }
@@ -69,8 +79,11 @@ impl Mixed {
         let Some(known) = senders.and_then(|senders| senders.find(source)) else {
             return false;
         };
-        known.memory.unpaired = 0;
-        2 * received.since(known.received) < HALF_INTERVALS * known.memory.interval
+        let heard = &mut known.memory;
+        heard.unpaired = 0;
+        heard.doubles = heard.doubles.saturating_add(1);
+        heard.doubles <= DOUBLES
+            && 2 * received.since(known.received) < HALF_INTERVALS * heard.interval
     }
 }
 
@@ -110,14 +123,40 @@ mod tests {
             receiver.v3(1, interval, at);
             assert!(receiver.v2(1, at));
             assert!(!receiver.v2(2, at), "another sender");
-            assert!(receiver.v2(1, at + interval * 2));
-            assert!(!receiver.v2(1, at + interval * 5 / 2));
-            assert!(!receiver.v2(1, at + interval * 3));
+            receiver.v3(1, interval, at + interval);
+            assert!(receiver.v2(1, at + interval * 3));
+            assert!(!receiver.v2(1, at + interval * 7 / 2));
             receiver.v3(1, interval, at + interval * 4);
             assert!(receiver.v2(1, at + interval * 4));
             let other = Vrid::new(11).unwrap();
             let now = Time::START + at + interval * 4;
             assert!(!receiver.0.hear_v2(other, sender(1), now), "another group");
+        }
+    }
+
+    /// MIX-1: a sender that goes back to version 2 alone is heard again before a Backup that has the
+    /// shortest skew loses patience.
+    #[test]
+    fn mix_1_version_2_alone_is_heard_again_in_time() {
+        for interval in [SECOND, SECOND * 40] {
+            let mut receiver = Receiver::default();
+            let at = SECOND * 10;
+            receiver.v3(1, interval, at);
+            let first = (0..3).find(|late| !receiver.v2(1, at + interval * *late));
+            assert_eq!(first, Some(2), "{interval:?}");
+        }
+    }
+
+    /// MIX-1: one of version 2 may overtake the one of version 3 that it belongs to.
+    #[test]
+    fn mix_1_reordered() {
+        let mut receiver = Receiver::default();
+        for second in (1..100).step_by(2) {
+            let at = SECOND * second;
+            receiver.v3(1, SECOND, at);
+            assert!(receiver.v2(1, at));
+            assert!(receiver.v2(1, at + SECOND));
+            receiver.v3(1, SECOND, at + SECOND);
         }
     }
 

@@ -194,7 +194,8 @@ fn mixed_group(random: &mut Random, nodes: usize, base: Micros) -> Group {
 
 /// The interval of version 2 is the same for all in whole seconds (MIX-2), that of version 3 is any.
 fn interval(random: &mut Random, versions: Versions, common: Duration, base: Micros) -> Duration {
-    let fraction = Duration::from_millis(10 * random.within(0..100));
+    // Longer than any way through the network, which keeps a pair of versions near each other.
+    let fraction = Duration::from_millis(50 * random.within(0..20));
     match versions {
         Versions::V2 => common,
         _ if random.percent(50) => common,

@@ -122,6 +122,8 @@ fn spoof(group: &Group, flaw: Flaw, priority: u8) -> Vec<u8> {
         _ => group.vrid,
     };
     let interval = match (flaw, group.version) {
+        // The intervals of version 3 differ from node to node.
+        (Flaw::Interval, Version::V2) if group.mixed => Duration::from_secs(200),
         (Flaw::Interval, Version::V2) => own + Duration::from_secs(1),
         (Flaw::Interval, Version::V3) => Duration::ZERO,
         _ => own,
