@@ -469,7 +469,10 @@ fn mixed_unicast_peers() {
     let second = scene.start(&scene.r2, &of(Two, 100, "\"10.0.0.1\""));
     let at = |host| converge(&lan, &[(VRID, host)], WINDOW, within(25.0));
     at(&scene.r1);
-    let adverts = adverts_of(&lan, &scene.r1, Stamp::default(), VRID);
+    let begin = Stamp::default();
+    let mine = advert_from(&scene.r1, VRID);
+    lan.wait_count(begin, 12, "three times both to each", within(15.0), mine);
+    let adverts = adverts_of(&lan, &scene.r1, begin, VRID);
     for peer in [[10, 0, 0, 2], [10, 0, 0, 50]].map(IpAddr::from) {
         let to_peer = adverts
             .iter()
