@@ -37,7 +37,7 @@ fn scene(test: &str) -> Scene {
 }
 
 /// Asks for `target` and returns who answered, until 0.15 s of silence.
-fn solicit(lan: &Capture, client: &Host, target: Ipv6Addr) -> Vec<(String, Nd)> {
+pub(crate) fn solicit(lan: &Capture, client: &Host, target: Ipv6Addr) -> Vec<(String, Nd)> {
     let start = Stamp::now();
     let source = client.link_local("eth0");
     client
