@@ -3,6 +3,8 @@
 # make test       lint, unit and property tests, black-box tests
 # make soak       simulated networks that were never tried before; SECONDS=60
 # make lint       format and lints alone
+# make rules      which test judges which rule of the protocol
+# make conformance  writes that into docs/conformance.md
 # make install    binaries, configuration and service; DESTDIR, PREFIX
 # make uninstall  takes them away again, the configuration excepted
 #
@@ -24,7 +26,7 @@ docs  := $(DESTDIR)$(PREFIX)/share/doc/rvrrpd
 
 lab := ip:iproute2 ping:iputils-ping tcpdump:tcpdump
 
-.PHONY: build demo test soak lint install uninstall clean
+.PHONY: build demo test soak lint rules conformance install uninstall clean
 
 build: $(programs)
 
@@ -42,7 +44,7 @@ demo: build
 	@RVRRPD_BIN=$(abspath $(release)/rvrrpd) scripts/demo
 
 test:
-	@scripts/need cc:build-essential $(lab) nft:nftables keepalived:keepalived ps:procps
+	@scripts/need cc:build-essential $(lab) nft:nftables keepalived:keepalived /usr/lib/frr/vrrpd:frr ps:procps
 	@scripts/test
 
 soak:
@@ -50,6 +52,12 @@ soak:
 
 lint:
 	@scripts/lint
+
+rules:
+	@$(CARGO) run -q -p rvrrpd-tests --bin rules
+
+conformance:
+	@$(CARGO) run -q -p rvrrpd-tests --bin rules -- --write
 
 install: build
 	install -d $(sbin) $(bin) $(units) $(docs) $(DESTDIR)/etc

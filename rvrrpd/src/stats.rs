@@ -1,11 +1,16 @@
 //! Counters and the published state of virtual routers: written by the thread that owns the event,
 //! read by anybody without a lock.
 //!
-//! Names are those of RFC 8347 (`ietf-vrrp`, statistics).
+//! Names are those of RFC 8347 (`ietf-vrrp`).
 
 use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU64, Ordering};
+use core::time::Duration;
+use std::net::IpAddr;
+use std::time::SystemTime;
 
-use crate::fsm::{Reasons, State, Time};
+use arc_swap::{ArcSwap, ArcSwapOption};
+
+use crate::fsm::{NewMasterReason, Reasons, Router, State, Time, Transition};
 use crate::wire::verdict::Reject;
 
 /// One counter.
@@ -59,12 +64,25 @@ impl Rejects {
 
 /// Counters of the whole daemon (RFC 8347 `/vrrp/statistics`), and of packets that belong to no
 /// virtual router of ours.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Global {
+    /// `discontinuity-datetime`: since when the counters count. Nothing resets them, so that it
+    /// stands still (Y-1).
+    pub discontinuity: SystemTime,
     /// Every refused packet, by rule.
     pub rejects: Rejects,
     /// Advertisements that were accepted but found the queue of their worker full.
     pub queue_overflows: Counter,
+}
+
+impl Default for Global {
+    fn default() -> Self {
+        Self {
+            discontinuity: SystemTime::now(),
+            rejects: Rejects::default(),
+            queue_overflows: Counter::default(),
+        }
+    }
 }
 
 /// What one virtual router publishes.
@@ -74,6 +92,16 @@ pub struct Status {
     reasons: AtomicU16,
     priority: AtomicU8,
     since: AtomicU64,
+    new_master_reason: AtomicU8,
+    /// Microseconds.
+    skew: AtomicU64,
+    /// Microseconds.
+    down_interval: AtomicU64,
+    last_event: ArcSwap<&'static str>,
+    last_adv_source: ArcSwapOption<IpAddr>,
+    up: ArcSwapOption<SystemTime>,
+    /// `discontinuity-datetime`: since when the counters count, as in [`Global`].
+    pub discontinuity: SystemTime,
     /// Accepted advertisements.
     pub advertisement_rcvd: Counter,
     /// Sent advertisements, those with priority 0 included.
@@ -101,6 +129,13 @@ impl Default for Status {
             reasons: AtomicU16::new(0),
             priority: AtomicU8::new(0),
             since: AtomicU64::new(0),
+            new_master_reason: AtomicU8::new(NewMasterReason::NotMaster as u8),
+            skew: AtomicU64::new(0),
+            down_interval: AtomicU64::new(0),
+            last_event: ArcSwap::from_pointee("none"),
+            last_adv_source: ArcSwapOption::empty(),
+            up: ArcSwapOption::empty(),
+            discontinuity: SystemTime::now(),
             advertisement_rcvd: Counter::default(),
             advertisement_sent: Counter::default(),
             priority_zero_pkts_rcvd: Counter::default(),
@@ -116,15 +151,88 @@ impl Default for Status {
 
 impl Status {
     /// Publishes a change of state.
-    pub fn transition(&self, state: State, at: Time) {
-        self.state.store(state as u8, Ordering::Relaxed);
+    pub fn transition(&self, transition: Transition, at: Time) {
+        let Transition { from, to, cause } = transition;
+        self.state.store(to as u8, Ordering::Relaxed);
         self.since.store(at.as_micros(), Ordering::Relaxed);
+        self.last_event.store(cause.last_event().into());
+        if to == State::Master {
+            self.master_transitions.count();
+            self.new_master_reason
+                .store(cause.new_master_reason() as u8, Ordering::Relaxed);
+        }
+        match (from, to) {
+            (_, State::Init) => self.up.store(None),
+            (State::Init, _) => self.up.store(Some(SystemTime::now().into())),
+            _ => {}
+        }
     }
 
     /// Publishes why the router cannot run and its effective priority.
     pub fn publish(&self, reasons: Reasons, priority: u8) {
         self.reasons.store(reasons.bits(), Ordering::Relaxed);
         self.priority.store(priority, Ordering::Relaxed);
+    }
+
+    /// Publishes what the state machine has come to.
+    pub fn publish_router(&self, router: &Router) {
+        self.publish(router.reasons(), router.params().priority);
+        let interval = router.master_interval();
+        let micros = |span: Duration| u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+        self.skew
+            .store(micros(router.params().skew(interval)), Ordering::Relaxed);
+        self.down_interval.store(
+            micros(router.params().down_interval(interval)),
+            Ordering::Relaxed,
+        );
+    }
+
+    /// Publishes the source of an accepted advertisement. Allocates only when it is another one
+    /// than before.
+    pub fn heard(&self, source: IpAddr) {
+        if self.last_adv_source() != Some(source) {
+            self.last_adv_source.store(Some(source.into()));
+        }
+    }
+
+    /// Source of the last accepted advertisement (`last-adv-source`).
+    #[must_use]
+    pub fn last_adv_source(&self) -> Option<IpAddr> {
+        self.last_adv_source.load().as_deref().copied()
+    }
+
+    /// The identity of the last event that changed the state (`last-event`).
+    #[must_use]
+    pub fn last_event(&self) -> &'static str {
+        **self.last_event.load()
+    }
+
+    /// Why it became Master the last time (`new-master-reason`).
+    #[must_use]
+    pub fn new_master_reason(&self) -> NewMasterReason {
+        let number = usize::from(self.new_master_reason.load(Ordering::Relaxed));
+        NewMasterReason::ALL
+            .get(number)
+            .copied()
+            .unwrap_or_default()
+    }
+
+    /// When it left Init (`up-datetime`); none while it is there.
+    #[must_use]
+    pub fn up(&self) -> Option<SystemTime> {
+        self.up.load().as_deref().copied()
+    }
+
+    /// `skew-time` with the Master's interval as it is known now.
+    #[must_use]
+    pub fn skew_time(&self) -> Duration {
+        Duration::from_micros(self.skew.load(Ordering::Relaxed))
+    }
+
+    /// `master-down-interval` with the Master's interval as it is known now.
+    #[must_use]
+    pub fn master_down_interval(&self) -> Duration {
+        Duration::from_micros(self.down_interval.load(Ordering::Relaxed))
     }
 
     /// The state.

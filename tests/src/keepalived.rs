@@ -7,6 +7,9 @@ use crate::host::Host;
 use crate::lab::Lab;
 use crate::process::Process;
 
+/// Where keepalived is.
+const PATHS: [&str; 2] = ["/usr/local/sbin/keepalived", "/usr/sbin/keepalived"];
+
 /// A running keepalived, VRRP alone.
 #[derive(Debug)]
 pub struct Keepalived(Process);
@@ -14,13 +17,18 @@ pub struct Keepalived(Process);
 /// Whether keepalived is installed.
 #[must_use]
 pub fn installed() -> bool {
-    [
-        "/usr/sbin/keepalived",
-        "/sbin/keepalived",
-        "/usr/local/sbin/keepalived",
-    ]
-    .iter()
-    .any(|path| PathBuf::from(path).exists())
+    PATHS.iter().any(|path| PathBuf::from(path).exists())
+}
+
+/// Whether this keepalived has `v3_checksum_as_v2` (2.3.0 and later); one that has not always uses
+/// a pseudo-header.
+#[must_use]
+pub fn can_choose_checksum() -> bool {
+    let option = b"v3_checksum_as_v2";
+    PATHS
+        .iter()
+        .filter_map(|path| std::fs::read(path).ok())
+        .any(|program| program.windows(option.len()).any(|window| window == option))
 }
 
 /// One `vrrp_instance` on `eth0`.
@@ -38,8 +46,8 @@ pub struct Instance {
     pub password: Option<String>,
     /// With a virtual MAC.
     pub vmac: bool,
-    /// Lines about unicast peers, none of them for multicast.
-    pub unicast: Vec<String>,
+    /// More lines of the block.
+    pub options: Vec<String>,
     /// Virtual addresses with prefix.
     pub vips: Vec<String>,
 }
@@ -55,9 +63,10 @@ impl Instance {
             interval,
             password,
             vmac,
-            unicast,
+            options,
             vips,
         } = self;
+        let options = options.join("\n  ");
         let vmac = if *vmac {
             format!("use_vmac vrrp.{vrid}")
         } else {
@@ -70,11 +79,10 @@ impl Instance {
             };
             format!("authentication {{\n    auth_type {kind}\n    auth_pass {password}\n  }}")
         });
-        let unicast = unicast.join("\n  ");
         format!(
             "vrrp_instance V{vrid} {{\n  version {version}\n  state BACKUP\n  interface eth0\n  \
              virtual_router_id {vrid}\n  priority {priority}\n  advert_int {interval}\n  \
-             {vmac}\n  {auth}\n  {unicast}\n  virtual_ipaddress {{\n    {}\n  }}\n}}\n",
+             {vmac}\n  {auth}\n  {options}\n  virtual_ipaddress {{\n    {}\n  }}\n}}\n",
             vips.join("\n    ")
         )
     }

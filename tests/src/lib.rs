@@ -10,15 +10,19 @@
 //!
 //! * [`lab`] makes and removes the namespaces and holds the watchdog; [`host`] is one of them.
 //! * [`capture`] keeps every frame with the kernel's time stamp; [`inject`] sends whole frames.
-//! * [`rvrrpd`] and [`keepalived`] are the daemons; [`process`] is what they have in common.
+//! * [`rvrrpd`] and [`keepalived`], [`frr`] are the daemons; [`process`] is what they have in common.
 //! * [`snapshot`] is the state of a host's kernel as comparable text.
 //! * [`probe`] asks as a client would: ping, ARP.
 //! * [`scene`] is the network that most tests use; [`random`] makes repeatable cases.
+//! * [`family`] is what the tests of both address families share.
+//! * [`rules`] finds the tests of each rule of the protocol.
 //! * [`deadline`] is how everything waits: for a predicate, never for a time.
 
 pub mod capture;
 pub mod deadline;
+pub mod family;
 pub mod frame;
+pub mod frr;
 pub mod host;
 pub mod inject;
 pub mod keepalived;
@@ -26,6 +30,7 @@ pub mod lab;
 pub mod probe;
 pub mod process;
 pub mod random;
+pub mod rules;
 pub mod rvrrpd;
 pub mod scene;
 pub mod snapshot;

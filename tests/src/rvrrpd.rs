@@ -363,6 +363,29 @@ impl Rvrrpd {
         })
     }
 
+    /// Everything that the line of virtual router `name` (or of `global`) says, as text.
+    #[track_caller]
+    pub fn status(&self, name: &str) -> BTreeMap<String, String> {
+        let mark = self.log().mark();
+        self.process.signal(libc::SIGUSR2);
+        let whose = if name == "global" {
+            "stats global ".to_owned()
+        } else {
+            format!("stats router={name} ")
+        };
+        let what = format!("the line of {name} is logged");
+        self.log().wait_after(mark, &what, within(5.0), |line| {
+            let (_, fields) = line.text.split_once(&whose)?;
+            let fields = fields.split_whitespace();
+            let fields = fields.filter_map(|field| field.split_once('='));
+            Some(
+                fields
+                    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                    .collect(),
+            )
+        })
+    }
+
     /// SIGTERM, then its exit status; it may take 3 s.
     #[track_caller]
     pub fn sigterm(&mut self) -> ExitStatus {

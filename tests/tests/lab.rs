@@ -22,7 +22,7 @@ fn instance(priority: u8) -> Instance {
         interval: 0.1,
         password: None,
         vmac: true,
-        unicast: Vec::new(),
+        options: Vec::new(),
         vips: vec!["10.0.0.100/32".into()],
     }
 }

@@ -73,7 +73,13 @@ fn source(router: &VirtualRouter, link: &Link, view: &View) -> Result<Binding, R
     {
         return Err(Reason::OwnPeer);
     }
-    let Some(source) = usable.first() else {
+    // The virtual link-local address of an owner is one of the interface, too, but no source as
+    // long as there is another one: two routers would have the same (V3-TX-2).
+    let is_virtual = |address: &&&Address| {
+        address.address.is_ipv6() && router.vips.iter().any(|vip| vip.address == address.address)
+    };
+    let other = usable.iter().find(|address| !is_virtual(address));
+    let Some(source) = other.or_else(|| usable.first()) else {
         return Err(if tentative.is_empty() {
             Reason::NoPrimaryAddress
         } else {

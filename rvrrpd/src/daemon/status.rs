@@ -1,21 +1,28 @@
 //! SIGUSR2: state and counters of the daemon and of every virtual router, one log line each.
 
-use core::fmt::Write as _;
+use core::fmt::{self, Write as _};
+use std::time::SystemTime;
+
+use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::supervisor::{Managed, Supervisor};
 use crate::fsm::Time;
 use crate::net::sys::clock;
 use crate::stats::{Rejects, Status};
+use crate::wire::PRIORITY_OWNER;
 use crate::wire::verdict::Reject;
 
-/// Logs the lines. Names of counters are those of RFC 8347; those that it lacks are called after
-/// the receive rule.
+/// Logs the lines. Names and units are those of RFC 8347 (`master-down-interval` in centiseconds,
+/// `skew-time` in microseconds), those of authentication those of RFC 2787; counters that both lack
+/// are called after the receive rule.
 pub(super) fn log(supervisor: &Supervisor) {
     let rejects = &supervisor.global.rejects;
     let mut line = format!(
-        "stats global virtual-routers={} checksum-errors={} version-errors={} vrid-errors={} \
-         ip-ttl-errors={} queue-overflows={}",
+        "stats global virtual-routers={} interfaces={} discontinuity-datetime={} \
+         checksum-errors={} version-errors={} vrid-errors={} ip-ttl-errors={} queue-overflows={}",
         supervisor.routers.len(),
+        supervisor.used_interfaces(),
+        datetime(supervisor.global.discontinuity),
         rejects.of(Reject::Checksum).value(),
         rejects.of(Reject::Version).value(),
         rejects.of(Reject::Vrid).value(),
@@ -37,11 +44,13 @@ fn router(managed: &Managed) -> String {
         since => format!("{:.3}", clock::monotonic().since(since).as_secs_f64()),
     };
     let mut line = format!(
-        "stats router={} group={} interface={} state={} not-ready={} priority={} \
-         last-transition-seconds-ago={age} master-transitions={} advertisement-rcvd={} \
-         advertisement-sent={} priority-zero-pkts-rcvd={} priority-zero-pkts-sent={} \
-         interval-errors={} invalid-type-pkts-rcvd={} address-list-errors={} \
-         packet-length-errors={} send-errors={}",
+        "stats router={} group={} interface={} state={} not-ready={} priority={} is-owner={} \
+         last-adv-source={} up-datetime={} master-down-interval={} skew-time={} last-event={} \
+         new-master-reason={} last-transition-seconds-ago={age} discontinuity-datetime={} \
+         master-transitions={} advertisement-rcvd={} advertisement-sent={} \
+         priority-zero-pkts-rcvd={} priority-zero-pkts-sent={} interval-errors={} \
+         invalid-type-pkts-rcvd={} address-list-errors={} packet-length-errors={} \
+         auth-failures={} auth-type-mismatch={} send-errors={}",
         router.name,
         router.vrid,
         router.interface,
@@ -52,6 +61,14 @@ fn router(managed: &Managed) -> String {
             reasons.to_string().replace(", ", ",")
         },
         status.priority(),
+        status.priority() == PRIORITY_OWNER,
+        or_dash(status.last_adv_source()),
+        or_dash(status.up().map(datetime)),
+        status.master_down_interval().as_millis() / 10,
+        status.skew_time().as_micros(),
+        status.last_event(),
+        status.new_master_reason().name(),
+        datetime(status.discontinuity),
         status.master_transitions.value(),
         status.advertisement_rcvd.value(),
         status.advertisement_sent.value(),
@@ -63,10 +80,22 @@ fn router(managed: &Managed) -> String {
         status
             .rejects
             .sum(&[Reject::Truncated, Reject::Length, Reject::CountZero]),
+        status.rejects.of(Reject::AuthData).value(),
+        status.rejects.of(Reject::AuthType).value(),
         status.send_errors.value(),
     );
     append(&mut line, &status.rejects);
     line
+}
+
+/// A value that RFC 8347 leaves out while there is none.
+fn or_dash(value: Option<impl fmt::Display>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+}
+
+/// `date-and-time` of RFC 6991.
+fn datetime(time: SystemTime) -> String {
+    DateTime::<Utc>::from(time).to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 fn interval_errors(status: &Status) -> u64 {

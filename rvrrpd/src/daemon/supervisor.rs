@@ -249,6 +249,16 @@ impl Supervisor {
         }
     }
 
+    /// Number of interfaces that virtual routers are configured on (RFC 8347 `interfaces`).
+    pub(super) fn used_interfaces(&self) -> usize {
+        let names: BTreeSet<&str> = self
+            .routers
+            .keys()
+            .map(|key| key.interface.as_str())
+            .collect();
+        names.len()
+    }
+
     pub(super) fn tell_driver(&self, command: Command) {
         // A driver that is gone is noticed by its reports.
         let _ended = self.driver.commands.send(command);

@@ -29,6 +29,8 @@ pub(super) struct Kernel {
     pub(super) resolver: Resolver,
     pub(super) routers: BTreeMap<RouterId, Known>,
     pub(super) parents: BTreeMap<u32, Parent>,
+    /// The settings of `all` interfaces.
+    pub(super) all: Parent,
     pub(super) static_routes: Vec<Route>,
     /// The static routes are in, because a router is active.
     pub(super) static_routes_in: bool,
@@ -99,6 +101,7 @@ impl Kernel {
             resolver: Resolver::default(),
             routers: BTreeMap::new(),
             parents: BTreeMap::new(),
+            all: Parent::new("all"),
             static_routes: Vec::new(),
             static_routes_in: false,
             doubt: Doubt::default(),

@@ -1,4 +1,4 @@
-//! A parent interface: what has to be different there while macvlans are on it.
+//! A parent interface: what has to be different there while virtual routers are on it.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -6,7 +6,7 @@ use std::io;
 use super::journal::{Entry, Journal};
 use super::{RouterId, sysctl};
 
-/// A parent with the routers that use it.
+/// A parent, or `all` interfaces, with the routers that use it.
 #[derive(Debug)]
 pub(super) struct Parent {
     name: String,
@@ -20,16 +20,48 @@ pub(super) struct Parent {
     recorded: Vec<Entry>,
 }
 
-/// A setting of a parent, with the least value that will do.
-pub(super) type Setting = (&'static str, u32);
+/// A setting of a parent, with the value that it has to have.
+pub(super) type Setting = (&'static str, Wanted);
+
+/// A value.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Wanted {
+    /// A greater one will do, too.
+    AtLeast(u32),
+    /// No other.
+    Exactly(u32),
+}
+
+impl Wanted {
+    const fn fits(self, value: u32) -> bool {
+        match self {
+            Self::AtLeast(least) => value >= least,
+            Self::Exactly(wanted) => value == wanted,
+        }
+    }
+
+    /// The value that we write.
+    const fn value(self) -> u32 {
+        match self {
+            Self::AtLeast(value) | Self::Exactly(value) => value,
+        }
+    }
+}
 
 /// With macvlans. Without the first every ARP request gets two answers, one of them with the
 /// physical MAC; without the second the Master's own ARP requests tell hosts that the virtual
 /// address is at the physical MAC.
-pub(super) const UNDER_MACVLANS: &[Setting] = &[("arp_ignore", 1), ("arp_announce", 2)];
+pub(super) const UNDER_MACVLANS: &[Setting] = &[
+    ("arp_ignore", Wanted::AtLeast(1)),
+    ("arp_announce", Wanted::AtLeast(2)),
+];
 /// With virtual addresses on the interface itself: without it the kernel takes other addresses of
 /// the subnet out together with the one that was first.
-pub(super) const WITH_ADDRESSES: &[Setting] = &[("promote_secondaries", 1)];
+pub(super) const WITH_ADDRESSES: &[Setting] = &[("promote_secondaries", Wanted::AtLeast(1))];
+/// ICMP-1: the kernel would send redirects from its primary address, hosts expect them from the
+/// virtual one. It sends them where the interface or `all` permits, so that both have to be off;
+/// other interfaces keep their own value.
+pub(super) const WITHOUT_REDIRECTS: &[Setting] = &[("send_redirects", Wanted::Exactly(0))];
 
 impl Parent {
     /// A parent that nothing has been changed on yet.
@@ -67,7 +99,7 @@ impl Parent {
     /// Makes one setting where its value would not do, and says what was made.
     fn enforce(
         &mut self,
-        (setting, least): Setting,
+        (setting, wanted): Setting,
         journal: &mut Journal,
     ) -> io::Result<Option<String>> {
         let path = format!("net/ipv4/conf/{}/{setting}", self.name);
@@ -79,18 +111,18 @@ impl Parent {
             }
             Err(error) => return Err(error),
         };
-        if before.parse::<u32>().is_ok_and(|value| value >= least) {
+        if before.parse().is_ok_and(|value| wanted.fits(value)) {
             return Ok(None);
         }
         if !self.changed.iter().any(|(known, ..)| *known == path) {
-            let change = (path.clone(), before, least.to_string());
+            let change = (path.clone(), before, wanted.value().to_string());
             let entry = entry(&change);
             journal.record([entry.clone()])?;
             self.recorded.push(entry);
             self.changed.push(change);
         }
-        sysctl::write(&path, &least.to_string())?;
-        Ok(Some(format!("{path} = {least}")))
+        sysctl::write(&path, &wanted.value().to_string())?;
+        Ok(Some(format!("{path} = {}", wanted.value())))
     }
 
     /// The interface has this name now; false where it had it before.

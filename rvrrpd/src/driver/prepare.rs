@@ -9,7 +9,7 @@ use super::gate::Change;
 use super::journal::Entry;
 use super::kernel::{Batch, Kernel, Known};
 use super::netlink::{self, Ipv4Silence};
-use super::parent::{Parent, UNDER_MACVLANS, WITH_ADDRESSES};
+use super::parent::{Parent, UNDER_MACVLANS, WITH_ADDRESSES, WITHOUT_REDIRECTS};
 use super::{Carrier, Error, Link, Plan, Report, RouterId, sysctl};
 use crate::config::model::{NetworkDriver, Route};
 use crate::driver::dataplane::{Step, virtual_mac};
@@ -162,6 +162,14 @@ impl Kernel {
                 .entry(index)
                 .or_insert_with(|| Parent::new(&name));
             parent.users.insert(*id);
+            self.all.users.insert(*id);
+            let silenced = self
+                .all
+                .set(WITHOUT_REDIRECTS, &mut self.journal)
+                .and_then(|()| parent.set(WITHOUT_REDIRECTS, &mut self.journal));
+            if let Err(error) = silenced {
+                tracing::warn!("ICMP redirects on interface {name} not switched off: {error}");
+            }
             let mut result = parent.set(settings, &mut self.journal);
             if under_macvlan && !parent.attached {
                 result = result.and_then(|()| self.gate.attach(&name, index));
@@ -481,6 +489,13 @@ impl Kernel {
 
     /// A router leaves its parent; the last one takes the changes of the parent along.
     pub(super) fn leave_parent(&mut self, index: u32, id: RouterId) {
+        self.all.users.remove(&id);
+        if self.all.users.is_empty() {
+            let all = core::mem::replace(&mut self.all, Parent::new("all"));
+            if let Err(error) = all.restore(&mut self.journal) {
+                tracing::error!("settings of all interfaces are not as they were: {error}");
+            }
+        }
         let Some(parent) = self.parents.get_mut(&index) else {
             return;
         };
@@ -543,6 +558,7 @@ fn silent_ipv4(parent: &str) -> Ipv4Silence {
     Ipv4Silence {
         arp_ignore: 1,
         arp_announce: 2,
+        send_redirects: 0,
         rp_filter: 2,
         promote_secondaries: 1,
         forwarding: u32::from(forwarding.is_ok_and(|value| value == "1")),

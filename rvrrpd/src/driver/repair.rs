@@ -125,7 +125,7 @@ impl Kernel {
             tracing::error!("gate: {error}");
         }
         let mut put_back = Vec::new();
-        for parent in self.parents.values_mut() {
+        for parent in self.parents.values_mut().chain([&mut self.all]) {
             let made = parent.examine(&mut self.journal).unwrap_or_else(|error| {
                 tracing::error!("settings of an interface: {error}");
                 Vec::new()

@@ -23,7 +23,7 @@ mod reason;
 mod router;
 mod time;
 
-pub use action::{Action, Cause, Transition};
+pub use action::{Action, Cause, NewMasterReason, Transition};
 pub use event::{Advert, Event};
 pub use params::Params;
 pub use reason::{Reason, Reasons};

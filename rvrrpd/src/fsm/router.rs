@@ -56,6 +56,10 @@ pub struct Router {
     preempt_at: Option<Time>,
     /// Backup: the Master that was followed resigned.
     resigned: bool,
+    /// Backup: a lower-priority Master was heard, and not listened to, since the timer was armed.
+    ignored_lower: bool,
+    /// What ends the present time in Init.
+    start_cause: Cause,
     /// Backup: what the down timer counts from. Master: when the last advertisement was sent.
     since: Time,
     /// Master: when another Master was last answered.
@@ -79,6 +83,8 @@ impl Router {
             timer: None,
             preempt_at: None,
             resigned: false,
+            ignored_lower: false,
+            start_cause: Cause::Startup,
             since: Time::default(),
             answered: None,
             answer_at: None,
@@ -160,8 +166,11 @@ impl Router {
             }
         } else if self.state == State::Init {
             self.disarm();
+            if let Some(cause) = cause_of(reasons) {
+                self.start_cause = cause.opposite();
+            }
         } else {
-            self.shutdown(shutdown_cause(reasons), actions);
+            self.shutdown(cause_of(reasons).unwrap_or(Cause::InterfaceDown), actions);
         }
     }
 
@@ -172,7 +181,7 @@ impl Router {
         if self.params.is_owner() {
             self.become_master(now, Cause::OwnerPreempt, actions);
         } else {
-            self.become_backup(now, Cause::Startup, actions);
+            self.become_backup(now, self.start_cause, actions);
         }
     }
 
@@ -182,6 +191,7 @@ impl Router {
             actions.push(Action::Deactivate);
         }
         self.disarm();
+        self.start_cause = cause.opposite();
         self.transition(State::Init, cause, actions);
     }
 
@@ -222,6 +232,8 @@ impl Router {
             State::Backup => {
                 let cause = if deadline <= now && self.resigned {
                     Cause::MasterResigned
+                } else if deadline <= now && self.ignored_lower {
+                    Cause::LowerPriorityMaster
                 } else if deadline <= now {
                     Cause::MasterTimeout
                 } else {
@@ -262,6 +274,7 @@ impl Router {
         if advert.priority == PRIORITY_RESIGN {
             // FSM-B-7: the interval of this advertisement is not learned.
             self.resigned = true;
+            self.ignored_lower = false;
             self.since = advert.received;
             self.arm(advert.received + self.params.skew(self.master_interval));
             return;
@@ -270,6 +283,7 @@ impl Router {
             // FSM-B-9: ignored, so that the down timer runs out; with a preempt delay it is
             // followed until that is over.
             if self.params.preempt_delay.is_zero() {
+                self.ignored_lower = true;
                 return;
             }
             let preempt_at = *self
@@ -290,6 +304,7 @@ impl Router {
             self.master_interval = advert.interval;
         }
         self.resigned = false;
+        self.ignored_lower = false;
         self.since = advert.received;
         self.arm(advert.received + self.params.down_interval(self.master_interval));
     }
@@ -351,6 +366,7 @@ impl Router {
     fn become_backup(&mut self, now: Time, cause: Cause, actions: &mut Vec<Action>) {
         self.preempt_at = None;
         self.resigned = false;
+        self.ignored_lower = false;
         self.since = now;
         self.arm(now + self.params.down_interval(self.master_interval));
         self.transition(State::Backup, cause, actions);
@@ -362,6 +378,7 @@ impl Router {
         actions.push(Action::Activate);
         self.preempt_at = None;
         self.resigned = false;
+        self.ignored_lower = false;
         self.answered = None;
         self.answer_at = None;
         self.advertised(now);
@@ -393,14 +410,21 @@ impl Router {
     }
 }
 
-fn shutdown_cause(reasons: Reasons) -> Cause {
-    if reasons.contains(Reason::Disabled) || reasons.contains(Reason::Stopping) {
-        Cause::Shutdown
-    } else if reasons.contains(Reason::NoPrimaryAddress)
-        || reasons.contains(Reason::TentativeAddress)
-    {
-        Cause::NoPrimaryIpAddress
+/// The event of RFC 8347 that reasons stand for; none for those that it does not know.
+fn cause_of(reasons: Reasons) -> Option<Cause> {
+    let any = |of: &[Reason]| of.iter().any(|reason| reasons.contains(*reason));
+    if any(&[Reason::Disabled, Reason::Stopping]) {
+        Some(Cause::Shutdown)
+    } else if any(&[
+        Reason::NoInterface,
+        Reason::NotEthernet,
+        Reason::InterfaceDown,
+        Reason::NoCarrier,
+    ]) {
+        Some(Cause::InterfaceDown)
+    } else if any(&[Reason::NoPrimaryAddress, Reason::TentativeAddress]) {
+        Some(Cause::NoPrimaryIpAddress)
     } else {
-        Cause::InterfaceDown
+        None
     }
 }

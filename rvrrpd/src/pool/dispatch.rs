@@ -13,10 +13,10 @@ use crate::fsm::{self, Time};
 use crate::log::Limiter;
 use crate::net::listener::Sink;
 use crate::net::sys::clock;
-use crate::stats::Global;
+use crate::stats::{Global, Status};
 use crate::wire::advert::{Accepted, Advert, Datagram, peek_vrid};
 use crate::wire::verdict::Reject;
-use crate::wire::{Family, PRIORITY_OWNER, PRIORITY_RESIGN};
+use crate::wire::{Family, PRIORITY_RESIGN};
 
 /// Intervals without an advertisement after which a Master counts as gone (RFC 3768 §6.1,
 /// Master_Down_Interval without the skew).
@@ -30,9 +30,38 @@ pub struct Dispatcher {
     workers: Vec<Sender<Delivery>>,
     global: Arc<Global>,
     complaints: [Limiter; Reject::ALL.len()],
-    mismatches: Limiter,
+    notices: [Limiter; Notice::NUMBER],
     /// Only the listener's thread calls, and never from inside a call.
     replay: RefCell<Replay>,
+}
+
+/// What is worth a line in the log although the state machine goes on.
+#[derive(Clone, Copy, Debug)]
+enum Notice {
+    /// V3-RX-8.
+    Interval,
+    /// V2-RX-9, V3-RX-9.
+    AddressList,
+    /// V3-RX-15.
+    FirstAddress,
+    /// V3-RX-16.
+    Source,
+    /// V3-RX-17.
+    RivalOwner,
+}
+
+impl Notice {
+    const NUMBER: usize = 5;
+
+    const fn text(self) -> &'static str {
+        match self {
+            Self::Interval => "another interval than configured here",
+            Self::AddressList => "another address list than configured here",
+            Self::FirstAddress => "a first address that is not link-local",
+            Self::Source => "a source that is not link-local",
+            Self::RivalOwner => "priority 255: another router claims to own the addresses, too",
+        }
+    }
 }
 
 impl Dispatcher {
@@ -50,7 +79,7 @@ impl Dispatcher {
             workers,
             global,
             complaints: core::array::from_fn(|_| Limiter::new()),
-            mismatches: Limiter::new(),
+            notices: core::array::from_fn(|_| Limiter::new()),
             replay: RefCell::default(),
         }
     }
@@ -63,16 +92,39 @@ impl Dispatcher {
                 let verified = checked
                     .as_ref()
                     .map_err(|reject| *reject)
-                    .and_then(|advert| entry.expect.verify(datagram, advert))
-                    .and_then(|accepted| self.admit(entry, accepted, received));
+                    .and_then(|advert| {
+                        let verified = entry.expect.verify(datagram, advert);
+                        let verified =
+                            verified.and_then(|accepted| self.admit(entry, accepted, received));
+                        self.notice(entry, datagram, advert, verified.as_ref(), received);
+                        verified
+                    });
                 match verified {
                     Ok(accepted) => {
-                        self.deliver(entry, &accepted, received);
+                        count(&entry.status, &accepted);
+                        let advert = fsm::Advert {
+                            priority: accepted.priority,
+                            source: accepted.source,
+                            interval: accepted.interval,
+                            received,
+                        };
+                        let delivery = Delivery {
+                            id: entry.id,
+                            advert,
+                            checksum_form: accepted.checksum_form,
+                            stamp: accepted.stamp,
+                        };
+                        self.pass_on(entry, delivery);
                         Ok(())
                     }
                     Err(reject) => {
                         entry.status.rejects.of(reject).count();
-                        self.notice_rival_owner(reject, checked.as_ref().ok(), received);
+                        if reject == Reject::Owner
+                            && let Ok(advert) = checked.as_ref()
+                            && entry.expect.teaches_owner(datagram, advert)
+                        {
+                            self.pass_on(entry, lesson(entry, datagram, advert, received));
+                        }
                         Err(reject)
                     }
                 }
@@ -104,66 +156,48 @@ impl Dispatcher {
         Ok(accepted)
     }
 
-    fn deliver(&self, entry: &Entry, accepted: &Accepted, received: Time) {
-        let status = &entry.status;
-        status.advertisement_rcvd.count();
-        if accepted.priority == PRIORITY_RESIGN {
-            status.priority_zero_pkts_rcvd.count();
-        }
-        if accepted.interval_differs {
-            status.interval_mismatches.count();
-        }
-        if accepted.address_list_differs {
-            status.address_list_mismatches.count();
-        }
-        if accepted.interval_differs || accepted.address_list_differs {
-            self.warn_of_mismatch(accepted, received);
-        }
-        let delivery = Delivery {
-            id: entry.id,
-            advert: fsm::Advert {
-                priority: accepted.priority,
-                source: accepted.source,
-                interval: accepted.interval,
-                received,
-            },
-            checksum_form: accepted.checksum_form,
-            stamp: accepted.stamp,
-        };
+    /// Gives an advertisement to the worker of its router.
+    fn pass_on(&self, entry: &Entry, delivery: Delivery) {
         let queue = self.workers.get(entry.worker);
         if queue.is_none_or(|queue| queue.try_send(delivery).is_err()) {
             self.global.queue_overflows.count();
         }
     }
 
-    /// V3-RX-8, V3-RX-9: accepted, but the two routers are configured differently.
-    fn warn_of_mismatch(&self, accepted: &Accepted, received: Time) {
-        if let Some(suppressed) = self.mismatches.allow(received.as_micros()) {
-            let what = if accepted.address_list_differs {
-                "address list"
-            } else {
-                "interval"
-            };
-            tracing::warn!(
-                "{}: advertisement of {} has another {what} than configured here ({suppressed} \
-                 more like it not logged)",
-                self.interface,
-                accepted.source,
-            );
-        }
-    }
-
-    /// V3-RX-17: two routers that both believe to own the addresses.
-    fn notice_rival_owner(&self, reject: Reject, advert: Option<&Advert<'_>>, received: Time) {
-        let is_rival = reject == Reject::Owner
-            && advert.is_some_and(|advert| advert.priority() == PRIORITY_OWNER);
-        if is_rival && let Some(suppressed) = self.mismatches.allow(received.as_micros()) {
-            tracing::warn!(
-                "{}: another router claims to own the addresses of group {} ({suppressed} more \
-                 like it not logged)",
-                self.interface,
-                advert.map_or(0, |advert| advert.vrid().number()),
-            );
+    /// Logs, each at a limited rate, what an operator should look into.
+    fn notice(
+        &self,
+        entry: &Entry,
+        datagram: &Datagram<'_>,
+        advert: &Advert<'_>,
+        verified: Result<&Accepted, &Reject>,
+        received: Time,
+    ) {
+        let notices = match verified {
+            Ok(accepted) => [
+                accepted.interval_differs.then_some(Notice::Interval),
+                accepted.address_list_differs.then_some(Notice::AddressList),
+                advert
+                    .first_not_link_local()
+                    .then_some(Notice::FirstAddress),
+                accepted.source_not_link_local().then_some(Notice::Source),
+            ],
+            Err(Reject::Owner) if entry.expect.rival_owner(advert) => {
+                [Some(Notice::RivalOwner), None, None, None]
+            }
+            Err(_) => return,
+        };
+        for notice in notices.into_iter().flatten() {
+            if let Some(suppressed) = self.notices[notice as usize].allow(received.as_micros()) {
+                tracing::warn!(
+                    "{}: advertisement of {} for group {} has {} ({suppressed} more like it not \
+                     logged)",
+                    self.interface,
+                    datagram.source,
+                    advert.vrid(),
+                    notice.text(),
+                );
+            }
         }
     }
 
@@ -183,6 +217,34 @@ impl Dispatcher {
                 self.interface,
             ),
         }
+    }
+}
+
+/// What an owner, which obeys nobody, is told of an advertisement.
+fn lesson(entry: &Entry, datagram: &Datagram<'_>, advert: &Advert<'_>, received: Time) -> Delivery {
+    Delivery {
+        id: entry.id,
+        advert: fsm::Advert {
+            priority: advert.priority(),
+            source: datagram.source,
+            interval: advert.interval(),
+            received,
+        },
+        checksum_form: advert.checksum_form(),
+        stamp: None,
+    }
+}
+
+fn count(status: &Status, accepted: &Accepted) {
+    status.advertisement_rcvd.count();
+    if accepted.priority == PRIORITY_RESIGN {
+        status.priority_zero_pkts_rcvd.count();
+    }
+    if accepted.interval_differs {
+        status.interval_mismatches.count();
+    }
+    if accepted.address_list_differs {
+        status.address_list_mismatches.count();
     }
 }
 

@@ -82,3 +82,60 @@ impl Table {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::driver::RouterId;
+    use crate::stats::Status;
+    use crate::wire::advert::{Expect, Peers};
+    use crate::wire::auth::Key;
+    use crate::wire::{Mac, Version};
+
+    /// ND-8: the same VRID over both families is two virtual routers: each is found by its own
+    /// family, goes without the other, and has its own MAC.
+    #[test]
+    fn families_are_apart() {
+        let vrid = Vrid::new(7).unwrap();
+        let entry = |number, source| {
+            Arc::new(Entry {
+                id: RouterId(number),
+                worker: 0,
+                expect: Expect {
+                    version: Version::V3,
+                    vrid,
+                    source,
+                    peers: Peers::Group,
+                    interval: Duration::from_secs(1),
+                    addresses: Vec::new(),
+                    address_list_check: true,
+                    owner: false,
+                    auth: Key::None,
+                },
+                status: Arc::new(Status::default()),
+            })
+        };
+        let table = Table::default();
+        let found = |family| table.with(family, vrid, |entry| entry.id);
+        let v4 = entry(4, IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let v6 = entry(6, IpAddr::V6(Ipv6Addr::LOCALHOST));
+        table.replace(Family::V4, [(vrid, v4)]);
+        assert_eq!(
+            (found(Family::V4), found(Family::V6)),
+            (Some(RouterId(4)), None)
+        );
+        table.replace(Family::V6, [(vrid, v6)]);
+        table.replace(Family::V4, []);
+        assert_eq!(
+            (found(Family::V4), found(Family::V6)),
+            (None, Some(RouterId(6)))
+        );
+        assert_ne!(
+            Mac::of_virtual_router(Family::V4, vrid),
+            Mac::of_virtual_router(Family::V6, vrid)
+        );
+    }
+}

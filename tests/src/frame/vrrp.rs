@@ -345,7 +345,8 @@ mod tests {
     use crate::frame::{hex, to_hex};
     use crate::sys::Stamp;
 
-    /// Golden messages that two independent implementations agree on.
+    /// V3-CK-4: golden messages that two independent implementations agree on, those of the form
+    /// of RFC 9568 too, which tcpdump calls wrong.
     #[test]
     fn golden_messages() {
         let vips = [Ipv4Addr::new(192, 0, 2, 1), Ipv4Addr::new(192, 0, 2, 2)];

@@ -373,7 +373,7 @@ fn v2_rx_8_keepalived_with_authentication_header() {
                 interval: 1.0,
                 password: Some("AH:s3cr3t12".to_owned()),
                 vmac: false,
-                unicast: Vec::new(),
+                options: Vec::new(),
                 vips: vec![format!("{}/32", vip(*vrid))],
             })
             .collect();

@@ -252,8 +252,7 @@ impl<'a> Target<'a> {
     }
 }
 
-/// V3-RX-1 to V3-RX-6, V2-RX-2 to V2-RX-5: each fault has its counter, which rises by exactly the
-/// number of frames.
+/// V3-RX-1 to V3-RX-6: each fault has its counter, which rises by exactly the number of frames.
 #[test]
 fn each_fault_has_its_counter() {
     let scene = Scene::new("each_fault_has_its_counter");
@@ -519,8 +518,7 @@ fn random_frames_with_the_filter() {
     daemon.wait_state(NAME, State::Backup, within(5.0));
 }
 
-/// FSM-X-2: an advert is not answered by a host that has nothing to do with it; the router accepts
-/// frames for its own interface only (V3-RX-7).
+/// V3-RX-7: an advert that arrives on another interface is not for the router.
 #[test]
 fn another_interface_is_another_router() {
     let scene = Scene::with_upstream("another_interface_is_another_router");

@@ -76,7 +76,7 @@ impl Case {
             interval: 1.0,
             password: self.password.then(|| "passw0rd".to_owned()),
             vmac: self.vmac,
-            unicast: Vec::new(),
+            options: Vec::new(),
             vips: vec![format!("{}/32", self.vip())],
         }
     }

@@ -392,7 +392,7 @@ fn any_configuration_becomes_any_other() {
     println!("{pairs} pairs in {:?}", began.elapsed());
 }
 
-/// V3-TX-9, trap 12: a changed priority, list of addresses or interval shows in the next adverts
+/// TX-9: a changed priority, list of addresses or interval shows in the next adverts
 /// without a resignation, and only addresses that are new are announced.
 #[test]
 fn a_change_in_place() {

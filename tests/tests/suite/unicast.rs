@@ -214,7 +214,7 @@ in_both_families! {
     /// FSM-I-3, FSM-B-6, V2-RX-12: the highest priority becomes Master; every field of what it
     /// sends to each of its peers is right, and nothing goes to the group.
     unicast_election => election;
-    /// FSM-A-5: priority 0 reaches every peer, and the next one takes over after its skew time.
+    /// FSM-A-6: priority 0 reaches every peer, and the next one takes over after its skew time.
     unicast_resignation => resignation;
     /// FSM-B-6: when the Master dies the next one takes over, and announces it.
     unicast_failover => failover;

@@ -127,7 +127,7 @@ impl Case {
             interval: 1.0,
             password: self.password.then(|| "passw0rd".to_owned()),
             vmac: false,
-            unicast,
+            options: unicast,
             vips: vips.iter().map(|vip| format!("{vip}/{prefix}")).collect(),
         }
     }

@@ -8,8 +8,9 @@ use super::uapi::{
     IFLA_IFNAME, IFLA_INET_CONF, IFLA_INET6_ADDR_GEN_MODE, IFLA_INFO_DATA, IFLA_INFO_KIND,
     IFLA_LINK, IFLA_LINKINFO, IFLA_MACVLAN_BC_QUEUE_LEN, IFLA_MACVLAN_MODE, IN6_ADDR_GEN_MODE_NONE,
     IPV4_DEVCONF_ARP_ANNOUNCE, IPV4_DEVCONF_ARP_IGNORE, IPV4_DEVCONF_FORWARDING,
-    IPV4_DEVCONF_PROMOTE_SECONDARIES, IPV4_DEVCONF_RP_FILTER, MACVLAN_MODE_BRIDGE, NLM_F_CREATE,
-    NLM_F_DUMP, NLM_F_EXCL, RTM_DELLINK, RTM_GETLINK, RTM_NEWLINK, RTM_SETLINK, SKIP_STATS,
+    IPV4_DEVCONF_PROMOTE_SECONDARIES, IPV4_DEVCONF_RP_FILTER, IPV4_DEVCONF_SEND_REDIRECTS,
+    MACVLAN_MODE_BRIDGE, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, RTM_DELLINK, RTM_GETLINK,
+    RTM_NEWLINK, RTM_SETLINK, SKIP_STATS,
 };
 use crate::wire::Mac;
 
@@ -40,6 +41,8 @@ pub(in crate::driver) struct Ipv4Silence {
     pub(in crate::driver) arp_ignore: u32,
     /// `arp_announce`.
     pub(in crate::driver) arp_announce: u32,
+    /// `send_redirects`.
+    pub(in crate::driver) send_redirects: u32,
     /// `rp_filter`.
     pub(in crate::driver) rp_filter: u32,
     /// `promote_secondaries`.
@@ -56,6 +59,7 @@ pub(in crate::driver) fn silence_macvlan(index: u32, ipv4: Ipv4Silence, ipv6: bo
             family.nest(IFLA_INET_CONF, |conf| {
                 conf.number(IPV4_DEVCONF_ARP_IGNORE, ipv4.arp_ignore)
                     .number(IPV4_DEVCONF_ARP_ANNOUNCE, ipv4.arp_announce)
+                    .number(IPV4_DEVCONF_SEND_REDIRECTS, ipv4.send_redirects)
                     .number(IPV4_DEVCONF_RP_FILTER, ipv4.rp_filter)
                     .number(IPV4_DEVCONF_PROMOTE_SECONDARIES, ipv4.promote_secondaries)
                     .number(IPV4_DEVCONF_FORWARDING, ipv4.forwarding)

@@ -64,6 +64,7 @@ pub(super) const IFLA_MACVLAN_MODE: u16 = 1;
 pub(super) const IFLA_MACVLAN_BC_QUEUE_LEN: u16 = 7;
 pub(super) const MACVLAN_MODE_BRIDGE: u32 = 4;
 pub(super) const IFLA_INET_CONF: u16 = 1;
+pub(super) const IPV4_DEVCONF_SEND_REDIRECTS: u16 = 6;
 pub(super) const IPV4_DEVCONF_FORWARDING: u16 = 1;
 pub(super) const IPV4_DEVCONF_PROMOTE_SECONDARIES: u16 = 20;
 pub(super) const IPV4_DEVCONF_RP_FILTER: u16 = 8;

@@ -21,7 +21,7 @@ pub use host::Host;
 use super::deadlines::Deadlines;
 use super::{Control, Delivery, Setup};
 use crate::driver::{Command, RouterId};
-use crate::fsm::{Action, Event, Reason, Reasons, Router, State, Time};
+use crate::fsm::{Action, Event, Reason, Reasons, Router, Time};
 use crate::wire::advert::Peers;
 use slot::Slot;
 
@@ -110,7 +110,12 @@ impl<P> Engine<P> {
         };
         if let Some(slot) = &mut self.slots[place] {
             slot.follow_checksum_form(delivery.checksum_form);
+            if slot.router.params().is_owner() {
+                // Refused and counted as such; its form of the checksum is all that it teaches.
+                return;
+            }
             slot.frames.follow(delivery.stamp);
+            slot.setup.status.heard(delivery.advert.source);
         }
         self.handle(place, Event::Advert(delivery.advert), host);
     }
@@ -194,7 +199,7 @@ impl<P> Engine<P> {
         slot.router.handle(now, event, &mut self.actions);
         self.deadlines.set(place, slot.router.deadline());
         let status = &slot.setup.status;
-        status.publish(slot.router.reasons(), slot.router.params().priority);
+        status.publish_router(&slot.router);
         let port = slot.setup.port.as_ref().map(H::index);
         let id = slot.setup.id;
         for action in self.actions.drain(..) {
@@ -213,10 +218,7 @@ impl<P> Engine<P> {
                 Action::Announce => self.commands.push(Command::Announce(id)),
                 Action::Deactivate => self.commands.push(Command::Deactivate(id)),
                 Action::Transition(transition) => {
-                    status.transition(transition.to, now);
-                    if transition.to == State::Master {
-                        status.master_transitions.count();
-                    }
+                    status.transition(transition, now);
                     host.transition(&slot.setup, transition);
                 }
             }

@@ -126,6 +126,17 @@ impl Expect {
         self.owner && advert.priority() == PRIORITY_OWNER
     }
 
+    /// Whether an advertisement that was refused with [`Reject::Owner`] is else a good one of
+    /// version 3: an owner listens to nobody, but it has to speak the form of the checksum that
+    /// its Backups understand (V3-CK-2), or they would be Masters beside it for ever.
+    #[must_use]
+    pub fn teaches_owner(&self, datagram: &Datagram<'_>, advert: &Advert<'_>) -> bool {
+        self.owner
+            && self.version == Version::V3
+            && !advert.interval().is_zero()
+            && self.auth.check(datagram, advert).is_ok()
+    }
+
     /// Whether the list differs and that is tolerated.
     fn verify_addresses(&self, advert: &Advert<'_>) -> Result<bool, Reject> {
         if !self.address_list_check || self.lists_same_addresses(advert) {
