@@ -1,6 +1,6 @@
 //! The data planes: what carries the virtual addresses and the virtual MAC.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use super::gate::Change;
 use super::ioctl::Ioctl;
@@ -266,6 +266,15 @@ impl Dataplane for Ether {
 /// The virtual MAC of a plan.
 pub(super) const fn virtual_mac(plan: &Plan) -> Mac {
     Mac::of_virtual_router(plan.family, plan.vrid)
+}
+
+/// The link-local address that the kernel makes of an Ethernet address (RFC 4291 App. A).
+pub(super) fn link_local(mac: Mac) -> IpAddr {
+    let [a, b, c, d, e, f] = mac.0;
+    let identifier = [a ^ 0x02, b, c, 0xff, 0xfe, d, e, f];
+    let mut address = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    address[8..].copy_from_slice(&identifier);
+    Ipv6Addr::from(address).into()
 }
 
 /// Whether the parent itself carries the virtual MAC while Master.

@@ -113,7 +113,7 @@ impl Kernel {
         changed
     }
 
-    fn journal_plans(&mut self, plans: &[Plan], links: &[Link]) -> io::Result<()> {
+    pub(super) fn journal_plans(&mut self, plans: &[Plan], links: &[Link]) -> io::Result<()> {
         let mut entries = Vec::new();
         for plan in plans {
             let active = self.routers.get(&plan.id).filter(|router| router.active);
@@ -191,15 +191,11 @@ impl Kernel {
                 continue;
             }
             let (open, close) = router.dataplane().gate(router);
-            changes.extend(if router.active { open } else { close });
-            changes.extend(duties(plan));
+            let mut own = if router.active { open } else { close };
+            own.extend(duties(plan));
+            changes.push((plan.id, own));
         }
-        if let Err(error) = self.gate.apply(&changes) {
-            let error = Error::new("gate", error);
-            for id in ids {
-                failures.insert(*id, error.clone());
-            }
-        }
+        failures.extend(self.change_gate(&changes));
     }
 
     /// Creates, silences and sets up the macvlans, all in three batches.
@@ -220,6 +216,21 @@ impl Kernel {
             let Carrier::Macvlan { name } = &plan.carrier else {
                 continue;
             };
+            if let Some(parent) = links
+                .iter()
+                .find(|link| link.index == plan.parent && link.macvlan)
+            {
+                let beside = io::Error::new(
+                    io::ErrorKind::Unsupported,
+                    format!(
+                        "{} is a macvlan itself: the kernel would put this one beside it, not on \
+                         it; allowed: its lower interface, or `iftype = \"ether\"`",
+                        parent.name
+                    ),
+                );
+                failures.insert(*id, Error::new(format!("macvlan {name}"), beside));
+                continue;
+            }
             let mac = virtual_mac(&plan);
             match links.iter().find(|link| link.name == *name) {
                 Some(link) if link.mac != Some(mac) || link.lower != Some(plan.parent) => {
@@ -461,9 +472,9 @@ impl Kernel {
         );
         let refused = self.execute(batch);
         self.tell_incomplete(refused);
+        // An address that is new, or at another Ethernet address.
         let new = plan.addresses.iter().zip(plan.announcements.iter());
-        let new = new
-            .filter(|((address, _), _)| old.addresses.iter().all(|(before, _)| before != address));
+        let new = new.filter(|(_, frame)| !old.announcements.contains(frame));
         announce::send_frames(&plan.sender, new.map(|(_, frame)| frame.as_slice()));
     }
 
@@ -491,7 +502,7 @@ impl Kernel {
     pub(super) fn leave_parent(&mut self, index: u32, id: RouterId) {
         self.all.users.remove(&id);
         if self.all.users.is_empty() {
-            let all = core::mem::replace(&mut self.all, Parent::new("all"));
+            let mut all = core::mem::replace(&mut self.all, Parent::new("all"));
             if let Err(error) = all.restore(&mut self.journal) {
                 tracing::error!("settings of all interfaces are not as they were: {error}");
             }
@@ -509,7 +520,7 @@ impl Kernel {
         } else {
             Ok(())
         };
-        if let Some(parent) = self.parents.remove(&index) {
+        if let Some(mut parent) = self.parents.remove(&index) {
             let restored = parent.restore(&mut self.journal);
             if let Err(error) = detached.and(restored) {
                 tracing::error!("interface with index {index} not as it was: {error}");
