@@ -223,7 +223,7 @@ impl Supervisor {
 
     /// Draws the consequences for the routers on these interfaces.
     pub(super) fn update(&mut self, names: &BTreeSet<String>) {
-        let mut plans = Vec::new();
+        let (mut plans, mut setups) = (Vec::new(), Vec::new());
         for name in names {
             self.open(name);
             let keys: Vec<RouterKey> = self
@@ -233,12 +233,20 @@ impl Supervisor {
                 .cloned()
                 .collect();
             for key in keys {
-                plans.extend(self.bind(&key));
+                if let Some((plan, worker, setup)) = self.bind(&key) {
+                    plans.push(plan);
+                    setups.push((worker, setup));
+                }
             }
             self.publish(name);
         }
         if !plans.is_empty() {
             self.tell_driver(Command::Prepare(plans));
+        }
+        // After the driver: what a worker does at once, as an owner that becomes Master, it has to
+        // do by the new plan.
+        for (worker, setup) in setups {
+            let _ended = self.workers[worker].control.send(Control::Set(setup));
         }
         // Only now: a router starts when all that it needs has been told.
         let keys: Vec<RouterKey> = self
@@ -347,9 +355,9 @@ impl Supervisor {
         }
     }
 
-    /// Tells worker and listener what a router takes from its interface, where that has changed,
-    /// and returns what the driver has to be told.
-    fn bind(&mut self, key: &RouterKey) -> Option<Plan> {
+    /// Tells the listener what a router takes from its interface, where that has changed, and
+    /// returns what the driver and the worker of this number have to be told.
+    fn bind(&mut self, key: &RouterKey) -> Option<(Plan, usize, Box<Setup>)> {
         let managed = self.routers.get_mut(key)?;
         let interface = self.interfaces.get_mut(&key.interface)?;
         if !interface.hears(key.family) {
@@ -379,11 +387,8 @@ impl Supervisor {
         interface.set(router, Arc::new(entry));
         let sender = Arc::clone(&interface.port.sender);
         let plan = routers::plan(managed.id, router, &binding, sender);
-        let _ended = self.workers[managed.worker]
-            .control
-            .send(Control::Set(Box::new(setup)));
         managed.bound = Some(binding);
-        Some(plan)
+        Some((plan, managed.worker, Box::new(setup)))
     }
 
     fn publish(&mut self, name: &str) {

@@ -182,7 +182,11 @@ impl Dataplane for Ether {
                 before: own.0,
                 ours: virtual_mac(plan).0,
             });
-        let addresses = plan.addresses.iter().enumerate().filter(|_| !plan.owner);
+        let addresses = plan
+            .addresses
+            .iter()
+            .enumerate()
+            .filter(|(_, (address, _))| !plan.own.contains(address));
         mac.into_iter()
             .chain(
                 addresses.map(|(at, &(address, prefix))| match Self::netdrv(plan) {
@@ -237,9 +241,12 @@ impl Dataplane for Ether {
         batch: &mut Batch,
     ) -> Result<(), Error> {
         let plan = &router.plan;
-        let Some(&(address, prefix)) = plan.addresses.get(at).filter(|_| !plan.owner) else {
+        let Some(&(address, prefix)) = plan.addresses.get(at) else {
             return Ok(());
         };
+        if plan.own.contains(&address) {
+            return Ok(());
+        }
         let what = format!("address {address}/{prefix} on {}", plan.parent_name);
         let label = label(plan, at);
         let done = match (Self::netdrv(plan), address, step) {

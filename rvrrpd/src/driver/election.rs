@@ -57,7 +57,7 @@ impl Kernel {
         let routers = leaving.filter_map(|(id, _)| self.routers.get(id));
         let plans = routers.map(|router| &router.plan);
         let parents: BTreeSet<u32> = plans
-            .filter(|plan| matches!(plan.carrier, Carrier::Ether { .. }) && !plan.owner)
+            .filter(|plan| matches!(plan.carrier, Carrier::Ether { .. }))
             .map(|plan| plan.parent)
             .collect();
         for parent in parents {

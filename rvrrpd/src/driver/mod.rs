@@ -65,9 +65,11 @@ pub struct Plan {
     pub carrier: Carrier,
     /// Virtual addresses with the prefix length they get on the carrier.
     pub addresses: Vec<(IpAddr, u8)>,
-    /// The addresses belong to the parent already (owner): they are never added to the parent
-    /// and never removed from it.
+    /// Whether a virtual address belongs to the parent already (owner).
     pub owner: bool,
+    /// The virtual addresses that do: they are never added to the parent and never removed from
+    /// it.
+    pub own: Vec<IpAddr>,
     /// Whether packets to the virtual addresses are accepted.
     pub accept: bool,
     /// Routes that are there while the router is Master.

@@ -418,6 +418,14 @@ impl Kernel {
         let id = plan.id;
         let mut batch = Batch::default();
         let mut results = Vec::new();
+        if matches!(plan.carrier, Carrier::Ether { .. }) {
+            self.examine_settings(Some(plan.parent));
+        }
+        let ours = if old.own == plan.own {
+            Vec::new()
+        } else {
+            self.addresses_of_ours(plan.parent)
+        };
         let Some(router) = self.routers.get(&id) else {
             return;
         };
@@ -431,9 +439,19 @@ impl Kernel {
                 ..
             }
         );
-        let anew = old.owner != plan.owner || by_place && old.addresses != plan.addresses;
+        let on_parent = matches!(plan.carrier, Carrier::Ether { .. });
+        let anew = !on_parent && old.owner != plan.owner
+            || by_place && (&old.addresses, &old.own) != (&plan.addresses, &plan.own);
+        let became_own =
+            |address| on_parent && plan.own.contains(address) && !old.own.contains(address);
+        let was_own =
+            |address| on_parent && old.own.contains(address) && !plan.own.contains(address);
         for (at, address) in old.addresses.iter().enumerate() {
-            if !renamed && (anew || !plan.addresses.contains(address)) {
+            // What the host has there now may be the very address that was ours.
+            if became_own(&address.0) && !ours.contains(address) {
+                continue;
+            }
+            if !renamed && (anew || became_own(&address.0) || !plan.addresses.contains(address)) {
                 results.push(dataplane.address(&before, at, Step::Take, &self.ioctl, &mut batch));
             }
         }
@@ -446,7 +464,7 @@ impl Kernel {
             return;
         };
         for (at, address) in plan.addresses.iter().enumerate() {
-            if renamed || anew || !old.addresses.contains(address) {
+            if renamed || anew || was_own(&address.0) || !old.addresses.contains(address) {
                 results.push(dataplane.address(router, at, Step::Add, &self.ioctl, &mut batch));
             }
         }
@@ -476,6 +494,16 @@ impl Kernel {
         let new = plan.addresses.iter().zip(plan.announcements.iter());
         let new = new.filter(|(_, frame)| !old.announcements.contains(frame));
         announce::send_frames(&plan.sender, new.map(|(_, frame)| frame.as_slice()));
+    }
+
+    /// The addresses on an interface that rVRRPd has put there.
+    fn addresses_of_ours(&mut self, index: u32) -> Vec<(IpAddr, u8)> {
+        let addresses = self.netlink.addresses().unwrap_or_default().into_iter();
+        addresses
+            .map(|(address, _)| address)
+            .filter(|address| address.index == index && address.ours)
+            .map(|address| (address.address, address.prefix))
+            .collect()
     }
 
     /// Takes out of the gate what the plan before wanted and no plan wants now.

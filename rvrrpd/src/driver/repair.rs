@@ -46,8 +46,10 @@ pub(super) struct Doubt {
 impl Kernel {
     /// Notes what an event makes doubtful.
     pub(super) fn notice(&mut self, event: &KernelEvent) {
-        if let KernelEvent::Link(link) = event {
-            self.follow_parent(link);
+        match event {
+            KernelEvent::Link(link) => self.follow_parent(link),
+            KernelEvent::LinkGone { index, .. } => self.lose_parent(*index),
+            _ => {}
         }
         // The kernel takes routes out without a word when their interface goes down or the address
         // goes that they depend on.
@@ -102,6 +104,33 @@ impl Kernel {
         }
         if let Err(error) = self.gate.attach(&link.name, link.index) {
             tracing::error!("gate of {}: {error}", link.name);
+        }
+    }
+
+    /// A parent that is gone took along all that was on it, its settings and the gate's hook. Soon
+    /// there may be another one with its index, and nothing of ours is there: it is prepared anew.
+    fn lose_parent(&mut self, index: u32) {
+        let of_it = self.routers.values_mut();
+        let of_it = of_it.filter(|router| router.plan.parent == index);
+        let mut lost = BTreeMap::new();
+        let mut silent = Vec::new();
+        for router in of_it {
+            lost.insert(router.plan.id, false);
+            silent.extend(router.vif.take().map(Change::Speak));
+            // Neither the MAC nor an address of the other one is ours to take away.
+            router.own_mac = None;
+            let addresses = router.plan.addresses.iter();
+            router.plan.own = addresses.map(|(address, _)| *address).collect();
+        }
+        self.elect(&lost);
+        if let Err(error) = self.gate.apply(&silent) {
+            tracing::warn!("gate: {error}");
+        }
+        for id in lost.into_keys() {
+            if let Some(router) = self.routers.get_mut(&id) {
+                router.prepared = false;
+            }
+            self.leave_parent(index, id);
         }
     }
 
@@ -350,10 +379,6 @@ impl Kernel {
             let Some(index) = router.carrier() else {
                 continue;
             };
-            // An owner's addresses on the interface itself are the host's own affair.
-            if router.plan.owner && matches!(router.plan.carrier, Carrier::Ether { .. }) {
-                continue;
-            }
             for (at, (address, _)) in router.plan.addresses.iter().enumerate() {
                 if there.contains(&(index, *address)) {
                     continue;

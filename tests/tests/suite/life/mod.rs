@@ -1,7 +1,11 @@
 //! The life of an interface, and what others do to the kernel while the daemon runs.
 
+mod address;
 mod flap;
+mod others;
+mod parent;
 mod repair;
+mod stacked;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
