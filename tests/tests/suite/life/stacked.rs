@@ -35,7 +35,8 @@ fn a_bridge() {
         scene
             .r1
             .ip("link add port1 address 02:00:00:00:00:01 type veth peer name far1");
-        scene.r1.ip("link set far1 up");
+        // It would answer ARP for all addresses of the host, as every interface does.
+        scene.r1.ip("link set far1 arp off up");
         scene.r1.ip("link set port1 master eth0 up");
         kind.wait_answers(&lan, &scene.client, &scene.r1);
         scene.r1.ip("link set port1 nomaster");
@@ -146,7 +147,9 @@ fn a_port_of_a_bridge() {
 
 fn on_a_macvlan(scene: &Scene) {
     scene.r1.ip("link set eth0 name lower0");
-    scene.r1.ip("address flush dev lower0");
+    scene.r1.ip("-4 address flush dev lower0");
+    // It would answer ARP for all addresses of the host, as every interface does.
+    scene.r1.sysctl("ipv4/conf/lower0/arp_ignore", "1");
     scene
         .r1
         .ip("link add name eth0 link lower0 type macvlan mode bridge");
