@@ -12,7 +12,7 @@ use super::netlink::{self, Ipv4Silence};
 use super::parent::{Parent, UNDER_MACVLANS, WITH_ADDRESSES, WITHOUT_REDIRECTS};
 use super::{Carrier, Error, Link, Plan, Report, RouterId, sysctl};
 use crate::config::model::{NetworkDriver, Route};
-use crate::driver::dataplane::{Step, virtual_mac};
+use crate::driver::dataplane::{Step, uses_virtual_mac, virtual_mac};
 use crate::wire::{Family, Mac};
 
 /// What went wrong, by router.
@@ -65,6 +65,11 @@ impl Kernel {
         for (old, id) in changed {
             self.follow(&old, id, renamed.get(&id).copied());
         }
+        // The interface itself may have the virtual MAC, or an address made of it.
+        self.doubt.links |= ids.iter().any(|id| {
+            let router = self.routers.get(id);
+            router.is_some_and(|router| !router.active && uses_virtual_mac(&router.plan))
+        });
         for id in ids {
             match failures.remove(&id) {
                 Some(error) => self.report(Report::Unprepared(id, error)),
@@ -98,7 +103,9 @@ impl Kernel {
                     }
                     changed.push((core::mem::replace(&mut router.plan, plan), id));
                 }
-                _ => {
+                known => {
+                    // An interface that carries the virtual MAC still may have been given it by us.
+                    let own_mac = own_mac.or_else(|| known.and_then(|router| router.own_mac));
                     let router = Known {
                         plan,
                         prepared: false,

@@ -32,7 +32,7 @@ const LEAST_IPV6_MTU: u32 = 1280;
 /// What events have made doubtful.
 #[derive(Debug, Default)]
 pub(super) struct Doubt {
-    links: bool,
+    pub(super) links: bool,
     pub(super) addresses: bool,
     pub(super) routes: bool,
     /// A route was refused, as for want of a way to its next hop, or another one is in its place.
@@ -107,29 +107,36 @@ impl Kernel {
         }
     }
 
-    /// A parent that is gone took along all that was on it, its settings and the gate's hook. Soon
-    /// there may be another one with its index, and nothing of ours is there: it is prepared anew.
+    /// A parent that is gone took along all that was on it, its settings and the gate's hook. By
+    /// now there may be another one with its index, whose MAC and addresses are none of ours: so
+    /// nothing is taken out there, and it is prepared anew.
     fn lose_parent(&mut self, index: u32) {
         let of_it = self.routers.values_mut();
         let of_it = of_it.filter(|router| router.plan.parent == index);
-        let mut lost = BTreeMap::new();
-        let mut silent = Vec::new();
+        let (mut lost, mut ended, mut silent) = (Vec::new(), Vec::new(), Vec::new());
         for router in of_it {
-            lost.insert(router.plan.id, false);
+            lost.push(router.plan.id);
             silent.extend(router.vif.take().map(Change::Speak));
-            // Neither the MAC nor an address of the other one is ours to take away.
-            router.own_mac = None;
-            let addresses = router.plan.addresses.iter();
-            router.plan.own = addresses.map(|(address, _)| *address).collect();
+            router.prepared = false;
+            if core::mem::take(&mut router.active) {
+                ended.push((router.plan.id, router.plan.routes.clone()));
+            }
         }
-        self.elect(&lost);
+        let mut batch = Batch::default();
+        for (id, routes) in &ended {
+            self.announcer.end(*id);
+            for route in routes {
+                self.change_route(*id, route, Step::Take, &mut batch);
+            }
+            self.change_static_routes(*id, &mut batch);
+        }
+        for (id, error) in self.execute(batch) {
+            self.report(Report::ActivationFailed(id, error));
+        }
         if let Err(error) = self.gate.apply(&silent) {
             tracing::warn!("gate: {error}");
         }
-        for id in lost.into_keys() {
-            if let Some(router) = self.routers.get_mut(&id) {
-                router.prepared = false;
-            }
+        for id in lost {
             self.leave_parent(index, id);
         }
     }
@@ -240,6 +247,17 @@ impl Kernel {
                     let request = netlink::set_mac(index, virtual_mac(&router.plan));
                     batch.push(*id, format!("virtual MAC of {}", link.name), request);
                     given.extend(link.mac.map(|mac| (*id, mac)));
+                }
+                // Whoever is not Master must not carry it (ARP-7).
+                (Carrier::Ether { .. }, Some(link))
+                    if !router.active
+                        && uses_virtual_mac(&router.plan)
+                        && link.mac == Some(virtual_mac(&router.plan)) =>
+                {
+                    if let Some(own) = router.own_mac {
+                        let request = netlink::set_mac(index, own);
+                        batch.push(*id, format!("own MAC of {}", link.name), request);
+                    }
                 }
                 (Carrier::Ether { .. }, _) => {}
             }

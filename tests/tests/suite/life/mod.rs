@@ -16,7 +16,7 @@ use rvrrpd_tests::host::Host;
 use rvrrpd_tests::probe::arping;
 use rvrrpd_tests::rvrrpd::{Rvrrpd, State, Vrouter};
 use rvrrpd_tests::scene::{Scene, VRID};
-use rvrrpd_tests::sys::Stamp;
+use rvrrpd_tests::sys::{self, Stamp};
 
 use crate::ipv6::solicit;
 
@@ -171,6 +171,13 @@ fn wait_reason(daemon: &Rvrrpd, mark: usize, reason: &str) {
         let (_, reasons) = line.text.split_once("Waits in Init: ")?;
         reasons.split(", ").any(|one| one == reason).then_some(())
     });
+}
+
+/// Does something while `daemon` is stopped: it sees all of it at once, after it.
+fn unseen(daemon: &Rvrrpd, happens: impl FnOnce()) {
+    sys::kill(daemon.pid(), libc::SIGSTOP).expect("SIGSTOP");
+    happens();
+    sys::kill(daemon.pid(), libc::SIGCONT).expect("SIGCONT");
 }
 
 /// Two routers, the first one Master with priority 200, the second one Backup with 100.

@@ -10,7 +10,7 @@ use rvrrpd_tests::scene::{Scene, VRID, advert_from};
 use rvrrpd_tests::sys::Stamp;
 
 use super::repair::{many, router_of};
-use super::{KINDS, Kind, pair, wait_reason};
+use super::{KINDS, Kind, VIP4, pair, unseen, wait_reason};
 
 /// The interface with the name `eth0` goes.
 #[derive(Clone, Copy, Debug)]
@@ -125,7 +125,8 @@ fn an_interface_of_the_same_name_and_index() {
         daemon.wait_state(kind.name(), State::Master, within(8.0));
         let index = scene.r1.ip_json("link show dev eth0")[0]["ifindex"].to_string();
         let mark = daemon.log().mark();
-        scene.r1.ip_batch(&[
+        unseen(&daemon, || {
+            scene.r1.ip_batch(&[
             "link del eth0",
             &format!(
                 "link add name eth0 index {index} address 02:00:00:00:00:77 type veth peer name far0"
@@ -134,6 +135,7 @@ fn an_interface_of_the_same_name_and_index() {
             "link set eth0 up",
             "address add 10.9.0.1/24 dev eth0",
         ]);
+        });
         daemon.wait_change(mark, kind.name(), State::Master, within(8.0));
         until(&format!("{kind:?}: the VIP"), within(5.0), || {
             let carriers = scene.r1.carriers_of(kind.vip());
@@ -160,6 +162,20 @@ fn another_mac_is_announced() {
         let router = kind.router(200).key("virtual_mac", false);
         let daemon = scene.start(&scene.r1, &config(&[router]));
         daemon.wait_state(kind.name(), State::Master, within(8.0));
+        // Those of the takeover: at once, after 1 s and after 5 s.
+        let announced = |frame: &Frame| {
+            let arp = frame.arp().is_some_and(|arp| arp.announces(VIP4));
+            let nd = frame.nd().is_some_and(|nd| nd.kind == 136 && !nd.solicited);
+            arp || nd
+        };
+        let count = 3 * kind.vips().len();
+        lan.wait_count(
+            Stamp::default(),
+            count,
+            "announcements",
+            within(10.0),
+            announced,
+        );
         let mac = Mac::parse("02:00:00:00:00:99");
         let (mark, start) = (daemon.log().mark(), Stamp::now());
         scene.r1.ip(&format!("link set eth0 address {mac}"));
