@@ -243,3 +243,35 @@ fn ipv6_goes_off_and_on() {
     );
     daemon.stop();
 }
+
+/// FSM-I-4, ND-8: an interface that is too small for IPv6 when the daemon starts: the IPv6 router
+/// waits, the IPv4 one beside it runs, and does not notice that the interface grows.
+#[test]
+fn an_interface_that_gets_ipv6_later() {
+    let kind = Kind {
+        ipv6: true,
+        macvlan: true,
+    };
+    let scene = kind.scene("an_interface_that_gets_ipv6_later");
+    let lan = scene.lan.capture();
+    scene.r1.ip("link set eth0 mtu 1200");
+    let ipv4 = Vrouter::new(VRID, &[VIP_TEXT])
+        .macvlan()
+        .text("vifname", "standby7v4");
+    let daemon = scene.start(&scene.r1, &config(&[kind.router(200), ipv4]));
+    daemon.wait_state(NAME, State::Master, within(8.0));
+    wait_reason(&daemon, 0, "no-primary-address");
+    let mark = daemon.log().mark();
+    scene.r1.ip("link set eth0 mtu 1500");
+    daemon.wait_state(kind.name(), State::Master, within(15.0));
+    kind.wait_answers(&lan, &scene.client, &scene.r1);
+    assert!(
+        !daemon
+            .log()
+            .texts_after(mark)
+            .iter()
+            .any(|line| line.contains(VIP_TEXT) && line.contains("to Backup")),
+        "the IPv4 router began anew"
+    );
+    daemon.stop();
+}
