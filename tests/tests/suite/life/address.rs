@@ -9,7 +9,7 @@ use rvrrpd_tests::sys::Stamp;
 
 use super::{KINDS, Kind, pair, wait_reason};
 
-/// FSM-I-4, TX-4, V3-TX-2: without an address to send from a virtual router waits in Init and says
+/// FSM-I-4, V3-TX-2: without an address to send from a virtual router waits in Init and says
 /// so, whether the address goes while it runs or comes after the daemon's start; a change of the
 /// address is followed in the next advertisement.
 #[test]
@@ -69,7 +69,7 @@ fn the_primary_address_comes_and_goes() {
     }
 }
 
-/// FSM-I-4, FSM-I-2, TX-6: an address owner is who has a virtual address on its interface now. The
+/// FSM-I-4, FSM-I-2: an address owner is who has a virtual address on its interface now. The
 /// host gets one while the daemon runs: priority 255, Master at once; it loses it: the configured
 /// priority again, and the better router takes over.
 #[test]

@@ -107,13 +107,13 @@ fn lost_and_back(test: &str, loss: Loss) {
     }
 }
 
-/// See [`lost_and_back`].
+/// FSM-I-4, FSM-X-1, FSM-A-6: see [`lost_and_back`].
 #[test]
 fn a_cable_is_pulled() {
     lost_and_back("a_cable_is_pulled", Loss::Cable);
 }
 
-/// See [`lost_and_back`].
+/// FSM-I-4, FSM-X-1, FSM-A-6: see [`lost_and_back`].
 #[test]
 fn an_interface_is_set_down() {
     lost_and_back("an_interface_is_set_down", Loss::Admin);
@@ -178,7 +178,7 @@ fn has_route(host: &Host, kind: Kind, route: &str) -> bool {
         .any(|line| line.starts_with(route))
 }
 
-/// FSM-I-4, TX-9: ten flaps of the lower device of the Master, seen and unseen: all
+/// FSM-I-4: ten flaps of the lower device of the Master, seen and unseen: all
 /// virtual addresses and its routes by that device come back, IPv6 ones too, and its own
 /// link-local address is none that is made of the virtual MAC (ND-5).
 #[test]

@@ -102,13 +102,13 @@ fn another_takes_the_name(test: &str, loss: Loss) {
     }
 }
 
-/// See [`another_takes_the_name`].
+/// FSM-I-4, FSM-A-6, FSM-X-1, ARP-7: see [`another_takes_the_name`].
 #[test]
 fn an_interface_is_renamed() {
     another_takes_the_name("an_interface_is_renamed", Loss::Renamed);
 }
 
-/// See [`another_takes_the_name`].
+/// FSM-I-4, FSM-A-6, FSM-X-1, ARP-7: see [`another_takes_the_name`].
 #[test]
 fn an_interface_is_deleted_and_made_again() {
     another_takes_the_name("an_interface_is_deleted_and_made_again", Loss::Deleted);
