@@ -102,6 +102,7 @@ pub(super) fn plan(
             .map(|vip| vip.address)
             .filter(|address| binding.own_addresses.contains(address))
             .collect(),
+        source: binding.source,
         accept: router.accept_mode || binding.owner,
         routes: router.routes.clone(),
         peers: match peers(router) {

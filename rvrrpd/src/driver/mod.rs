@@ -70,6 +70,8 @@ pub struct Plan {
     /// The virtual addresses that do: they are never added to the parent and never removed from
     /// it.
     pub own: Vec<IpAddr>,
+    /// Primary address: what the advertisements come from.
+    pub source: IpAddr,
     /// Whether packets to the virtual addresses are accepted.
     pub accept: bool,
     /// Routes that are there while the router is Master.

@@ -15,7 +15,7 @@ use super::dataplane::{Step, link_local, uses_virtual_mac, virtual_mac};
 use super::gate::Change;
 use super::kernel::{Batch, Kernel};
 use super::netlink::{self, Done};
-use super::{Address, Carrier, Error, KernelEvent, Link, Report, RouterId};
+use super::{Address, Carrier, Error, KernelEvent, Link, Plan, Report, RouterId};
 use crate::wire::Mac;
 
 /// Least time between two looks.
@@ -116,7 +116,13 @@ impl Kernel {
         let (mut lost, mut ended, mut silent) = (Vec::new(), Vec::new(), Vec::new());
         for router in of_it {
             lost.push(router.plan.id);
-            silent.extend(router.vif.take().map(Change::Speak));
+            let carrier = router.carrier();
+            silent.extend(
+                carrier
+                    .into_iter()
+                    .flat_map(|at| forgotten(&router.plan, at)),
+            );
+            router.vif = None;
             router.prepared = false;
             if core::mem::take(&mut router.active) {
                 ended.push((router.plan.id, router.plan.routes.clone()));
@@ -353,7 +359,7 @@ impl Kernel {
             let vif = router.vif.take();
             let plan = router.plan.clone();
             if let Some(vif) = vif
-                && let Err(error) = self.gate.apply(&[Change::Speak(vif)])
+                && let Err(error) = self.gate.apply(&forgotten(&plan, vif))
             {
                 tracing::warn!("gate: {error}");
             }
@@ -443,4 +449,16 @@ impl Kernel {
         }
         repaired
     }
+}
+
+/// What the gate knows of a carrier that is gone.
+fn forgotten(plan: &Plan, carrier: u32) -> Vec<Change> {
+    let local = plan
+        .addresses
+        .iter()
+        .filter_map(|(address, _)| match address {
+            IpAddr::V6(local) => Some(Change::AcceptLinkLocal(carrier, *local)),
+            IpAddr::V4(_) => None,
+        });
+    local.chain([Change::Speak(carrier)]).collect()
 }
