@@ -96,6 +96,12 @@ pub(super) fn plan(
             .map(|vip| (vip.address, prefix(router, binding, *vip)))
             .collect(),
         owner: binding.owner,
+        own: router
+            .vips
+            .iter()
+            .map(|vip| vip.address)
+            .filter(|address| binding.own_addresses.contains(address))
+            .collect(),
         source: binding.source,
         accept: router.accept_mode || binding.owner,
         routes: router.routes.clone(),

@@ -54,6 +54,8 @@ pub(super) struct Managed {
     prepared: bool,
     /// It is not, and has to be tried again.
     failed: bool,
+    /// Why not, as it was told last.
+    complaint: String,
 }
 
 /// Why the daemon stops.
@@ -168,6 +170,7 @@ impl Supervisor {
                 reasons: None,
                 prepared: false,
                 failed: false,
+                complaint: String::new(),
             },
         );
     }
@@ -220,7 +223,7 @@ impl Supervisor {
 
     /// Draws the consequences for the routers on these interfaces.
     pub(super) fn update(&mut self, names: &BTreeSet<String>) {
-        let mut plans = Vec::new();
+        let (mut plans, mut setups) = (Vec::new(), Vec::new());
         for name in names {
             self.open(name);
             let keys: Vec<RouterKey> = self
@@ -230,12 +233,20 @@ impl Supervisor {
                 .cloned()
                 .collect();
             for key in keys {
-                plans.extend(self.bind(&key));
+                if let Some((plan, worker, setup)) = self.bind(&key) {
+                    plans.push(plan);
+                    setups.push((worker, setup));
+                }
             }
             self.publish(name);
         }
         if !plans.is_empty() {
             self.tell_driver(Command::Prepare(plans));
+        }
+        // After the driver: what a worker does at once, as an owner that becomes Master, it has to
+        // do by the new plan.
+        for (worker, setup) in setups {
+            let _ended = self.workers[worker].control.send(Control::Set(setup));
         }
         // Only now: a router starts when all that it needs has been told.
         let keys: Vec<RouterKey> = self
@@ -275,10 +286,15 @@ impl Supervisor {
             .filter(|key| key.interface == name)
             .map(|key| key.family)
             .collect();
-        let known = self.interfaces.get(name);
-        let is_same = known.map(|interface| interface.port.index) == index;
-        if is_same && known.is_none_or(|known| families.iter().all(|family| known.hears(*family))) {
-            return;
+        let known = self.interfaces.get_mut(name);
+        let is_same = known.as_ref().map(|interface| interface.port.index) == index;
+        if is_same {
+            let Some(known) = known else { return };
+            known.join_again(name);
+            // A family that the interface lacks is no reason to disturb the other one.
+            if !families.iter().any(|family| known.could_hear(*family)) {
+                return;
+            }
         }
         if !is_same {
             self.interfaces.remove(name);
@@ -339,11 +355,15 @@ impl Supervisor {
         }
     }
 
-    /// Tells worker and listener what a router takes from its interface, where that has changed,
-    /// and returns what the driver has to be told.
-    fn bind(&mut self, key: &RouterKey) -> Option<Plan> {
+    /// Tells the listener what a router takes from its interface, where that has changed, and
+    /// returns what the driver and the worker of this number have to be told.
+    fn bind(&mut self, key: &RouterKey) -> Option<(Plan, usize, Box<Setup>)> {
         let managed = self.routers.get_mut(key)?;
         let interface = self.interfaces.get_mut(&key.interface)?;
+        if !interface.hears(key.family) {
+            managed.bound = None;
+            return None;
+        }
         let (_, binding) = readiness::assess(&managed.config, &self.view);
         let binding = binding?;
         if managed.bound.as_ref() == Some(&binding) {
@@ -367,11 +387,8 @@ impl Supervisor {
         interface.set(router, Arc::new(entry));
         let sender = Arc::clone(&interface.port.sender);
         let plan = routers::plan(managed.id, router, &binding, sender);
-        let _ended = self.workers[managed.worker]
-            .control
-            .send(Control::Set(Box::new(setup)));
         managed.bound = Some(binding);
-        Some(plan)
+        Some((plan, managed.worker, Box::new(setup)))
     }
 
     fn publish(&mut self, name: &str) {
@@ -392,7 +409,7 @@ impl Supervisor {
                 key.interface == name && key.family == family && !managed.config.socket_filter
             })
         };
-        if let Err(error) = interface.publish(name, unfiltered) {
+        if let Err(error) = interface.publish(unfiltered) {
             tracing::error!("receive socket on interface {name}: {error}");
             // Deaf it would become a second Master; `retry` opens it anew.
             self.interfaces.remove(name);
@@ -444,7 +461,7 @@ impl Supervisor {
             match next {
                 Report::Kernel(event) => {
                     self.affected(&event, &mut names);
-                    if let KernelEvent::LinkGone { index } = event {
+                    if let KernelEvent::LinkGone { index, .. } = event {
                         self.close(index);
                     }
                     self.view.apply(&event);
@@ -452,7 +469,7 @@ impl Supervisor {
                 }
                 Report::Prepared(id) => self.prepared(id, true, &mut names),
                 Report::Unprepared(id, error) => {
-                    tracing::error!("VR {} - Not prepared: {error}", self.title(id));
+                    self.complain(id, &error);
                     self.prepared(id, false, &mut names);
                 }
                 Report::Activated(id) => {
@@ -473,6 +490,18 @@ impl Supervisor {
         self.update(&names);
     }
 
+    /// Tells why a router could not be prepared, once for each cause: it is tried again and again.
+    fn complain(&mut self, id: RouterId, error: &driver::Error) {
+        let managed = self.keys.get(&id).and_then(|key| self.routers.get_mut(key));
+        let Some(managed) = managed else { return };
+        let complaint = error.to_string();
+        if managed.complaint != complaint {
+            let title = routers::title(&managed.config);
+            tracing::error!("VR {title} - Not prepared: {complaint}");
+            managed.complaint = complaint;
+        }
+    }
+
     fn prepared(&mut self, id: RouterId, prepared: bool, names: &mut BTreeSet<String>) {
         let Some(key) = self.keys.get(&id) else {
             return;
@@ -480,6 +509,9 @@ impl Supervisor {
         if let Some(managed) = self.routers.get_mut(key) {
             managed.prepared = prepared;
             managed.failed = !prepared;
+            if prepared {
+                managed.complaint.clear();
+            }
             names.insert(key.interface.clone());
         }
     }
@@ -488,7 +520,7 @@ impl Supervisor {
     fn affected(&self, event: &KernelEvent, names: &mut BTreeSet<String>) {
         let index = match event {
             KernelEvent::Link(link) => link.index,
-            KernelEvent::LinkGone { index } => *index,
+            KernelEvent::LinkGone { index, .. } => *index,
             KernelEvent::Address(address) | KernelEvent::AddressGone(address) => address.index,
             KernelEvent::RouteGone(_) => return,
             KernelEvent::Resync(..) => {
@@ -514,6 +546,13 @@ impl Supervisor {
             {
                 managed.bound = None;
                 names.insert(key.interface.clone());
+            }
+        }
+        for (name, interface) in &mut self.interfaces {
+            let heard = interface.families();
+            interface.join_again(name);
+            if interface.families() != heard {
+                names.insert(name.clone());
             }
         }
         if !names.is_empty() {

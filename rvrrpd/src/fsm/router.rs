@@ -424,9 +424,14 @@ fn cause_of(reasons: Reasons) -> Option<Cause> {
         Reason::NotEthernet,
         Reason::InterfaceDown,
         Reason::NoCarrier,
+        Reason::Enslaved,
     ]) {
         Some(Cause::InterfaceDown)
-    } else if any(&[Reason::NoPrimaryAddress, Reason::TentativeAddress]) {
+    } else if any(&[
+        Reason::NoPrimaryAddress,
+        Reason::TentativeAddress,
+        Reason::DuplicateAddress,
+    ]) {
         Some(Cause::NoPrimaryIpAddress)
     } else {
         None

@@ -8,6 +8,7 @@
 pub mod backlog;
 pub mod filter;
 pub mod listener;
+mod membership;
 pub mod sender;
 pub mod socket;
 pub mod sys;

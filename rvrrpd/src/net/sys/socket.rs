@@ -85,6 +85,16 @@ pub fn bind_packet_sender(socket: &impl AsRawFd, index: u32) -> io::Result<()> {
     done(result)
 }
 
+/// Binds a socket to the interface with this index (`SO_BINDTOIFINDEX`, Linux 5.0). A name could
+/// be that of another interface by now.
+///
+/// # Errors
+/// That of setsockopt(2): `ENODEV` where the interface is gone.
+pub fn bind_to_interface(socket: &impl AsRawFd, index: u32) -> io::Result<()> {
+    let index = i32::try_from(index).map_err(io::Error::other)?;
+    set_int(socket, libc::SOL_SOCKET, libc::SO_BINDTOIFINDEX, index)
+}
+
 /// Attaches a classic BPF program (`SO_ATTACH_FILTER`, socket(7)).
 ///
 /// # Errors
