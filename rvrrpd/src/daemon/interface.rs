@@ -11,8 +11,9 @@ use crate::net::filter::{Channel, VridSet};
 use crate::net::listener::Listener;
 use crate::net::sender;
 use crate::net::socket::Receiver;
+use crate::net::solicitation;
 use crate::net::unicast;
-use crate::pool::{Delivery, Dispatcher, Entry, Port, Table};
+use crate::pool::{Control, Delivery, Dispatcher, Entry, Port, Table};
 use crate::stats::Global;
 use crate::wire::auth::Key;
 use crate::wire::{Family, Vrid};
@@ -29,8 +30,8 @@ pub(super) struct Interface {
 }
 
 impl Interface {
-    /// Opens the sockets of an interface and starts its listener; `prepare` runs once in the
-    /// listener's thread.
+    /// Opens the sockets of an interface and starts its listener, which feeds the two queues of
+    /// each worker; `prepare` runs once in the listener's thread.
     ///
     /// # Errors
     /// A socket cannot be opened.
@@ -38,7 +39,7 @@ impl Interface {
         name: &str,
         index: u32,
         families: &[Family],
-        workers: Vec<Sender<Delivery>>,
+        workers: (Vec<Sender<Delivery>>, Vec<Sender<Control>>),
         global: Arc<Global>,
         prepare: impl FnOnce() + Send + 'static,
     ) -> io::Result<Self> {
@@ -52,7 +53,9 @@ impl Interface {
             .map(|family| unicast::Sender::open(name, index, *family))
             .collect::<io::Result<Vec<_>>>()?;
         let table = Arc::new(Table::default());
-        let dispatcher = Dispatcher::new(name, Arc::clone(&table), workers, global);
+        let (adverts, controls) = workers;
+        let dispatcher = Dispatcher::new(name, Arc::clone(&table), adverts, global);
+        let dispatcher = dispatcher.with_controls(controls);
         let listener = Listener::start(name, receivers, prepare, dispatcher)?;
         let progress = Arc::clone(listener.progress());
         Ok(Self {
@@ -122,6 +125,7 @@ impl Interface {
             let receiver = Receiver::open(name, self.port.index, Channel::Ah)?;
             self.listener.add(receiver)?;
         }
+        self.publish_solicitations(name);
         for receiver in self.listener.progress().receivers() {
             let channel = receiver.channel();
             let filter = match channel {
@@ -137,5 +141,22 @@ impl Interface {
             }
         }
         Ok(())
+    }
+
+    /// Hears router solicitations while there is a router that answers them. Where that fails the
+    /// advertisements that nobody asks for still leave, and the next publication tries again.
+    fn publish_solicitations(&self, name: &str) {
+        let mut entries = self.entries.values();
+        let wanted = entries.any(|entry| entry.doorbell.is_some());
+        if wanted == self.listener.hears_solicitations() {
+            return;
+        }
+        let receiver = wanted.then(|| solicitation::Receiver::open(name, self.port.index));
+        let published = receiver
+            .transpose()
+            .and_then(|receiver| self.listener.solicitations(receiver));
+        if let Err(error) = published {
+            tracing::warn!("router solicitations on interface {name} are not heard: {error}");
+        }
     }
 }

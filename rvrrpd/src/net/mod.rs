@@ -10,5 +10,6 @@ pub mod filter;
 pub mod listener;
 pub mod sender;
 pub mod socket;
+pub mod solicitation;
 pub mod sys;
 pub mod unicast;
