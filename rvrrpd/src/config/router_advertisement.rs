@@ -271,7 +271,7 @@ fn prefixes(table: &mut Reader<'_, '_>) -> Vec<PrefixInformation> {
     prefixes
 }
 
-/// `PREFIX/LENGTH` with the defaults of RFC 4861 §6.2.1.
+/// `ADDR/PREFIX` with the defaults of RFC 4861 §6.2.1.
 fn prefix(
     reader: &mut Reader<'_, '_>,
     key: &str,
@@ -284,8 +284,8 @@ fn prefix(
             IpAddr::V4(_) => return Err(format!("{} is IPv4, allowed: IPv6", quoted(text))),
         };
         let length = length.ok_or_else(|| {
-            let allowed = "allowed: PREFIX/LENGTH such as 2001:db8:1::/64";
-            format!("{} has no length, {allowed}", quoted(text))
+            let allowed = "allowed: ADDR/PREFIX such as 2001:db8:1::/64";
+            format!("{} has no prefix length, {allowed}", quoted(text))
         })?;
         let length = address::prefix_length(length, 1, address::bits(Family::V6))?;
         if prefix.is_unicast_link_local() {

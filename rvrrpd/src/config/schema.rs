@@ -437,7 +437,7 @@ pub const ROUTER_ADVERTISEMENT: Table = Table {
     keys: &[
         key(
             "prefixes",
-            "list of `PREFIX/LENGTH` or tables",
+            "network address `ADDR/PREFIX`, or list of such and of tables",
             "none",
             "prefixes of the link",
         ),
@@ -516,7 +516,12 @@ pub const ROUTER_ADVERTISEMENT: Table = Table {
 pub const PREFIXES: Table = Table {
     name: "vrouter.router_advertisement.prefixes",
     keys: &[
-        key("prefix", "`PREFIX/LENGTH`", "required", "the prefix"),
+        key(
+            "prefix",
+            "network address `ADDR/PREFIX`",
+            "required",
+            "the prefix",
+        ),
         key(
             "on_link",
             "bool",
