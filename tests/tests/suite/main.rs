@@ -18,6 +18,7 @@ mod keepalived_interop;
 mod keepalived_interop_forms;
 mod life;
 mod modes;
+mod ra;
 mod reload;
 mod routes;
 mod rules_announcements;
