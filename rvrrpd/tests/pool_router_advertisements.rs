@@ -246,6 +246,7 @@ fn ra_5_leaving_is_silent() {
         world.tell(Control::Solicited(ID, world.now));
         // The driver reports late that it was Master.
         world.tell(Control::Activated(ID));
+        world.wait(3.5);
         for _ in 0..100 {
             world.advert(200);
             world.wait(1.0);

@@ -197,6 +197,9 @@ fn ra_2_ra_5_failover() {
     first.wait_state(NAME, State::Master, within(8.0));
     second.wait_state(NAME, State::Backup, within(5.0));
     next_of(&scene.r1, back);
+    let yielded = Stamp::now();
+    let sent = lan.wait_count(yielded, 3, "9 s of RAs", within(20.0), is_ra);
+    assert!(sent.iter().all(|frame| frame.port == "r1"), "{sent:#?}");
     scene.lab.step("orderly stop");
     let stopped = Stamp::now();
     first.stop();
