@@ -163,7 +163,7 @@ impl Node {
                 Control::Readiness(id, reasons) => {
                     rim.deeds.push(Deed::Ready(*id, reasons.is_ready()));
                 }
-                Control::Remove(..) => {}
+                Control::Remove(..) | Control::Activated(_) | Control::Solicited(..) => {}
                 Control::Stop => {
                     runs = false;
                     let ids = (0..self.status.len()).map(id);
