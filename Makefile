@@ -3,7 +3,7 @@
 # make test       lint, unit and property tests, black-box tests
 # make soak       simulated networks that were never tried before; SECONDS=60
 # make lint       format and lints alone
-# make rules      which test judges which rule of the protocol
+# make rules      which test judges which rule of the protocol; fails where a MUST has none
 # make conformance  writes that into docs/conformance.md
 # make install    binaries, configuration and service; DESTDIR, PREFIX
 # make uninstall  takes them away again, the configuration excepted

@@ -209,14 +209,14 @@ fn an_owned_address_is_not_answered_for_by_the_parent() {
             let resolves = || {
                 lab.host("ip neigh flush all; arping -q -f -c 3 -w 1 -I eth0 192.0.2.2 && echo yes || echo no")
             };
-            gate.apply(&[Change::Own(wan, own)]).unwrap();
+            gate.apply(&[Change::Own(wan, IpAddr::V4(own))]).unwrap();
             assert_eq!(resolves(), "yes\n", "another interface owns it");
-            gate.apply(&[Change::Own(lan, own)]).unwrap();
+            gate.apply(&[Change::Own(lan, IpAddr::V4(own))]).unwrap();
             assert_eq!(resolves(), "no\n");
             assert!(lab.counted("@owned") >= 1);
             gate.apply(&[
-                Change::Own(lan, Ipv4Addr::new(192, 0, 2, 3)),
-                Change::Disown(lan, own),
+                Change::Own(lan, IpAddr::V4(Ipv4Addr::new(192, 0, 2, 3))),
+                Change::Disown(lan, IpAddr::V4(own)),
             ])
             .unwrap();
             assert_eq!(resolves(), "yes\n");
@@ -240,7 +240,7 @@ fn tables_go_with_the_gate_and_leftovers_of_a_dead_one_too() {
                 let changes = [
                     Change::Close(index, MAC),
                     Change::Refuse(address(VIP)),
-                    Change::Own(index, Ipv4Addr::LOCALHOST),
+                    Change::Own(index, IpAddr::V4(Ipv4Addr::LOCALHOST)),
                 ];
                 gate.apply(&changes).unwrap();
                 gate
@@ -387,7 +387,8 @@ fn a_parent_that_is_made_again_is_attached_again() {
         assert_eq!(ruleset.matches(&MAC6.to_string()).count(), 2, "{ruleset}");
 
         // Detached after it is gone, attached anew: nothing is closed.
-        gate.apply(&[Change::Own(77, Ipv4Addr::LOCALHOST)]).unwrap();
+        gate.apply(&[Change::Own(77, IpAddr::V4(Ipv4Addr::LOCALHOST))])
+            .unwrap();
         remove();
         gate.detach(77).unwrap();
         let ruleset = lab.router("nft list ruleset");

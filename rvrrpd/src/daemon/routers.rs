@@ -118,6 +118,7 @@ pub(super) fn plan(
             .map(|vip| (vip.address, prefix(router, binding, *vip)))
             .collect(),
         owner: binding.owner,
+        source: binding.source,
         accept: router.accept_mode || binding.owner,
         routes: router.routes.clone(),
         peers: match peers(router) {

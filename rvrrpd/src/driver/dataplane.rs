@@ -114,14 +114,20 @@ impl Dataplane for Macvlan {
         else {
             return Ok(());
         };
+        // Link-local neighbours are reached by the interface that they speak to, whatever other
+        // interface has the same subnet: without its route no answer would leave.
+        let is_link_local =
+            matches!(address, IpAddr::V6(address) if address.is_unicast_link_local());
         // An owner's address is on the parent too: alone, it takes no route from it.
-        let prefix = if router.plan.owner {
-            host_prefix(address)
+        let (prefix, flavour) = if is_link_local {
+            (prefix, Flavour::Connected)
+        } else if router.plan.owner {
+            (host_prefix(address), Flavour::Alone)
         } else {
-            prefix
+            (prefix, Flavour::Alone)
         };
         let request = match step {
-            Step::Add => netlink::add_address(index, address, prefix, Flavour::Alone),
+            Step::Add => netlink::add_address(index, address, prefix, flavour),
             Step::Take => netlink::delete_address(index, address, prefix),
         };
         batch.push(

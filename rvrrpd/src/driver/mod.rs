@@ -67,6 +67,8 @@ pub struct Plan {
     /// The addresses belong to the parent already (owner): they are never added to the parent
     /// and never removed from it.
     pub owner: bool,
+    /// Primary address: what the advertisements come from.
+    pub source: IpAddr,
     /// Whether packets to the virtual addresses are accepted.
     pub accept: bool,
     /// Routes that are there while the router is Master.

@@ -192,7 +192,7 @@ impl Kernel {
             }
             let (open, close) = router.dataplane().gate(router);
             changes.extend(if router.active { open } else { close });
-            changes.extend(duties(plan));
+            changes.extend(duties(router));
         }
         if let Err(error) = self.gate.apply(&changes) {
             let error = Error::new("gate", error);
@@ -367,7 +367,10 @@ impl Kernel {
     /// What else differs between the plan before and the one that is there now. `renamed` tells of
     /// a macvlan that had to be renamed whether it was.
     fn follow(&mut self, old: &Plan, id: RouterId, renamed: Option<bool>) {
-        self.withdraw_duties(old, id);
+        if let Some(known) = self.routers.get(&id) {
+            let before = known.with_plan(old.clone());
+            self.withdraw_duties(&before);
+        }
         let Some(router) = self.routers.get(&id) else {
             return;
         };
@@ -468,22 +471,23 @@ impl Kernel {
     }
 
     /// Takes out of the gate what the plan before wanted and no plan wants now.
-    pub(super) fn withdraw_duties(&mut self, old: &Plan, id: RouterId) {
-        let wanted: Vec<Change> = self
-            .routers
-            .values()
-            .flat_map(|router| duties(&router.plan))
-            .collect();
+    pub(super) fn withdraw_duties(&mut self, old: &Known) {
+        let wanted: Vec<Change> = self.routers.values().flat_map(duties).collect();
         let changes: Vec<Change> = duties(old)
             .filter(|duty| !wanted.contains(duty))
             .map(|duty| match duty {
                 Change::Refuse(address) => Change::Accept(address),
+                Change::RefuseLinkLocal(index, address) => Change::AcceptLinkLocal(index, address),
                 Change::Own(parent, address) => Change::Disown(parent, address),
+                Change::AskFrom(parent, address) => Change::AskAsBefore(parent, address),
                 other => other,
             })
             .collect();
         if let Err(error) = self.gate.apply(&changes) {
-            self.report(Report::ActivationFailed(id, Error::new("gate", error)));
+            self.report(Report::ActivationFailed(
+                old.plan.id,
+                Error::new("gate", error),
+            ));
         }
     }
 
@@ -527,15 +531,23 @@ fn own_mac(plan: &Plan, links: &[Link]) -> Option<Mac> {
 }
 
 /// What the gate does for a router in every state.
-fn duties(plan: &Plan) -> impl Iterator<Item = Change> + '_ {
+fn duties(router: &Known) -> impl Iterator<Item = Change> + '_ {
+    let (plan, carrier) = (&router.plan, router.carrier());
     let owned = plan.owner && matches!(plan.carrier, Carrier::Macvlan { .. });
-    plan.addresses
-        .iter()
-        .filter_map(move |(address, _)| match address {
-            _ if !plan.accept => Some(Change::Refuse(*address)),
-            IpAddr::V4(address) if owned => Some(Change::Own(plan.parent, *address)),
-            _ => None,
-        })
+    let source = match plan.source {
+        IpAddr::V6(source) if owned => Some(Change::AskFrom(plan.parent, source)),
+        _ => None,
+    };
+    let of_address = move |(address, _): &(IpAddr, u8)| match address {
+        // The same one may be in use on another interface.
+        IpAddr::V6(local) if !plan.accept && local.is_unicast_link_local() => {
+            Some(Change::RefuseLinkLocal(carrier?, *local))
+        }
+        _ if !plan.accept => Some(Change::Refuse(*address)),
+        _ if owned => Some(Change::Own(plan.parent, *address)),
+        _ => None,
+    };
+    plan.addresses.iter().filter_map(of_address).chain(source)
 }
 
 /// The journal's entry for a route.

@@ -31,7 +31,7 @@ impl Kernel {
             .delete_links(&vifs)
             .map_err(|error| Error::new("macvlans", error));
         for router in &leaving {
-            self.withdraw_duties(&router.plan, router.plan.id);
+            self.withdraw_duties(router);
         }
         // What was behind the closed gate is gone, so it may open.
         let opened: Vec<Change> = leaving

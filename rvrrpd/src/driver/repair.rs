@@ -15,7 +15,7 @@ use super::dataplane::{Step, uses_virtual_mac, virtual_mac};
 use super::gate::Change;
 use super::kernel::{Batch, Kernel, Purpose};
 use super::netlink::{self, Done};
-use super::{Carrier, Error, KernelEvent, Link, Report, RouterId};
+use super::{Carrier, Error, KernelEvent, Link, Plan, Report, RouterId};
 use crate::config::model::Route;
 
 /// Least time between two looks.
@@ -196,7 +196,7 @@ impl Kernel {
             let vif = router.vif.take();
             let plan = router.plan.clone();
             if let Some(vif) = vif
-                && let Err(error) = self.gate.apply(&[Change::Speak(vif)])
+                && let Err(error) = self.gate.apply(&forgotten(&plan, vif))
             {
                 tracing::warn!("gate: {error}");
             }
@@ -335,4 +335,16 @@ impl Kernel {
                 *other != id && router.active && router.plan.routes.contains(route)
             })
     }
+}
+
+/// What the gate knows of a macvlan that is gone.
+fn forgotten(plan: &Plan, vif: u32) -> Vec<Change> {
+    let local = plan
+        .addresses
+        .iter()
+        .filter_map(|(address, _)| match address {
+            IpAddr::V6(local) => Some(Change::AcceptLinkLocal(vif, *local)),
+            IpAddr::V4(_) => None,
+        });
+    local.chain([Change::Speak(vif)]).collect()
 }

@@ -110,6 +110,9 @@ fn transition(from: State, to: State, cause: Cause) -> Action {
 fn init_waits_for_startup() {
     let mut bench = Bench::new(params(Version::V3, 100));
     assert_eq!(bench.advert(200, HIGHER, SECOND), []);
+    assert_eq!(bench.left(), None);
+    assert_eq!(bench.advert(0, HIGHER, SECOND), []);
+    assert_eq!(bench.left(), None);
     assert_eq!(bench.handle(Event::Timer { generation: 0 }), []);
     assert_eq!(bench.not_ready(Reason::Stopping), []);
     assert_eq!(bench.router.state(), State::Init);

@@ -110,28 +110,17 @@ impl Dispatcher {
                 match verified {
                     Ok(accepted) => {
                         count(&entry.status, &accepted);
-                        let advert = fsm::Advert {
-                            priority: accepted.priority,
-                            source: accepted.source,
-                            interval: accepted.interval,
-                            received,
-                        };
-                        let delivery = Delivery {
-                            id: entry.id,
-                            advert,
-                            checksum_form: accepted.checksum_form,
-                            stamp: accepted.stamp,
-                        };
-                        self.pass_on(entry, delivery);
+                        self.pass_on(entry, &accepted, received);
                         Ok(())
                     }
                     Err(reject) => {
                         entry.status.rejects.of(reject).count();
                         if reject == Reject::Owner
                             && let Ok(advert) = checked.as_ref()
-                            && entry.expect.teaches_owner(datagram, advert)
+                            && let Some(lesson) = entry.expect.teaches_owner(datagram, advert)
+                            && let Ok(lesson) = self.admit(entry, lesson, received)
                         {
-                            self.pass_on(entry, lesson(entry, datagram, advert, received));
+                            self.pass_on(entry, &lesson, received);
                         }
                         Err(reject)
                     }
@@ -165,7 +154,18 @@ impl Dispatcher {
     }
 
     /// Gives an advertisement to the worker of its router.
-    fn pass_on(&self, entry: &Entry, delivery: Delivery) {
+    fn pass_on(&self, entry: &Entry, accepted: &Accepted, received: Time) {
+        let delivery = Delivery {
+            id: entry.id,
+            advert: fsm::Advert {
+                priority: accepted.priority,
+                source: accepted.source,
+                interval: accepted.interval,
+                received,
+            },
+            checksum_form: accepted.checksum_form,
+            stamp: accepted.stamp,
+        };
         let queue = self.workers.get(entry.worker);
         if queue.is_none_or(|queue| queue.try_send(delivery).is_err()) {
             self.global.queue_overflows.count();
@@ -225,21 +225,6 @@ impl Dispatcher {
                 self.interface,
             ),
         }
-    }
-}
-
-/// What an owner, which obeys nobody, is told of an advertisement.
-fn lesson(entry: &Entry, datagram: &Datagram<'_>, advert: &Advert<'_>, received: Time) -> Delivery {
-    Delivery {
-        id: entry.id,
-        advert: fsm::Advert {
-            priority: advert.priority(),
-            source: datagram.source,
-            interval: advert.interval(),
-            received,
-        },
-        checksum_form: advert.checksum_form(),
-        stamp: None,
     }
 }
 

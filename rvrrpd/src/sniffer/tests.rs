@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::IpAddr;
 use std::os::fd::AsFd as _;
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
 
@@ -54,6 +54,8 @@ fn process_in_a_namespace() {
     ip("link add name veth-a type veth peer name veth-b");
     ip("link set veth-a up");
     ip("link set veth-b up");
+    wait_up("veth-a");
+    wait_up("veth-b");
     let (index_a, index_b) = (
         packet::interface_index("veth-a").unwrap(),
         packet::interface_index("veth-b").unwrap(),
@@ -88,6 +90,7 @@ fn process_in_a_namespace() {
     ip("link set veth-b down");
     assert_eq!(next(&mut lines), "veth-b is down");
     ip("link set veth-b up");
+    wait_up("veth-b");
     send(&sender(index_b), &v2(6));
     assert_eq!(packet_lines(&mut lines)[3], " Virtual Router ID: 6");
     // A socket that is down already is not told of the removal.
@@ -128,6 +131,22 @@ fn packet_lines(lines: &mut Lines) -> Vec<String> {
 fn ip(arguments: &str) {
     let done = Command::new("ip").args(arguments.split(' ')).status();
     assert!(done.unwrap().success(), "ip {arguments}");
+}
+
+/// Waits until the kernel sends what it is given: until some time after the interface was set up it
+/// drops that without a word.
+fn wait_up(interface: &str) {
+    let start = Instant::now();
+    loop {
+        let shown = Command::new("ip")
+            .args(["-o", "link", "show", interface])
+            .output()
+            .unwrap();
+        if String::from_utf8_lossy(&shown.stdout).contains(" state UP ") {
+            return;
+        }
+        assert!(start.elapsed() < Duration::from_secs(10), "{interface}");
+    }
 }
 
 fn sender(interface: i32) -> Socket {

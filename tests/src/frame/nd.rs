@@ -63,22 +63,38 @@ impl Nd {
         })
     }
 
-    /// A solicitation for `target` as a whole frame.
+    /// A solicitation for `target` as a whole frame, to its solicited-node group.
     #[must_use]
     pub fn solicitation(mac: Mac, source: Ipv6Addr, target: Ipv6Addr) -> Vec<u8> {
         let [.., a, b, c] = target.octets();
         let mut group = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 1, 0xff00, 0).octets();
         group[13..].copy_from_slice(&[a, b, c]);
-        let group = Ipv6Addr::from(group);
+        let group_mac = Mac([0x33, 0x33, 0xff, a, b, c]);
+        Self::solicitation_to(mac, source, target, (group.into(), group_mac))
+    }
+
+    /// The same to `target` itself at `target_mac`, as a host sends it that wants to know whether
+    /// its neighbour is still there (RFC 4861 §7.3.3).
+    #[must_use]
+    pub fn probe(mac: Mac, source: Ipv6Addr, target: Ipv6Addr, target_mac: Mac) -> Vec<u8> {
+        Self::solicitation_to(mac, source, target, (target, target_mac))
+    }
+
+    fn solicitation_to(
+        mac: Mac,
+        source: Ipv6Addr,
+        target: Ipv6Addr,
+        (to, to_mac): (Ipv6Addr, Mac),
+    ) -> Vec<u8> {
         let mut message = vec![135, 0, 0, 0, 0, 0, 0, 0];
         message.extend(target.octets());
         message.extend([1, 1]);
         message.extend(mac.0);
-        let pseudo = pseudo_header(source.into(), group.into(), 58, message.len());
+        let pseudo = pseudo_header(source.into(), to.into(), 58, message.len());
         let sum = checksum(&[&pseudo, &message]);
         message[2..4].copy_from_slice(&sum.to_be_bytes());
-        let ip = packet(source.into(), group.into(), 58, 255, 0, &message);
-        ethernet(Mac([0x33, 0x33, 0xff, a, b, c]), mac, IPV6, &ip)
+        let ip = packet(source.into(), to.into(), 58, 255, 0, &message);
+        ethernet(to_mac, mac, IPV6, &ip)
     }
 }
 

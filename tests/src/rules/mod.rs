@@ -1,11 +1,12 @@
 //! Which test judges which rule of the protocol.
 //!
 //! `docs/rules.toml` lists the rules; a test names those that it judges by their ids in its doc
-//! comment (`V2-RX-1`, `V3-RX-1 to V3-RX-4`) or in its name (`v2_rx_1_…`). [`table`] brings both
-//! together, [`document`] is the page of it, [`faults`] what is wrong with it.
+//! comment (`V2-RX-1`, `V3-RX-1 to V3-RX-4`) or in its name (`v2_rx_1_…`); patches in `tests/mutants`
+//! break rules, so that their tests are seen failing. [`table`] brings rules and tests together, [`document`] is the page of it, [`faults`] what is wrong with it.
 
 mod interop;
 mod list;
+mod mutant;
 mod scan;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 pub use interop::Cell;
 pub use list::{Level, Rule, Status};
+pub use mutant::Mutant;
 pub use scan::Test;
 
 /// Page that [`document`] makes, from the root of the repository.
@@ -63,7 +65,7 @@ fn join(rules: Vec<Rule>, tests: &[Test]) -> Vec<Row> {
 }
 
 /// What must not be: an implemented MUST without a test, an id that no rule has, a cell of the
-/// interoperation table without its test.
+/// interoperation table without its test, a patch whose tests are not those of its rules.
 #[must_use]
 pub fn faults() -> Vec<String> {
     let rules = list::read(&root());
@@ -81,6 +83,7 @@ pub fn faults() -> Vec<String> {
             faults.push(format!("{cell:?}: there is no such test"));
         }
     }
+    faults.extend(mutant::faults(&mutant::read(&root()), &tests));
     let untested = join(rules, &tests)
         .into_iter()
         .filter(|row| row.rule.level == Level::Must && row.rule.status == Status::Implemented);
@@ -131,6 +134,16 @@ pub fn listing() -> String {
             untested.join(", ")
         }
     );
+    let unbroken = mutant::unbroken(&rows, &mutant::read(&root()));
+    let _ = writeln!(
+        text,
+        "MUST that no patch in tests/mutants breaks: {}",
+        if unbroken.is_empty() {
+            "none".to_owned()
+        } else {
+            unbroken.join(", ")
+        }
+    );
     text
 }
 
@@ -148,7 +161,8 @@ pub fn document() -> String {
          from the wire and from the kernel.\n\n\
          | rule | level | scope | what | source | tests |\n|---|---|---|---|---|---|\n",
     );
-    for Row { rule, tests } in table() {
+    let rows = table();
+    for Row { rule, tests } in &rows {
         let tests = match &rule.status {
             Status::Implemented => tests
                 .iter()
@@ -164,6 +178,7 @@ pub fn document() -> String {
             rule.id, rule.level, rule.scope, rule.text, rule.source
         );
     }
+    text.push_str(&mutant::document(&rows, &mutant::read(&root())));
     text.push_str(&interop::document(&interop::read(&root())));
     text
 }

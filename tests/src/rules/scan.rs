@@ -136,6 +136,11 @@ fn id(word: &str) -> Option<(&str, u32)> {
     Some((prefix, number.parse().ok().filter(|_| known)?))
 }
 
+/// Whether `word` is the id of a rule, known or not.
+pub(super) fn is_id(word: &str) -> bool {
+    id(word).is_some()
+}
+
 /// The ids in a name: `v2_rx_1_v3_rx_1_ttl`.
 fn ids_of_name(name: &str) -> BTreeSet<String> {
     let parts: Vec<String> = name.split('_').map(str::to_uppercase).collect();

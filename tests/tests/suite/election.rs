@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rvrrpd_tests::deadline::within;
+use rvrrpd_tests::family::{FAMILIES, Family};
 use rvrrpd_tests::frame::{AdvertSpec, Mac, Sum};
 use rvrrpd_tests::rvrrpd::{State, Vrouter, config};
 use rvrrpd_tests::scene::{
@@ -196,29 +197,35 @@ fn preemption_off_and_on() {
 /// priorities the higher address.
 #[test]
 fn a_healed_partition_leaves_one_master() {
-    let scene = Scene::new("a_healed_partition_leaves_one_master");
-    let lan = scene.lan.capture();
-    let both = |priority| {
-        config(&[
-            Vrouter::new(VRID, &[VIP_TEXT]).macvlan().preemption(true),
-            Vrouter::new(8, &["10.0.0.108"])
-                .macvlan()
-                .priority(priority)
-                .preemption(true),
-        ])
-    };
-    scene.lan.cut(&scene.r2);
-    let first = scene.start(&scene.r1, &both(200));
-    let second = scene.start(&scene.r2, &both(100));
-    for name in [NAME, "eth0-8"] {
-        first.wait_state(name, State::Master, within(5.0));
-        second.wait_state(name, State::Master, within(5.0));
+    for family in FAMILIES {
+        let scene = Scene::new("a_healed_partition_leaves_one_master");
+        let lan = scene.lan.capture();
+        let (name, other, other_name) = match family {
+            Family::V4 => (NAME, "10.0.0.108", "eth0-8"),
+            Family::V6 => (family.name(), "fe80::108", "eth0-8-v6"),
+        };
+        let both = |priority| {
+            config(&[
+                family.vrouter().preemption(true),
+                Vrouter::new(8, &[other])
+                    .macvlan()
+                    .priority(priority)
+                    .preemption(true),
+            ])
+        };
+        scene.lan.cut(&scene.r2);
+        let first = scene.start(&scene.r1, &both(200));
+        let second = scene.start(&scene.r2, &both(100));
+        for name in [name, other_name] {
+            first.wait_state(name, State::Master, within(8.0));
+            second.wait_state(name, State::Master, within(8.0));
+        }
+        scene.lan.heal(&scene.r2);
+        let expected = [(VRID, &scene.r2), (8, &scene.r1)];
+        converge(&lan, &expected, Duration::from_millis(500), within(5.0));
+        first.wait_state(name, State::Backup, within(5.0));
+        second.wait_state(other_name, State::Backup, within(5.0));
     }
-    scene.lan.heal(&scene.r2);
-    let expected = [(VRID, &scene.r2), (8, &scene.r1)];
-    converge(&lan, &expected, Duration::from_millis(500), within(5.0));
-    first.wait_state(NAME, State::Backup, within(5.0));
-    second.wait_state("eth0-8", State::Backup, within(5.0));
 }
 
 /// V3-RX-8, V3-TM-3: a Backup of version 3 learns the Master's interval.

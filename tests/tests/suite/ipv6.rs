@@ -36,13 +36,23 @@ fn scene(test: &str) -> Scene {
     scene
 }
 
-/// Asks for `target` and returns who answered, until 0.15 s of silence.
+/// Asks all for `target` and returns who answered, until 0.15 s of silence.
 fn solicit(lan: &Capture, client: &Host, target: Ipv6Addr) -> Vec<(String, Nd)> {
-    let start = Stamp::now();
     let source = client.link_local("eth0");
-    client
-        .injector("eth0")
-        .send(&Nd::solicitation(client.mac("eth0"), source, target));
+    let request = Nd::solicitation(client.mac("eth0"), source, target);
+    answers(lan, client, target, &request)
+}
+
+/// The same with a question to the virtual MAC alone.
+fn probe(lan: &Capture, client: &Host, target: Ipv6Addr) -> Vec<(String, Nd)> {
+    let source = client.link_local("eth0");
+    let request = Nd::probe(client.mac("eth0"), source, target, VMAC);
+    answers(lan, client, target, &request)
+}
+
+fn answers(lan: &Capture, client: &Host, target: Ipv6Addr, request: &[u8]) -> Vec<(String, Nd)> {
+    let start = Stamp::now();
+    client.injector("eth0").send(request);
     let answers = |frame: &Frame| {
         frame
             .nd()
@@ -60,6 +70,8 @@ fn solicit(lan: &Capture, client: &Host, target: Ipv6Addr) -> Vec<(String, Nd)> 
 fn neighbour_discovery() {
     let scene = scene("neighbour_discovery");
     let lan = scene.lan.capture();
+    // As everywhere but in this laboratory.
+    scene.r1.sysctl("ipv6/conf/default/accept_dad", "1");
     let first = scene.start(&scene.r1, &config(&[router(200)]));
     first.wait_state(NAME, State::Master, within(8.0));
     let second = scene.start(&scene.r2, &config(&[router(100)]));
@@ -118,6 +130,13 @@ fn neighbour_discovery() {
         );
         assert!(answers[0].1.router, "the router flag: {answers:#?}");
     }
+    let is_probe = |nd: &Nd| nd.kind == 135 && nd.source.is_unspecified();
+    let frames = lan.frames();
+    let probes = frames.iter().filter_map(Frame::nd).filter(is_probe);
+    let probes: Vec<Nd> = probes
+        .filter(|nd| [LINK_LOCAL, GLOBAL].contains(&nd.target))
+        .collect();
+    assert_eq!(probes, [], "duplicate address detection");
     first.stop();
     second.stop();
     assert_eq!(solicit(&lan, &scene.client, GLOBAL), []);
@@ -226,12 +245,72 @@ fn accept_mode_and_both_families() {
             let answers = solicit(&lan, &scene.client, GLOBAL);
             (answers.len() == 1 && answers[0].1.link_layer == Some(VMAC)).then_some(())
         });
-        let mut ping = scene.client.command("ping");
-        ping.args(["-6", "-c", "3", "-i", "0.05", "-W", "1", "2001:db8::100"]);
-        let output = ping.output().expect("ping");
-        assert_eq!(output.status.success(), answered, "accept_mode = {accept}");
+        let answers = probe(&lan, &scene.client, GLOBAL);
+        assert_eq!(answers.len(), 1, "accept_mode = {accept}: {answers:#?}");
+        let received = pings(&scene.client, GLOBAL);
+        assert_eq!(received > 0, answered, "accept_mode = {accept}");
         daemon.stop();
     }
+}
+
+/// How many of three pings are answered.
+fn pings(client: &Host, target: Ipv6Addr) -> usize {
+    let mut ping = client.command("ping");
+    ping.args(["-6", "-q", "-c", "3", "-i", "0.05", "-W", "1"]);
+    let output = ping.arg(target.to_string()).output().expect("ping");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let (before, _) = text.split_once(" received").expect("a summary of ping");
+    let count = before.rsplit(' ').next().and_then(|word| word.parse().ok());
+    count.expect("a number of replies")
+}
+
+/// FSM-B-3, FSM-B-4, FSM-A-4, FSM-A-5: frames to the virtual MAC are neither accepted nor
+/// forwarded by a Backup, both by a Master, and again neither when it has yielded.
+#[test]
+fn a_backup_discards_frames_to_the_virtual_mac() {
+    let scene = Scene::with_upstream("a_backup_discards_frames_to_the_virtual_mac");
+    let lan = scene.lan.capture();
+    let server = scene.server.as_ref().expect("server");
+    let behind = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 0x50);
+    for (host, interface, address) in [
+        (&scene.client, "eth0", "2001:db8::50"),
+        (&scene.r2, "eth0", "2001:db8::2"),
+        (&scene.r2, "eth1", "2001:db8:1::2"),
+        (server, "eth0", "2001:db8:1::50"),
+    ] {
+        host.ip(&format!("address add {address}/64 dev {interface} nodad"));
+    }
+    server.ip("-6 route add default via 2001:db8:1::2");
+    // The client sends to the virtual MAC whoever answers for it.
+    for vip in [LINK_LOCAL, GLOBAL] {
+        let entry = format!("neigh replace {vip} lladdr {VMAC} dev eth0 nud permanent");
+        scene.client.ip(&entry);
+    }
+    scene
+        .client
+        .ip("-6 route add default via fe80::100 dev eth0");
+    let reach = || [GLOBAL, behind].map(|target| pings(&scene.client, target));
+    let family = rvrrpd_tests::family::Family::V6;
+    let daemon = scene.start(&scene.r2, &config(&[router(100)]));
+    daemon.wait_state(NAME, State::Backup, within(8.0));
+    // A peer that advertises every 40.95 s keeps it Backup for the rest of the test.
+    scene.inject(family.ghost(200, 4095));
+    assert_eq!(reach(), [0, 0], "as Backup");
+    let start = Stamp::now();
+    scene.inject(family.ghost(200, 10));
+    daemon.wait_state(NAME, State::Master, within(5.0));
+    lan.wait_since(start, "its NA", within(5.0), |frame| {
+        let nd = frame.nd();
+        nd.is_some_and(|nd| nd.kind == 136 && nd.target == GLOBAL && !nd.solicited)
+    });
+    assert_eq!(reach(), [3, 3], "as Master");
+    scene.inject(family.ghost(200, 4095));
+    daemon.wait_state(NAME, State::Backup, within(5.0));
+    until("the gate closes", within(10.0), || {
+        (reach() == [0, 0]).then_some(())
+    });
+    assert_eq!(scene.r2.carriers_of(GLOBAL.into()), Vec::<String>::new());
+    daemon.stop();
 }
 
 /// A reload that brings the first IPv6 router to an interface makes it hear IPv6: it stays Backup

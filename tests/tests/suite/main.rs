@@ -13,6 +13,7 @@ mod failover;
 mod frames;
 mod frr_interop;
 mod gate;
+mod hosts;
 mod ipv6;
 mod keepalived_interop;
 mod keepalived_interop_forms;

@@ -126,9 +126,9 @@ fn an_owner_speaks_with_the_virtual_mac() {
     }
 }
 
-/// FSM-A-2, ND-4, ND-1, ND-2: a Master is member of the solicited-node group of every virtual
-/// address, and only a Master is; it answers solicitations to that group with the virtual MAC and
-/// the router flag; what it asks itself from a virtual address names the virtual MAC, too.
+/// FSM-A-2, ND-4, ND-1: a Master is member of the solicited-node group of every virtual address, and
+/// only a Master is; it answers solicitations to that group with the virtual MAC and the router
+/// flag.
 #[test]
 fn a_master_is_in_the_solicited_node_groups() {
     let scene = Scene::new("a_master_is_in_the_solicited_node_groups");
@@ -181,6 +181,28 @@ fn a_master_is_in_the_solicited_node_groups() {
             "{vip}"
         );
     }
+}
+
+/// ND-2: what a Master asks itself from a virtual address names the virtual MAC.
+#[test]
+fn a_master_asks_with_the_virtual_mac() {
+    let scene = Scene::new("a_master_asks_with_the_virtual_mac");
+    let family = Family::V6;
+    let lan = scene.lan.capture();
+    for (host, number) in [(&scene.r1, 1), (&scene.client, 0x50)] {
+        host.ip(&format!(
+            "address add 2001:db8::{number:x}/64 dev eth0 nodad"
+        ));
+    }
+    let vips = ["fe80::aa:100", "2001:db8::bb:200"];
+    let vrouter = Vrouter::new(VRID, &vips).macvlan();
+    let daemon = scene.start(&scene.r1, &config(&[vrouter]));
+    daemon.wait_state(family.name(), State::Master, within(10.0));
+    let global = vips[1].parse().expect("an address");
+    until("the address is in", within(5.0), || {
+        (!scene.r1.carriers_of(global).is_empty()).then_some(())
+    });
+    let start = Stamp::now();
     scene.r1.ip("-6 neigh flush dev eth0");
     // By its routes the kernel asks through the parent, from the address of that. A solicitation
     // from a virtual address would have to name the virtual MAC.

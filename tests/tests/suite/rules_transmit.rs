@@ -78,6 +78,10 @@ fn a_new_primary_address_is_used_at_once() {
     // Higher than that of the peer in the tie-break below.
     let new = IpAddr::from([10, 0, 0, 250]);
     scene.r1.ip("address add 10.0.0.250/24 dev eth0");
+    let added = Stamp::now();
+    for frame in lan.wait_count(added, 5, "adverts beside it", within(5.0), &ours) {
+        assert_eq!(source(&frame), source(&first), "a secondary address");
+    }
     scene.r1.ip("address del 10.0.0.1/24 dev eth0");
     let changed = Stamp::now();
     lan.wait_since(changed, "an advert from it", within(5.0), |frame| {

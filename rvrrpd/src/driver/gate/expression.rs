@@ -107,6 +107,37 @@ impl<'a, 'b> Rule<'a, 'b> {
         });
     }
 
+    /// The same with the key in a register of its own and what the map has for it in [`REGISTER`].
+    pub(super) fn map(&mut self, set: Set, key: u32) {
+        self.expression("lookup", |to| {
+            to.string(1, &set.to_string());
+            to.number(2, key);
+            to.number(3, REGISTER);
+        });
+    }
+
+    /// Loads a value that is always the same.
+    pub(super) fn value(&mut self, value: &[u8]) {
+        self.expression("immediate", |to| {
+            to.number(1, REGISTER);
+            to.nested(2, |to| to.bytes(DATA_VALUE, value));
+        });
+    }
+
+    /// Writes what is in [`REGISTER`] into the packet; in an IPv6 header the checksum of what is
+    /// behind it follows (`NFT_PAYLOAD_L4CSUM_PSEUDOHDR`).
+    pub(super) fn write(&mut self, base: Base, offset: u32, length: u32, checksummed: bool) {
+        self.expression("payload", |to| {
+            to.number(5, REGISTER);
+            to.number(2, base as u32);
+            to.number(3, offset);
+            to.number(4, length);
+            to.number(6, 0);
+            to.number(7, 0);
+            to.number(8, u32::from(checksummed));
+        });
+    }
+
     pub(super) fn counter(&mut self) {
         self.expression("counter", |_| ());
     }

@@ -7,8 +7,14 @@
 //! | table | what it drops |
 //! |---|---|
 //! | `netdev NAME` | at the ingress of a parent: frames to a virtual MAC that is closed |
-//! | `inet NAME` | on input: packets to a virtual address of `accept_mode = false`, ND excepted; on output: what the kernel would say by the macvlan of an IPv6 Backup |
+//! | `inet NAME` | on input: packets to a virtual address of `accept_mode = false`, ND excepted, and neighbour solicitations that the parent must not answer, because the macvlan does; on output: what the kernel would say by the macvlan of an IPv6 Backup |
 //! | `arp NAME` | on input: ARP requests that the parent must not answer, because the macvlan does |
+//!
+//! An owner's addresses are on the parent, too, and the parent has the physical MAC. What the kernel
+//! itself asks there must not tell hosts that the two belong together (ARP-1, ND-2): on output, an
+//! ARP request from such an address becomes a probe, which has no sender address and nobody learns
+//! from (RFC 5227 §1.1), and a neighbour solicitation gets the parent's link-local address as its
+//! source. Both are answered to the parent, as before.
 //!
 //! The tables of `inet` and `arp` are there only while something is in them, so that a host without
 //! such routers pays nothing for them. Where the kernel can (6.9), the tables are owned by
@@ -21,7 +27,7 @@ mod ruleset;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv6Addr};
 
 use crate::net::sys::ioctl;
 use crate::wire::Mac;
@@ -46,10 +52,19 @@ pub enum Change {
     Refuse(IpAddr),
     /// They are.
     Accept(IpAddr),
-    /// The interface with this index does not answer ARP requests for this address.
-    Own(u32, Ipv4Addr),
-    /// It does.
-    Disown(u32, Ipv4Addr),
+    /// The same of a link-local address, where it comes in by the interface with this index.
+    RefuseLinkLocal(u32, Ipv6Addr),
+    /// They are accepted.
+    AcceptLinkLocal(u32, Ipv6Addr),
+    /// The interface with this index neither answers for this address nor asks in its name.
+    Own(u32, IpAddr),
+    /// It does both.
+    Disown(u32, IpAddr),
+    /// Link-local address that the interface with this index asks from instead of its owned ones.
+    /// An interface has one, the last.
+    AskFrom(u32, Ipv6Addr),
+    /// It has none.
+    AskAsBefore(u32, Ipv6Addr),
     /// Nothing that this host makes leaves by the interface with this index: a Backup's macvlan
     /// would tell switches, by the kernel's MLD reports, that the virtual MAC is here.
     Silence(u32),
@@ -62,7 +77,9 @@ pub enum Change {
 enum Element {
     Closed(u32, Mac),
     Refused(IpAddr),
-    Owned(u32, Ipv4Addr),
+    RefusedLinkLocal(u32, Ipv6Addr),
+    Owned(u32, IpAddr),
+    Source(u32, Ipv6Addr),
     Silent(u32),
 }
 
@@ -73,6 +90,14 @@ impl From<Change> for (Element, bool) {
             Change::Open(parent, mac) => (Element::Closed(parent, mac), false),
             Change::Refuse(address) => (Element::Refused(address), true),
             Change::Accept(address) => (Element::Refused(address), false),
+            Change::RefuseLinkLocal(index, address) => {
+                (Element::RefusedLinkLocal(index, address), true)
+            }
+            Change::AcceptLinkLocal(index, address) => {
+                (Element::RefusedLinkLocal(index, address), false)
+            }
+            Change::AskFrom(parent, address) => (Element::Source(parent, address), true),
+            Change::AskAsBefore(parent, address) => (Element::Source(parent, address), false),
             Change::Own(parent, address) => (Element::Owned(parent, address), true),
             Change::Disown(parent, address) => (Element::Owned(parent, address), false),
             Change::Silence(index) => (Element::Silent(index), true),
@@ -175,11 +200,17 @@ impl Gate {
             .state
             .elements
             .iter()
-            .filter(|element| matches!(element, Element::Owned(at, _) if *at == index))
+            .filter(|element| {
+                matches!(element, Element::Owned(at, _) | Element::Source(at, _) if *at == index)
+            })
             .map(|element| (*element, false))
             .collect();
         next.elements.retain(|element| {
-            !matches!(element, Element::Owned(at, _) | Element::Closed(at, _) if *at == index)
+            !matches!(
+                element,
+                Element::Owned(at, _) | Element::Source(at, _) | Element::Closed(at, _)
+                    if *at == index
+            )
         });
         let mut batch = Batch::new();
         ruleset::delete_parent(&mut batch, &self.name, index, &parent);
@@ -207,6 +238,7 @@ impl Gate {
             let (element, present) = (*change).into();
             if present {
                 self.check(element)?;
+                wanted.extend(self.displaced(element).map(|other| (other, false)));
             }
             wanted.insert(element, present);
         }
@@ -252,6 +284,15 @@ impl Gate {
             }
             Err(refusal) => Err(self.explain(refusal)),
         }
+    }
+
+    /// What has to leave for an element to come: an interface asks from one address.
+    fn displaced(&self, element: Element) -> impl Iterator<Item = Element> {
+        let elements = self.state.elements.iter().copied();
+        elements.filter(move |other| match (element, other) {
+            (Element::Source(at, new), Element::Source(other, old)) => at == *other && new != *old,
+            _ => false,
+        })
     }
 
     /// The tables whose last element leaves. The one of the parents stays.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use libc::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL};
 
@@ -56,12 +56,15 @@ mod attribute {
     pub(super) const SET_FLAGS: u16 = 3;
     pub(super) const SET_KEY_TYPE: u16 = 4;
     pub(super) const SET_KEY_LEN: u16 = 5;
+    pub(super) const SET_DATA_TYPE: u16 = 6;
+    pub(super) const SET_DATA_LEN: u16 = 7;
     pub(super) const SET_ID: u16 = 10;
     pub(super) const SET_USERDATA: u16 = 13;
     pub(super) const LIST_SET: u16 = 2;
     pub(super) const LIST_ELEMENTS: u16 = 3;
     pub(super) const LIST_ELEM: u16 = 1;
     pub(super) const SET_ELEM_KEY: u16 = 1;
+    pub(super) const SET_ELEM_DATA: u16 = 2;
     pub(super) const DATA_VALUE: u16 = 1;
 }
 
@@ -149,8 +152,12 @@ pub(super) enum Set {
     Closed(u32),
     Refused4,
     Refused6,
-    /// Interface indexes in host order, each with an IPv4 address.
+    /// Interface indexes in host order, each with an address.
+    RefusedLinkLocal,
     Owned,
+    Owned6,
+    /// Map from interface indexes in host order to addresses.
+    Source6,
     /// Interface indexes in host order.
     Silent,
 }
@@ -159,7 +166,12 @@ impl Set {
     const fn table(self) -> Table {
         match self {
             Self::Closed(_) => Table::Netdev,
-            Self::Refused4 | Self::Refused6 | Self::Silent => Table::Inet,
+            Self::Refused4
+            | Self::Refused6
+            | Self::RefusedLinkLocal
+            | Self::Owned6
+            | Self::Source6
+            | Self::Silent => Table::Inet,
             Self::Owned => Table::Arp,
         }
     }
@@ -171,7 +183,8 @@ impl Set {
             Self::Refused4 => 7,
             Self::Refused6 => 8,
             Self::Owned => 20 << 6 | 7,
-            Self::Silent => 20,
+            Self::Owned6 | Self::RefusedLinkLocal => 20 << 6 | 8,
+            Self::Silent | Self::Source6 => 20,
         }
     }
 
@@ -179,9 +192,10 @@ impl Set {
     const fn key_length(self) -> u32 {
         match self {
             Self::Closed(_) => 6,
-            Self::Refused4 | Self::Silent => 4,
+            Self::Refused4 | Self::Silent | Self::Source6 => 4,
             Self::Refused6 => 16,
             Self::Owned => 8,
+            Self::Owned6 | Self::RefusedLinkLocal => 20,
         }
     }
 }
@@ -192,7 +206,10 @@ impl fmt::Display for Set {
             Self::Closed(index) => write!(f, "closed_{index}"),
             Self::Refused4 => f.write_str("refused4"),
             Self::Refused6 => f.write_str("refused6"),
+            Self::RefusedLinkLocal => f.write_str("refused_link_local"),
             Self::Owned => f.write_str("owned"),
+            Self::Owned6 => f.write_str("owned6"),
+            Self::Source6 => f.write_str("source6"),
             Self::Silent => f.write_str("silent"),
         }
     }
@@ -205,7 +222,10 @@ impl Element {
             Self::Closed(index, _) => Set::Closed(index),
             Self::Refused(IpAddr::V4(_)) => Set::Refused4,
             Self::Refused(IpAddr::V6(_)) => Set::Refused6,
-            Self::Owned(..) => Set::Owned,
+            Self::RefusedLinkLocal(..) => Set::RefusedLinkLocal,
+            Self::Owned(_, IpAddr::V4(_)) => Set::Owned,
+            Self::Owned(_, IpAddr::V6(_)) => Set::Owned6,
+            Self::Source(..) => Set::Source6,
             Self::Silent(_) => Set::Silent,
         }
     }
@@ -224,13 +244,25 @@ impl Element {
             Self::Refused(IpAddr::V6(address)) => {
                 to.bytes(attribute::DATA_VALUE, &address.octets());
             }
-            Self::Silent(index) => to.bytes(attribute::DATA_VALUE, &index.to_ne_bytes()),
-            Self::Owned(index, address) => {
-                let mut key = [0; 8];
-                key[..4].copy_from_slice(&index.to_ne_bytes());
-                key[4..].copy_from_slice(&address.octets());
-                to.bytes(attribute::DATA_VALUE, &key);
+            Self::Silent(index) | Self::Source(index, _) => {
+                to.bytes(attribute::DATA_VALUE, &index.to_ne_bytes());
             }
+            Self::Owned(index, IpAddr::V4(address)) => {
+                let key = [index.to_ne_bytes(), address.octets()];
+                to.bytes(attribute::DATA_VALUE, &key.concat());
+            }
+            Self::Owned(index, IpAddr::V6(address)) | Self::RefusedLinkLocal(index, address) => {
+                let key = [&index.to_ne_bytes()[..], &address.octets()];
+                to.bytes(attribute::DATA_VALUE, &key.concat());
+            }
+        }
+    }
+
+    /// What the map has for it, where its set is a map.
+    const fn data(self) -> Option<Ipv6Addr> {
+        match self {
+            Self::Source(_, address) => Some(address),
+            _ => None,
         }
     }
 }
@@ -380,24 +412,27 @@ pub(super) fn delete_parent(batch: &mut Batch, name: &str, index: u32, parent: &
 /// ```text
 /// set refused4 { type ipv4_addr; }
 /// set refused6 { type ipv6_addr; }
+/// set refused_link_local { type iface_index . ipv6_addr; }
+/// set owned6 { type iface_index . ipv6_addr; }
 /// chain input { type filter hook input priority -150; policy accept;
 ///     iif lo accept                                              # what this host sends itself
 ///     meta nfproto ipv4 ip daddr @refused4 counter drop
+///     icmpv6 type nd-neighbor-solicit iif . icmpv6 target @owned6 counter drop
 ///     icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept
 ///     meta nfproto ipv6 ip6 daddr @refused6 counter drop
+///     meta nfproto ipv6 iif . ip6 daddr @refused_link_local counter drop
 /// }
 /// ```
 fn add_input(batch: &mut Batch, name: &str) {
     const NFPROTO_IPV4: u8 = 2;
-    const NFPROTO_IPV6: u8 = 10;
-    const ICMPV6: u8 = 58;
-    const NEIGHBOUR_SOLICITATION: u8 = 135;
     const NEIGHBOUR_ADVERTISEMENT: u8 = 136;
     /// Index of the loopback interface in every namespace.
     const LOOPBACK: u32 = 1;
     let table = Table::Inet;
     add_set(batch, name, Set::Refused4);
     add_set(batch, name, Set::Refused6);
+    add_set(batch, name, Set::RefusedLinkLocal);
+    add_set(batch, name, Set::Owned6);
     // NF_INET_LOCAL_IN
     let hook = Hook {
         number: 1,
@@ -419,6 +454,14 @@ fn add_input(batch: &mut Batch, name: &str) {
         rule.verdict(libc::NF_DROP);
     });
     add_rule(batch, table, name, INPUT, |rule| {
+        is_neighbour_solicitation(rule);
+        rule.meta(Meta::InputInterface, REGISTER);
+        rule.payload_into(Base::Transport, 8, 16, REGISTER + 1);
+        rule.lookup(Set::Owned6);
+        rule.counter();
+        rule.verdict(libc::NF_DROP);
+    });
+    add_rule(batch, table, name, INPUT, |rule| {
         rule.meta(Meta::Family, REGISTER);
         rule.compare(Comparison::Equal, &[NFPROTO_IPV6]);
         rule.meta(Meta::Protocol, REGISTER);
@@ -436,17 +479,42 @@ fn add_input(batch: &mut Batch, name: &str) {
         rule.counter();
         rule.verdict(libc::NF_DROP);
     });
+    add_rule(batch, table, name, INPUT, |rule| {
+        rule.meta(Meta::Family, REGISTER);
+        rule.compare(Comparison::Equal, &[NFPROTO_IPV6]);
+        rule.meta(Meta::InputInterface, REGISTER);
+        rule.payload_into(Base::Network, 24, 16, REGISTER + 1);
+        rule.lookup(Set::RefusedLinkLocal);
+        rule.counter();
+        rule.verdict(libc::NF_DROP);
+    });
+}
+
+const NFPROTO_IPV6: u8 = 10;
+const ICMPV6: u8 = 58;
+const NEIGHBOUR_SOLICITATION: u8 = 135;
+
+fn is_neighbour_solicitation(rule: &mut Rule<'_, '_>) {
+    rule.meta(Meta::Family, REGISTER);
+    rule.compare(Comparison::Equal, &[NFPROTO_IPV6]);
+    rule.meta(Meta::Protocol, REGISTER);
+    rule.compare(Comparison::Equal, &[ICMPV6]);
+    rule.payload(Base::Transport, 0, 1);
+    rule.compare(Comparison::Equal, &[NEIGHBOUR_SOLICITATION]);
 }
 
 /// ```text
 /// set silent { type iface_index; }
+/// map source6 { type iface_index : ipv6_addr; }
 /// chain output { type filter hook output priority -150; policy accept;
 ///     oif @silent counter drop
+///     icmpv6 type nd-neighbor-solicit oif . ip6 saddr @owned6 ip6 saddr set oif map @source6
 /// }
 /// ```
 fn add_output(batch: &mut Batch, name: &str) {
     let table = Table::Inet;
     add_set(batch, name, Set::Silent);
+    add_set(batch, name, Set::Source6);
     // NF_INET_LOCAL_OUT
     let hook = Hook {
         number: 3,
@@ -460,12 +528,27 @@ fn add_output(batch: &mut Batch, name: &str) {
         rule.counter();
         rule.verdict(libc::NF_DROP);
     });
+    add_rule(batch, table, name, OUTPUT, |rule| {
+        is_neighbour_solicitation(rule);
+        rule.meta(Meta::OutputInterface, REGISTER);
+        rule.payload_into(Base::Network, 8, 16, REGISTER + 1);
+        rule.lookup(Set::Owned6);
+        // Behind the 16 bytes that the map gives.
+        let key = REGISTER + 4;
+        rule.meta(Meta::OutputInterface, key);
+        rule.map(Set::Source6, key);
+        rule.write(Base::Network, 8, 16, true);
+        rule.counter();
+    });
 }
 
 /// ```text
 /// set owned { type iface_index . ipv4_addr; }
 /// chain input { type filter hook input priority 0; policy accept;
 ///     arp operation request iif . arp daddr ip @owned counter drop
+/// }
+/// chain output { type filter hook output priority 0; policy accept;
+///     arp operation request oif . arp saddr ip @owned arp saddr ip set 0.0.0.0 counter
 /// }
 /// ```
 fn add_arp(batch: &mut Batch, name: &str) {
@@ -487,6 +570,23 @@ fn add_arp(batch: &mut Batch, name: &str) {
         rule.lookup(Set::Owned);
         rule.counter();
         rule.verdict(libc::NF_DROP);
+    });
+    // NF_ARP_OUT
+    let hook = Hook {
+        number: 1,
+        priority: ARP_PRIORITY,
+        device: None,
+    };
+    add_chain(batch, table.about(Object::Chain), name, OUTPUT, &hook);
+    add_rule(batch, table, name, OUTPUT, |rule| {
+        rule.payload(Base::Network, 6, 2);
+        rule.compare(Comparison::Equal, &REQUEST.to_be_bytes());
+        rule.meta(Meta::OutputInterface, REGISTER);
+        rule.payload_into(Base::Network, 14, 4, REGISTER + 1);
+        rule.lookup(Set::Owned);
+        rule.value(&[0; 4]);
+        rule.write(Base::Network, 14, 4, false);
+        rule.counter();
     });
 }
 
@@ -514,6 +614,11 @@ pub(super) fn change_elements(batch: &mut Batch, name: &str, changes: &BTreeMap<
                     for element in elements {
                         to.nested(attribute::LIST_ELEM, |to| {
                             to.nested(attribute::SET_ELEM_KEY, |to| element.write_key(to));
+                            if let Some(data) = element.data().filter(|_| present) {
+                                to.nested(attribute::SET_ELEM_DATA, |to| {
+                                    to.bytes(attribute::DATA_VALUE, &data.octets());
+                                });
+                            }
                         });
                     }
                 });
@@ -523,6 +628,8 @@ pub(super) fn change_elements(batch: &mut Batch, name: &str, changes: &BTreeMap<
 }
 
 fn add_set(batch: &mut Batch, name: &str, set: Set) {
+    /// `NFT_SET_MAP`.
+    const MAP: u32 = 0x8;
     /// `NFTNL_UDATA_SET_KEYBYTEORDER` of libnftnl, 4 bytes: `BYTEORDER_BIG_ENDIAN`. Only the nft
     /// program reads it.
     const NETWORK_ORDER: [[u8; 2]; 3] = [[0, 4], 2_u16.to_ne_bytes(), 0_u16.to_ne_bytes()];
@@ -530,12 +637,23 @@ fn add_set(batch: &mut Batch, name: &str, set: Set) {
     batch.message(message::NEWSET, NLM_F_CREATE | NLM_F_EXCL, target, |to| {
         to.string(attribute::TABLE, name);
         to.string(attribute::SET_NAME, &set.to_string());
-        to.number(attribute::SET_FLAGS, 0);
+        to.number(
+            attribute::SET_FLAGS,
+            if set == Set::Source6 { MAP } else { 0 },
+        );
         to.number(attribute::SET_KEY_TYPE, set.key_type());
         to.number(attribute::SET_KEY_LEN, set.key_length());
+        if set == Set::Source6 {
+            to.number(attribute::SET_DATA_TYPE, Set::Refused6.key_type());
+            to.number(attribute::SET_DATA_LEN, Set::Refused6.key_length());
+        }
         // Rules refer to sets by name, but the kernel insists.
         to.number(attribute::SET_ID, 1);
-        if set != Set::Owned {
+        let is_host_order = matches!(
+            set,
+            Set::Owned | Set::Owned6 | Set::RefusedLinkLocal | Set::Source6
+        );
+        if !is_host_order {
             to.bytes(attribute::SET_USERDATA, &NETWORK_ORDER.concat());
         }
     });

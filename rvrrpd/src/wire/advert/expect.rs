@@ -105,6 +105,11 @@ impl Expect {
         if self.owner {
             return Err(Reject::Owner);
         }
+        self.judge(datagram, advert)
+    }
+
+    /// The checks from the authentication on.
+    fn judge(&self, datagram: &Datagram<'_>, advert: &Advert<'_>) -> Result<Accepted, Reject> {
         let stamp = self.auth.check(datagram, advert)?;
         let address_list_differs = self.verify_addresses(advert)?;
         let interval_differs = self.verify_interval(advert)?;
@@ -126,15 +131,15 @@ impl Expect {
         self.owner && advert.priority() == PRIORITY_OWNER
     }
 
-    /// Whether an advertisement that was refused with [`Reject::Owner`] is else a good one of
-    /// version 3: an owner listens to nobody, but it has to speak the form of the checksum that
-    /// its Backups understand (V3-CK-2), or they would be Masters beside it for ever.
+    /// What an advertisement of version 3 says that was refused with [`Reject::Owner`] and is else a
+    /// good one: an owner listens to nobody, but it has to speak the form of the checksum that its
+    /// Backups understand (V3-CK-2), or they would be Masters beside it for ever.
     #[must_use]
-    pub fn teaches_owner(&self, datagram: &Datagram<'_>, advert: &Advert<'_>) -> bool {
-        self.owner
-            && self.version == Version::V3
-            && !advert.interval().is_zero()
-            && self.auth.check(datagram, advert).is_ok()
+    pub fn teaches_owner(&self, datagram: &Datagram<'_>, advert: &Advert<'_>) -> Option<Accepted> {
+        let is_lesson = self.owner && self.version == Version::V3;
+        is_lesson
+            .then(|| self.judge(datagram, advert).ok())
+            .flatten()
     }
 
     /// Whether the list differs and that is tolerated.

@@ -462,6 +462,42 @@ fn v3_rx_17_owner_and_rival() {
     }
 }
 
+/// V3-CK-2: an owner learns the form of the checksum, of version 3, from nothing but advertisements
+/// that it would accept if it were none.
+#[test]
+fn v3_ck_2_what_an_owner_learns() {
+    let lesson = |case: &Case| {
+        let payload = case.payload();
+        let datagram = Datagram {
+            family: case.family,
+            source: case.source,
+            destination: case.destination,
+            ttl: case.ttl,
+            payload: &payload,
+            ah: None,
+        };
+        let advert = Advert::check(&datagram).unwrap();
+        let accepted = case.expect.teaches_owner(&datagram, &advert);
+        accepted.map(|accepted| accepted.checksum_form)
+    };
+    for (good, form) in [
+        (Case::v2(), None),
+        (Case::v3(), Some(ChecksumForm::Message)),
+        (Case::v3_over_ipv6(), Some(ChecksumForm::PseudoHeader)),
+    ] {
+        let mut case = good.clone();
+        assert_eq!(lesson(&case), None, "no owner");
+        case.expect.owner = true;
+        assert_eq!(lesson(&case), form);
+        case.word = [0, 0];
+        assert_eq!(lesson(&case), None, "an interval of 0");
+        let mut case = good;
+        case.expect.owner = true;
+        case.expect.auth = Key::P0Sha256(Vec::new().into());
+        assert_eq!(lesson(&case), None, "another authentication");
+    }
+}
+
 /// V2-RX-8: every other type, and every wrong password.
 #[test]
 fn v2_rx_8_authentication() {
@@ -626,8 +662,8 @@ fn v3_rx_16_source_not_link_local() {
     }
 }
 
-/// V3-CK-3: over IPv6 the checksum of the message alone is not accepted; V3-CK-1: over IPv4
-/// either is.
+/// V3-CK-3: over IPv6 the checksum of the message alone is not accepted; V3-CK-1: over IPv4 either
+/// is, in version 2 only that.
 #[test]
 fn v3_ck_1_v3_ck_3_forms() {
     let form = |case: &Case| case.verdict().map(|accepted| accepted.checksum_form);
@@ -635,18 +671,29 @@ fn v3_ck_1_v3_ck_3_forms() {
     assert_eq!(form(&Case::v3()), Ok(ChecksumForm::Message));
     assert_eq!(form(&Case::v3_over_ipv6()), Ok(ChecksumForm::PseudoHeader));
 
-    let case = Case::v3_over_ipv6();
-    let mut payload = case.payload();
-    payload[6..8].fill(0);
-    let checksum = internet_checksum(&payload);
-    payload[6..8].copy_from_slice(&checksum.to_be_bytes());
-    let datagram = Datagram {
-        family: case.family,
-        source: case.source,
-        destination: case.destination,
-        ttl: case.ttl,
-        payload: &payload,
-        ah: None,
+    // With the checksum over the message, and before that what `pseudo_header` says.
+    let check = |case: &Case, pseudo_header: &[u8]| {
+        let mut payload = case.payload();
+        payload[6..8].fill(0);
+        let checksum = internet_checksum(&[pseudo_header, &payload].concat());
+        payload[6..8].copy_from_slice(&checksum.to_be_bytes());
+        let datagram = Datagram {
+            family: case.family,
+            source: case.source,
+            destination: case.destination,
+            ttl: case.ttl,
+            payload: &payload,
+            ah: None,
+        };
+        Advert::check(&datagram).map(|advert| advert.checksum_form())
     };
-    assert_eq!(Advert::check(&datagram), Err(Reject::Checksum));
+    assert_eq!(check(&Case::v3_over_ipv6(), &[]), Err(Reject::Checksum));
+    for (case, verdict) in [
+        (Case::v2(), Err(Reject::Checksum)),
+        (Case::v3(), Ok(ChecksumForm::PseudoHeader)),
+    ] {
+        let len = u8::try_from(case.payload().len()).unwrap();
+        let pseudo_header = [192, 0, 2, 251, 224, 0, 0, 18, 0, 112, 0, len];
+        assert_eq!(check(&case, &pseudo_header), verdict);
+    }
 }
