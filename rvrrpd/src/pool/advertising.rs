@@ -132,7 +132,9 @@ mod tests {
         schedule.solicited(at(1.0), 0);
         assert_eq!(schedule.next(), None, "a Backup answers nobody");
         schedule.begin(at(10.0));
-        (0..3).for_each(|_| drop(leave(&mut schedule, 0)));
+        for _ in 0..3 {
+            leave(&mut schedule, 0);
+        }
         schedule.solicited(at(100.0), 400_000);
         assert_eq!(schedule.next(), Some(at(100.4)));
         schedule.solicited(at(100.1), 0);

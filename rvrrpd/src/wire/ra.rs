@@ -533,7 +533,7 @@ mod tests {
         fn any_bytes(rest in prop::collection::vec(any::<u8>(), 0..64), ttl: u8) {
             let message = solicit([133, 0], HOST, &rest);
             if check(HOST, ttl, &message).is_ok() {
-                prop_assert!(ttl == 255 && message.len() >= 8 && message.len() % 8 == 0);
+                prop_assert!(ttl == 255 && message.len() >= 8 && message.len().is_multiple_of(8));
             }
             let _verdict = check(HOST, 255, &rest);
         }
