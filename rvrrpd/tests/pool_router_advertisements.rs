@@ -229,7 +229,7 @@ fn ra_1_a_master_advertises() {
 /// RA-1, RA-5: another Master, or a stop: silence, without a lifetime of 0; and nothing in Backup
 /// or Init, whoever asks.
 #[test]
-fn ra_5_leaving_is_silent() {
+fn ra_1_ra_5_leaving_is_silent() {
     for leave in [
         |world: &mut World| world.advert(200),
         |world: &mut World| {

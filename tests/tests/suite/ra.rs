@@ -162,8 +162,8 @@ fn configured(client: &Host) -> (Vec<String>, Vec<IpAddr>) {
 /// Master sends the same bytes, nobody ever a lifetime of 0, and a Linux host that has configured
 /// itself by them keeps its default route and its address.
 #[test]
-fn ra_2_ra_5_failover() {
-    let scene = Scene::new("ra_2_ra_5_failover");
+fn ra_1_ra_2_failover() {
+    let scene = Scene::new("ra_failover");
     let client = &scene.client;
     for (setting, value) in [("forwarding", "0"), ("accept_ra", "1"), ("autoconf", "1")] {
         client.sysctl(&format!("ipv6/conf/eth0/{setting}"), value);
