@@ -330,7 +330,7 @@ impl Judge {
         groups: &[Group],
         lan: &Lan,
     ) -> Verdict {
-        for group in 0..self.believed.len() {
+        for (group, configured) in groups.iter().enumerate() {
             if !self.is_settled(group, at, lan) {
                 continue;
             }
@@ -343,9 +343,9 @@ impl Judge {
                     .filter(|node| lan.side(*node) == side && lan.has_link(*node))
                     .filter(|node| nodes[*node].is_some())
                     .collect();
-                self.side(group, &groups[group], &running)?;
-                self.intervals(group, &groups[group], &running, nodes)?;
-                if groups[group].deaf {
+                self.side(group, configured, &running)?;
+                self.intervals(group, configured, &running, nodes)?;
+                if configured.deaf {
                     continue;
                 }
                 let masters = running.iter().copied();
@@ -365,7 +365,8 @@ impl Judge {
         for node in running {
             let heard = self.masters_heard(group, configured, running, *node);
             let is_master = self.state(*node, group) == State::Master;
-            if heard.len() + usize::from(is_master) != 1 && !(configured.deaf && !is_master) {
+            let may_be_deaf = configured.deaf && !is_master;
+            if heard.len() + usize::from(is_master) != 1 && !may_be_deaf {
                 let names: String = running.iter().map(|node| name(*node)).collect();
                 let masters = heard.len() + usize::from(is_master);
                 let who = name(*node);

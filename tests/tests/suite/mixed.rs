@@ -152,7 +152,8 @@ fn mixed_both_versions_are_sent() {
 }
 
 /// What r1 and r2 speak, with which priority and interval.
-const PAIRS: [(u8, [(Speaks, u8, f64); 2]); 6] = [
+type Side = (Speaks, u8, f64);
+const PAIRS: [(u8, [Side; 2]); 6] = [
     (1, [(Both, 200, 1.0), (Two, 100, 1.0)]),
     (2, [(Both, 200, 0.2), (Three, 100, 0.2)]),
     (3, [(Both, 200, 0.3), (Two, 100, 1.0)]),

@@ -85,7 +85,7 @@ fn sockets(host: &Host) -> usize {
     table.lines().filter(|line| line.contains(":003A ")).count()
 }
 
-/// RA-1: every byte of what the Master sends, the first one behind its neighbour advertisements;
+/// RA-1, FSM-A-3: every byte of what the Master sends, the first one behind its neighbour advertisements;
 /// a Backup sends none, also when it is asked.
 #[test]
 fn ra_1_only_the_master_sends_them() {
