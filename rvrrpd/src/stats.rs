@@ -78,6 +78,8 @@ pub struct Global {
     pub discontinuity: SystemTime,
     /// Every refused packet, by rule.
     pub rejects: Rejects,
+    /// Packets that claim to be router solicitations and are none (RFC 4861 §6.1.1).
+    pub solicitations_refused: Counter,
     /// Advertisements that were accepted but found the queue of their worker full.
     pub queue_overflows: Counter,
 }
@@ -87,6 +89,7 @@ impl Default for Global {
         Self {
             discontinuity: SystemTime::now(),
             rejects: Rejects::default(),
+            solicitations_refused: Counter::default(),
             queue_overflows: Counter::default(),
         }
     }
@@ -112,7 +115,12 @@ pub struct Status {
     /// Accepted advertisements that were delivered; see [`Self::advertisements_received`].
     pub advertisement_rcvd: Counter,
     kernel: ArcSwapOption<InKernel>,
-    /// Sent advertisements, those with priority 0 included.
+    /// Sent router advertisements.
+    pub router_advertisement_sent: Counter,
+    /// Valid router solicitations that were heard, as Backup too.
+    pub router_solicitation_rcvd: Counter,
+    /// Sent advertisements, those with priority 0 included. One is a packet for each version and
+    /// unicast peer.
     pub advertisement_sent: Counter,
     /// Accepted advertisements with priority 0.
     pub priority_zero_pkts_rcvd: Counter,
@@ -126,6 +134,12 @@ pub struct Status {
     pub interval_mismatches: Counter,
     /// Accepted advertisements whose address list differs from the configured one (version 3).
     pub address_list_mismatches: Counter,
+    /// Advertisements of version 2 that were ignored because their sender speaks version 3, too
+    /// (MIX-1).
+    pub v2_ignored: Counter,
+    /// How often a sender was found to speak version 3 alone, while this router speaks both
+    /// (MIX-1).
+    pub v3_alone: Counter,
     /// Refused packets with the VRID of this router, by rule, that were delivered; see
     /// [`Self::refused`].
     pub rejects: Rejects,
@@ -147,6 +161,8 @@ impl Default for Status {
             discontinuity: SystemTime::now(),
             advertisement_rcvd: Counter::default(),
             kernel: ArcSwapOption::empty(),
+            router_advertisement_sent: Counter::default(),
+            router_solicitation_rcvd: Counter::default(),
             advertisement_sent: Counter::default(),
             priority_zero_pkts_rcvd: Counter::default(),
             priority_zero_pkts_sent: Counter::default(),
@@ -154,6 +170,8 @@ impl Default for Status {
             send_errors: Counter::default(),
             interval_mismatches: Counter::default(),
             address_list_mismatches: Counter::default(),
+            v2_ignored: Counter::default(),
+            v3_alone: Counter::default(),
             rejects: Rejects::default(),
         }
     }

@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
+use std::num::NonZeroU8;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,8 +13,8 @@ use rvrrpd::driver::{Command, RouterId};
 use rvrrpd::fsm::{Advert, Params, Reasons, State, Time, Transition};
 use rvrrpd::pool::{Control, Delivery, Engine, Host, Message, Sample, Setup};
 use rvrrpd::wire::advert::{ChecksumForm, Peers};
-use rvrrpd::wire::auth::Key;
-use rvrrpd::wire::{Family, Mac, Version, Vrid};
+use rvrrpd::wire::auth::{HmacKey, HmacKeys, Key};
+use rvrrpd::wire::{Family, Mac, Version, Versions, Vrid};
 
 const ID: RouterId = RouterId(7);
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -41,6 +42,10 @@ impl Host for Counting {
 
     fn wall_clock(&self) -> Duration {
         Duration::from_micros(self.now.as_micros())
+    }
+
+    fn random(&mut self) -> u64 {
+        0
     }
 
     fn waiting(&self) -> usize {
@@ -96,7 +101,7 @@ impl Host for Counting {
     fn transition(&mut self, _setup: &Setup<u32>, _transition: Transition) {}
 }
 
-fn setup(peers: Peers) -> Setup<u32> {
+fn setup(peers: Peers, versions: Versions, auth: Key) -> Setup<u32> {
     let vrid = Vrid::new(10).unwrap();
     let source = IpAddr::from([192, 0, 2, 251]);
     Setup {
@@ -115,13 +120,14 @@ fn setup(peers: Peers) -> Setup<u32> {
         message: Message {
             vrid,
             family: Family::V4,
-            version: Version::V3,
+            versions,
             addresses: vec![IpAddr::from([192, 0, 2, 1])],
-            auth: Key::None,
+            auth,
             peers,
             source_mac: Mac::of_virtual_router(Family::V4, vrid),
             checksum_form: None,
         },
+        router_advertisements: None,
         port: Some(1),
         status: Arc::default(),
     }
@@ -136,7 +142,7 @@ fn advert(host: &Counting, priority: u8) -> Delivery {
             interval: INTERVAL,
             received: host.now,
         },
-        checksum_form: ChecksumForm::Message,
+        checksum_form: Some(ChecksumForm::Message),
         stamp: None,
         sample: None,
     }
@@ -145,7 +151,23 @@ fn advert(host: &Counting, priority: u8) -> Delivery {
 /// An hour as Backup, then an hour as Master, heard and contradicted by another router.
 #[test]
 fn an_advertisement_allocates_nothing() {
-    assert_allocates_nothing(Peers::Group, 1);
+    assert_allocates_nothing(Peers::Group, Versions::V3, Key::None, 1);
+}
+
+/// MIX-1: the same in both versions, also where authentication numbers them.
+#[test]
+fn an_advertisement_in_both_versions_allocates_nothing() {
+    assert_allocates_nothing(Peers::Group, Versions::Both, Key::None, 2);
+    let keys = HmacKeys {
+        active: HmacKey {
+            id: NonZeroU8::MIN,
+            secret: b"secret".to_vec().into(),
+        },
+        others: Vec::new(),
+        clock_skew: Duration::from_secs(30),
+    };
+    // The answer and the one that is due at the same time are one, for they would have one number.
+    assert_allocates_nothing(Peers::Group, Versions::Both, Key::HmacSha256(keys), 1);
 }
 
 /// The same with unicast peers, each of which gets a datagram.
@@ -156,13 +178,16 @@ fn an_advertisement_to_peers_allocates_nothing() {
         addresses: addresses.into(),
         least_ttl: 255,
     };
-    assert_allocates_nothing(peers, addresses.len());
+    assert_allocates_nothing(peers, Versions::V3, Key::None, addresses.len());
 }
 
 /// `copies`: packets of one advertisement.
-fn assert_allocates_nothing(peers: Peers, copies: usize) {
+fn assert_allocates_nothing(peers: Peers, versions: Versions, auth: Key, copies: usize) {
     let (mut host, mut engine) = (Counting::default(), Engine::default());
-    engine.control(Control::Set(Box::new(setup(peers))), &mut host);
+    engine.control(
+        Control::Set(Box::new(setup(peers, versions, auth))),
+        &mut host,
+    );
     engine.control(Control::Readiness(ID, Reasons::NONE), &mut host);
     for (priority, state) in [(200, State::Backup), (50, State::Master)] {
         let mut second = |host: &mut Counting| {

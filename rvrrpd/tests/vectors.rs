@@ -114,7 +114,7 @@ impl Peer {
             IpAddr::V6(_) => "fe80::9",
         };
         Expect {
-            version: self.version,
+            versions: self.version.into(),
             vrid: Vrid::new(self.vrid).unwrap(),
             source: source.parse().unwrap(),
             peers: Peers::Group,
@@ -155,6 +155,7 @@ impl Peer {
         assert_eq!(
             self.expect().verify(&datagram, &advert),
             Ok(Accepted {
+                version: self.version,
                 priority: advert.priority(),
                 source: self.source,
                 interval: self.interval,

@@ -77,7 +77,7 @@ fn receiving_allocates_nothing() {
         let info = measure(|| auth.seal(&mut frame[14..], &mut Sequence::default(), now));
         assert_eq!(info.count_total, 0, "sealing {version:?} {auth:?}");
         let expect = Expect {
-            version,
+            versions: version.into(),
             vrid,
             source: IpAddr::from([192, 0, 2, 252]),
             peers: Peers::Group,

@@ -79,6 +79,26 @@ impl Host {
         .unwrap_or_else(|error| panic!("{}: ip {line}: {error}", self.name()))
     }
 
+    /// Runs several commands of `ip` in one process, faster than anybody can look between.
+    ///
+    /// # Panics
+    /// Where one fails.
+    #[track_caller]
+    pub fn ip_batch(&self, lines: &[&str]) {
+        let mut command = Command::new("ip");
+        command.args(["-n", self.netns(), "-batch", "-"]);
+        let mut child = command
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .expect("ip -batch");
+        let mut input = child.stdin.take().expect("stdin");
+        std::io::Write::write_all(&mut input, format!("{}\n", lines.join("\n")).as_bytes())
+            .expect("lines for ip -batch");
+        drop(input);
+        let status = child.wait().expect("ip -batch");
+        assert!(status.success(), "{}: {lines:?}: {status}", self.name());
+    }
+
     /// What `ip -j` says; null where it says nothing or fails.
     #[must_use]
     pub fn ip_json(&self, line: &str) -> Value {

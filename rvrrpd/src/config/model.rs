@@ -8,6 +8,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use crate::wire::auth::HmacKeys;
+use crate::wire::ra;
 use crate::wire::{Family, Vrid};
 
 /// One configuration file.
@@ -124,6 +125,8 @@ pub enum Protocol {
     V2,
     /// VRRPv3 alone.
     V3,
+    /// Both at once, over IPv4 (RFC 9568 §8.4).
+    Both,
 }
 
 /// How peers prove who they are.
@@ -224,7 +227,7 @@ pub struct VirtualRouter {
     pub accept_mode: bool,
     /// Authentication.
     pub auth: Auth,
-    /// Advertisement interval: whole seconds in version 2, centiseconds in version 3.
+    /// Advertisement interval: whole seconds in version 2 alone, else centiseconds.
     pub interval: Duration,
     /// True: the address list is exactly the `vips`; false: addresses of the interface follow.
     pub rfc3768: bool,
@@ -250,6 +253,19 @@ pub struct VirtualRouter {
     pub enabled: bool,
     /// Routes that are there while this router is Master.
     pub routes: Vec<Route>,
+    /// Router advertisements that are sent while this router is Master; IPv6 only.
+    pub router_advertisement: Option<RouterAdvertisement>,
+}
+
+/// `router_advertisement` of a virtual router.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RouterAdvertisement {
+    /// What they say; at most [`ra::MOST_PACKET_LEN`] bytes.
+    pub content: ra::RouterAdvertisement,
+    /// Least time between two that nobody asked for, 3 s or more.
+    pub min_interval: Duration,
+    /// Most time between two, 4 s to 1800 s.
+    pub max_interval: Duration,
 }
 
 /// A static route.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::address::{self, LONGEST_INTERFACE};
 use super::diagnostic::Findings;
-use super::model::{InterfaceType, RouterKey, VirtualRouter};
+use super::model::{InterfaceType, Protocol, RouterKey, VirtualRouter};
 use super::router::Draft;
 use crate::wire::Vrid;
 
@@ -16,7 +16,30 @@ pub(super) fn settle(drafts: Vec<Draft>, findings: &mut Findings) -> Vec<Virtual
     names(&drafts, findings);
     virtual_macs(&drafts, findings);
     addresses(&drafts, findings);
+    migration(&drafts, findings);
     vifnames(drafts, findings)
+}
+
+/// MIX-1: said once, however many are under way.
+fn migration(drafts: &[Draft], findings: &mut Findings) {
+    let mut mixed = drafts
+        .iter()
+        .filter(|draft| draft.router.protocol == Protocol::Both);
+    let Some(first) = mixed.next() else {
+        return;
+    };
+    let others = match mixed.count() {
+        0 => String::new(),
+        others => format!(" ({others} more virtual routers have it)"),
+    };
+    findings.warn(
+        first.lines.version,
+        "version",
+        format!(
+            "\"2+3\" is for the time of a migration, permanent use is NOT RECOMMENDED (RFC 9568 \
+             section 8.4){others}; set 3 when all routers of the group speak it"
+        ),
+    );
 }
 
 /// Reports virtual routers that have the key of an earlier one, and leaves them out: nearly all

@@ -134,7 +134,7 @@ impl<'r, 't> Reader<'r, 't> {
     }
 
     /// Whether this value of a key is refused in this version.
-    pub(super) fn is_not_yet(&self, name: &str, value: &str) -> bool {
+    fn is_not_yet(&self, name: &str, value: &str) -> bool {
         self.schema
             .key(name)
             .is_some_and(|key| key.values_not_yet.contains(&value))

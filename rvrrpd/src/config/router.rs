@@ -11,6 +11,7 @@ use super::model::{
 };
 use super::reader::{Field, Reader};
 use super::route;
+use super::router_advertisement;
 use super::schema;
 use super::secret;
 use super::tree::{Entry, Value};
@@ -55,6 +56,8 @@ pub(super) struct Lines {
     pub(super) name: u32,
     /// `vifname`, or the table when it is absent.
     pub(super) vifname: u32,
+    /// `version`, or the table when it is absent.
+    pub(super) version: u32,
     /// Each element of `vip`.
     pub(super) vips: Vec<u32>,
 }
@@ -73,6 +76,7 @@ pub(super) fn draft(line: u32, entries: &[Entry<'_>], findings: &mut Findings) -
     let primary = primary(reader, family);
     let addresses: Vec<Vip> = vips.iter().flatten().map(|(vip, _)| *vip).collect();
     let unicast = unicast::unicast(reader, family, &addresses, primary);
+    let router_advertisement = router_advertisement::router_advertisement(reader, family);
     let priority = priority(reader);
     let interval = interval(reader, protocol);
     let auth = secret::auth(reader, protocol);
@@ -113,6 +117,7 @@ pub(super) fn draft(line: u32, entries: &[Entry<'_>], findings: &mut Findings) -
         iftype: iftype_line.unwrap_or(interface_line),
         name: name.line().unwrap_or(line),
         vifname: vifname.line().unwrap_or(line),
+        version: reader.line_of("version").unwrap_or(line),
         vips: vip_lines,
     };
     let name = name
@@ -147,6 +152,7 @@ pub(super) fn draft(line: u32, entries: &[Entry<'_>], findings: &mut Findings) -
             socket_filter_absorb,
             enabled,
             routes,
+            router_advertisement,
         },
         lines,
     })
@@ -263,6 +269,9 @@ fn most_vips(family: Family) -> usize {
     }
 }
 
+/// `version` of who speaks 2 and 3 at once (MIX-1).
+const BOTH: &str = "2+3";
+
 /// None when it is wrong, or when it hangs on a `vip` that is wrong.
 fn protocol(reader: &mut Reader<'_, '_>, family: Option<Family>) -> Option<Protocol> {
     let Some(entry) = reader.entry("version") else {
@@ -279,19 +288,23 @@ fn protocol(reader: &mut Reader<'_, '_>, family: Option<Family>) -> Option<Proto
         }
         Value::Integer(Some(2)) => Some(Protocol::V2),
         Value::Integer(Some(3)) => Some(Protocol::V3),
-        Value::String(text) if reader.is_not_yet("version", text) => {
-            let message = format!("not supported yet: {}, allowed: 2, 3", quoted(text));
+        Value::String(text) if text == BOTH && family == Some(Family::V6) => {
+            let message = "\"2+3\" is for IPv4 alone, as version 2 is, allowed: 3";
             reader.error(line, "version", message);
             None
         }
-        Value::Integer(Some(number)) => {
-            let message = format!("unknown version {number}, allowed: 2, 3");
-            reader.error(line, "version", message);
-            None
-        }
+        Value::String(text) if text == BOTH => Some(Protocol::Both),
         other => {
-            let message = format!("is {}, allowed: 2, 3", other.kind());
-            reader.error(line, "version", message);
+            let what = match other {
+                Value::Integer(Some(number)) => format!("unknown version {number}"),
+                Value::String(text) => format!("unknown version {}", quoted(text)),
+                other => format!("is {}", other.kind()),
+            };
+            let allowed = match family {
+                Some(Family::V6) => "3",
+                _ => "2, 3, \"2+3\"",
+            };
+            reader.error(line, "version", format!("{what}, allowed: {allowed}"));
             None
         }
     }
@@ -406,7 +419,9 @@ fn interval(reader: &mut Reader<'_, '_>, protocol: Option<Protocol>) -> Duration
     };
     let (step, most, allowed) = match protocol {
         Some(Protocol::V2) => (1.0, 255.0, "whole seconds, 1..255, in version 2"),
-        Some(Protocol::V3) => (100.0, 4095.0, "0.01..40.95 in steps of 0.01 in version 3"),
+        Some(Protocol::V3 | Protocol::Both) => {
+            (100.0, 4095.0, "0.01..40.95 in steps of 0.01 in version 3")
+        }
         None => return DEFAULT,
     };
     let steps = (seconds * step).round();
@@ -415,6 +430,18 @@ fn interval(reader: &mut Reader<'_, '_>, protocol: Option<Protocol>) -> Duration
     let interval = fits
         .then(|| Duration::try_from_secs_f64(steps / step).ok())
         .flatten();
+    if protocol == Some(Protocol::Both)
+        && let Some(interval) = interval
+        && interval.subsec_nanos() > 0
+    {
+        // MIX-2.
+        let message = format!(
+            "{seconds} is no whole number of seconds: version 2, which has no fractions, \
+             announces {}; routers of version 2 need that as their interval",
+            interval.as_secs() + 1
+        );
+        timers.warn(entry.line, "advert", message);
+    }
     interval.unwrap_or_else(|| {
         let message = format!("{seconds} is out of range, allowed: {allowed}");
         timers.error(entry.line, "advert", message);

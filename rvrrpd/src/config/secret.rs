@@ -83,12 +83,19 @@ pub(super) fn auth(reader: &mut Reader<'_, '_>, protocol: Option<Protocol>) -> A
         }
         _ => return Auth::None,
     };
-    if protocol == Some(Protocol::V3) {
-        reader.error(
-            line,
-            "auth_type",
-            "version 3 knows one type, allowed: hmac-sha256; others only with version = 2",
-        );
+    let message = match protocol {
+        Some(Protocol::V3) => {
+            Some("version 3 knows one type, allowed: hmac-sha256; others only with version = 2")
+        }
+        // Anybody could become Master with a message of version 3, which needs no secret.
+        Some(Protocol::Both) => Some(
+            "authenticates version 2 alone and leaves version 3 open, allowed: hmac-sha256; others \
+             only with version = 2",
+        ),
+        Some(Protocol::V2) | None => None,
+    };
+    if let Some(message) = message {
+        reader.error(line, "auth_type", message);
     }
     let mut secret = match secret {
         Field::Given { value, .. } => value,

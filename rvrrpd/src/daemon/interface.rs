@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crossbeam_channel::Sender;
@@ -12,11 +13,12 @@ use crate::net::kernel::{Demands, Filter};
 use crate::net::listener::Listener;
 use crate::net::sender;
 use crate::net::socket::Receiver;
+use crate::net::solicitation;
 use crate::net::unicast;
-use crate::pool::{Delivery, Dispatcher, Entry, Port, PortSlots, Table};
+use crate::pool::{Control, Delivery, Dispatcher, Entry, Port, PortSlots, Table};
 use crate::stats::Global;
 use crate::wire::auth::Key;
-use crate::wire::{Family, Vrid};
+use crate::wire::{Family, GROUP_V4, GROUP_V6, Vrid};
 
 /// A parent interface that is open.
 #[derive(Debug)]
@@ -27,6 +29,8 @@ pub(super) struct Interface {
     listener: Listener,
     entries: BTreeMap<(Family, Vrid), Arc<Entry>>,
     filters: Vec<(Channel, Attached)>,
+    /// Families whose group the interface has forgotten and could not be made to join again.
+    deaf: BTreeSet<Family>,
     global: Arc<Global>,
     /// What the eBPF filter was told to let pass.
     admitted: BTreeMap<(Family, Vrid), Demands>,
@@ -51,31 +55,45 @@ enum Attached {
 }
 
 impl Interface {
-    /// Opens the sockets of an interface and starts its listener; `prepare` runs once in the
-    /// listener's thread.
+    /// Opens the sockets of an interface and starts its listener, which feeds the two queues of
+    /// each worker; `prepare` runs once in the listener's thread. A family that the interface does
+    /// not have is told in the log and left out: the routers of the other one go on.
     ///
     /// # Errors
-    /// A socket cannot be opened.
+    /// A socket cannot be opened, for no family.
     pub(super) fn open(
         name: &str,
         index: u32,
         families: &[Family],
-        workers: Vec<Sender<Delivery>>,
+        workers: (Vec<Sender<Delivery>>, Vec<Sender<Control>>),
         global: Arc<Global>,
         filter: Option<&Arc<Filter>>,
         prepare: impl FnOnce() + Send + 'static,
     ) -> io::Result<Self> {
         let sender = Arc::new(sender::Sender::open(index)?);
-        let receivers = families
-            .iter()
-            .map(|family| Receiver::open(name, index, Channel::Vrrp(*family)))
-            .collect::<io::Result<Vec<_>>>()?;
-        let unicast = families
-            .iter()
-            .map(|family| unicast::Sender::open(name, index, *family))
-            .collect::<io::Result<Vec<_>>>()?;
+        let (mut receivers, mut unicast, mut failure) = (Vec::new(), Vec::new(), None);
+        for family in families {
+            match Receiver::open(index, Channel::Vrrp(*family)) {
+                Ok(receiver) => {
+                    receivers.push(receiver);
+                    unicast.push(unicast::Sender::open(index, *family)?);
+                }
+                Err(error) => {
+                    tracing::warn!(
+                        "no socket on interface {name} for {}: {error}",
+                        group(*family)
+                    );
+                    failure = Some(error);
+                }
+            }
+        }
+        if let Some(error) = failure.filter(|_| receivers.is_empty()) {
+            return Err(error);
+        }
         let table = Arc::new(Table::default());
-        let dispatcher = Dispatcher::new(name, Arc::clone(&table), workers, Arc::clone(&global));
+        let (adverts, controls) = workers;
+        let dispatcher = Dispatcher::new(name, Arc::clone(&table), adverts, Arc::clone(&global));
+        let dispatcher = dispatcher.with_controls(controls);
         let listener = Listener::start(name, receivers, prepare, dispatcher)?;
         let progress = Arc::clone(listener.progress());
         Ok(Self {
@@ -92,6 +110,7 @@ impl Interface {
             filters: Vec::new(),
             global,
             admitted: BTreeMap::new(),
+            deaf: BTreeSet::new(),
         })
     }
 
@@ -107,10 +126,49 @@ impl Interface {
         }
     }
 
-    /// Whether there is a socket for this family.
+    /// Whether there is a socket for this family, and it is a member of the group.
     pub(super) fn hears(&self, family: Family) -> bool {
+        self.has_socket(family) && !self.deaf.contains(&family)
+    }
+
+    /// The families that it hears.
+    pub(super) fn families(&self) -> BTreeSet<Family> {
+        let receivers = self.listener.progress().receivers();
+        let families = receivers.map(Receiver::family);
+        families.filter(|family| self.hears(*family)).collect()
+    }
+
+    /// Whether there is no socket for this family, although one can be opened by now.
+    pub(super) fn could_hear(&self, family: Family) -> bool {
+        let open = || Receiver::open(self.port.index, Channel::Vrrp(family));
+        !self.has_socket(family) && open().is_ok()
+    }
+
+    /// Whether there is a socket for this family.
+    pub(super) fn has_socket(&self, family: Family) -> bool {
         let mut receivers = self.listener.progress().receivers();
         receivers.any(|receiver| receiver.channel() == Channel::Vrrp(family))
+    }
+
+    /// Joins the VRRP groups again that the interface has forgotten.
+    pub(super) fn join_again(&mut self, name: &str) {
+        for receiver in self.listener.progress().receivers() {
+            let family = receiver.family();
+            match receiver.join_again() {
+                Ok(anew) => {
+                    if anew {
+                        tracing::info!("interface {name}: joined {} again", group(family));
+                    }
+                    self.deaf.remove(&family);
+                }
+                // As long as the interface does not have this family at all, which the readiness
+                // of its routers says, too.
+                Err(error) => {
+                    tracing::debug!("interface {name}: {}: {error}", group(family));
+                    self.deaf.insert(family);
+                }
+            }
+        }
     }
 
     /// Whether no virtual router is left.
@@ -124,11 +182,7 @@ impl Interface {
     ///
     /// # Errors
     /// A socket cannot be opened, or a filter cannot be attached; the one before it stays.
-    pub(super) fn publish(
-        &mut self,
-        name: &str,
-        wanted: impl Fn(Family) -> Wanted,
-    ) -> io::Result<()> {
+    pub(super) fn publish(&mut self, wanted: impl Fn(Family) -> Wanted) -> io::Result<()> {
         let progress = self.listener.progress();
         let families: BTreeSet<Family> = progress.receivers().map(Receiver::family).collect();
         for family in families {
@@ -147,9 +201,10 @@ impl Interface {
             .collect();
         let hears_ah = progress.receivers().any(|one| one.channel() == Channel::Ah);
         if !behind_ah.is_empty() && !hears_ah {
-            let receiver = Receiver::open(name, self.port.index, Channel::Ah)?;
+            let receiver = Receiver::open(self.port.index, Channel::Ah)?;
             self.listener.add(receiver)?;
         }
+        self.publish_solicitations();
         for receiver in self.listener.progress().receivers() {
             let channel = receiver.channel();
             let filter = match channel {
@@ -188,6 +243,33 @@ impl Interface {
             }
         }
         Ok(())
+    }
+
+    /// Hears router solicitations while there is a router that answers them. Where that fails the
+    /// advertisements that nobody asks for still leave, and the next publication tries again.
+    fn publish_solicitations(&self) {
+        let mut entries = self.entries.values();
+        let wanted = entries.any(|entry| entry.doorbell.is_some());
+        if wanted == self.listener.hears_solicitations() {
+            return;
+        }
+        let receiver = wanted.then(|| solicitation::Receiver::open(self.port.index));
+        let published = receiver
+            .transpose()
+            .and_then(|receiver| self.listener.solicitations(receiver));
+        if let Err(error) = published {
+            tracing::warn!(
+                "router solicitations on interface index {} are not heard: {error}",
+                self.port.index
+            );
+        }
+    }
+}
+
+const fn group(family: Family) -> IpAddr {
+    match family {
+        Family::V4 => IpAddr::V4(GROUP_V4),
+        Family::V6 => IpAddr::V6(GROUP_V6),
     }
 }
 

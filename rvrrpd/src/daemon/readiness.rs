@@ -2,9 +2,9 @@
 //!
 //! Nothing is counted up and down, so no lost event can leave a router stuck.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
-use crate::config::model::{Protocol, VirtualRouter};
+use crate::config::model::{InterfaceType, Protocol, VirtualRouter};
 use crate::driver::view::View;
 use crate::driver::{Address, Link};
 use crate::fsm::{Reason, Reasons};
@@ -43,6 +43,9 @@ pub(super) fn assess(router: &VirtualRouter, view: &View) -> (Reasons, Option<Bi
     let reasons = reasons
         .with_if(!link.up, Reason::InterfaceDown)
         .with_if(link.up && !link.carrier, Reason::NoCarrier);
+    if link.enslaved {
+        return (reasons.with(Reason::Enslaved), None);
+    }
     match source(router, link, view) {
         Ok(binding) => {
             let reasons = reasons.with_if(
@@ -83,20 +86,63 @@ fn source(router: &VirtualRouter, link: &Link, view: &View) -> Result<Binding, R
         return Err(if tentative.is_empty() {
             Reason::NoPrimaryAddress
         } else {
-            Reason::TentativeAddress
+            unusable(&tentative)
         });
     };
+    let owned: Vec<&Address> = own
+        .iter()
+        .copied()
+        .filter(|own| router.vips.iter().any(|vip| vip.address == own.address))
+        .collect();
+    // On the interface itself an owner serves by the address that the host has there. On a macvlan
+    // it has the address once more, and a Backup that answered for it does no harm (ND-6).
+    if router.iftype == InterfaceType::Ether && owned.iter().any(|own| own.tentative) {
+        return Err(unusable(&owned));
+    }
     Ok(Binding {
         index: link.index,
         mac: Mac::BROADCAST,
         source: source.address,
         prefix: source.prefix,
-        owner: router
-            .vips
-            .iter()
-            .any(|vip| own.iter().any(|own| own.address == vip.address)),
+        owner: !owned.is_empty(),
         own_addresses: own.iter().map(|own| own.address).collect(),
     })
+}
+
+/// Whether the kernel made this address of a virtual MAC that the interface carried when it was
+/// set up: another router may have the same (ND-5).
+fn is_of_virtual_mac(address: Ipv6Addr) -> bool {
+    matches!(
+        address.octets(),
+        [
+            0xfe,
+            0x80,
+            _,
+            _,
+            _,
+            _,
+            _,
+            _,
+            0x02,
+            0x00,
+            0x5e,
+            0xff,
+            0xfe,
+            0x00,
+            1 | 2,
+            _
+        ]
+    )
+}
+
+/// Why an address that is needed cannot be used.
+fn unusable(addresses: &[&Address]) -> Reason {
+    let mut tentative = addresses.iter().filter(|address| address.tentative);
+    if tentative.all(|address| address.duplicate) {
+        Reason::DuplicateAddress
+    } else {
+        Reason::TentativeAddress
+    }
 }
 
 fn is_of(family: Family, address: IpAddr) -> bool {
@@ -115,7 +161,7 @@ fn message_length(router: &VirtualRouter, binding: &Binding) -> u32 {
     };
     let count = (router.vips.len() + others).min(usize::from(u8::MAX));
     let (header, trailer) = match (router.family, router.protocol) {
-        (Family::V4, Protocol::V2) => (20, 8),
+        (Family::V4, Protocol::V2 | Protocol::Both) => (20, 8),
         (Family::V4, Protocol::V3) => (20, 0),
         (Family::V6, _) => (40, 0),
     };
@@ -137,5 +183,5 @@ fn is_source(router: &VirtualRouter, address: IpAddr) -> bool {
         Some(IpAddr::V6(peer)) => peer.is_unicast_link_local(),
         _ => true,
     };
-    address.is_unicast_link_local() == link_local
+    address.is_unicast_link_local() == link_local && !is_of_virtual_mac(address)
 }

@@ -9,15 +9,15 @@ use crate::config::model::{Auth, ChecksumPolicy, InterfaceType, Protocol, Vip, V
 use crate::driver::{Carrier, Plan, RouterId};
 use crate::fsm::Params;
 use crate::net::sender::Sender;
-use crate::pool::Message;
+use crate::pool::{Message, RouterAdvertisements};
 use crate::wire::advert::{ChecksumForm, Expect, Peers};
 use crate::wire::auth::Key;
-use crate::wire::{Family, Mac, PRIORITY_OWNER, Version, arp, ndp};
+use crate::wire::{Family, Mac, PRIORITY_OWNER, Versions, arp, ndp};
 
 /// Parameters of the state machine.
 pub(super) fn params(router: &VirtualRouter, binding: &Binding) -> Params {
     Params {
-        version: version(router),
+        version: versions(router).timers(),
         priority: if binding.owner {
             PRIORITY_OWNER
         } else {
@@ -36,7 +36,7 @@ pub(super) fn message(router: &VirtualRouter, binding: &Binding) -> Message {
     Message {
         vrid: router.vrid,
         family: router.family,
-        version: version(router),
+        versions: versions(router),
         addresses: advertised(router, binding),
         auth: key(&router.auth),
         peers: peers(router),
@@ -50,10 +50,32 @@ pub(super) fn message(router: &VirtualRouter, binding: &Binding) -> Message {
     }
 }
 
+/// The router advertisements that the router sends while Master, if it is to send any. Their
+/// source is the first virtual address, which is link-local (RA-1, ND-9).
+pub(super) fn router_advertisements(
+    router: &VirtualRouter,
+    binding: &Binding,
+) -> Option<RouterAdvertisements> {
+    let ra = router.router_advertisement.as_ref()?;
+    let source = router.vips.iter().find_map(|vip| match vip.address {
+        IpAddr::V6(address) => Some(address),
+        IpAddr::V4(_) => None,
+    })?;
+    let mac = mac(router, binding);
+    Some(RouterAdvertisements {
+        frame: ra.content.frame(mac, source),
+        farewell: ra.content.farewell().frame(mac, source),
+        source,
+        min_interval: ra.min_interval,
+        max_interval: ra.max_interval,
+        doorbell: Arc::default(),
+    })
+}
+
 /// What the router demands of an advertisement.
 pub(super) fn expect(router: &VirtualRouter, binding: &Binding) -> Expect {
     Expect {
-        version: version(router),
+        versions: versions(router),
         vrid: router.vrid,
         source: binding.source,
         peers: peers(router),
@@ -96,6 +118,12 @@ pub(super) fn plan(
             .map(|vip| (vip.address, prefix(router, binding, *vip)))
             .collect(),
         owner: binding.owner,
+        own: router
+            .vips
+            .iter()
+            .map(|vip| vip.address)
+            .filter(|address| binding.own_addresses.contains(address))
+            .collect(),
         source: binding.source,
         accept: router.accept_mode || binding.owner,
         routes: router.routes.clone(),
@@ -176,10 +204,11 @@ fn peers(router: &VirtualRouter) -> Peers {
     }
 }
 
-const fn version(router: &VirtualRouter) -> Version {
+const fn versions(router: &VirtualRouter) -> Versions {
     match router.protocol {
-        Protocol::V2 => Version::V2,
-        Protocol::V3 => Version::V3,
+        Protocol::V2 => Versions::V2,
+        Protocol::V3 => Versions::V3,
+        Protocol::Both => Versions::Both,
     }
 }
 

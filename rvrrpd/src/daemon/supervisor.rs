@@ -59,6 +59,8 @@ pub(super) struct Managed {
     prepared: bool,
     /// It is not, and has to be tried again.
     failed: bool,
+    /// Why not, as it was told last.
+    complaint: String,
 }
 
 /// Why the daemon stops.
@@ -176,6 +178,7 @@ impl Supervisor {
                 reasons: None,
                 prepared: false,
                 failed: false,
+                complaint: String::new(),
             },
         );
     }
@@ -228,7 +231,7 @@ impl Supervisor {
 
     /// Draws the consequences for the routers on these interfaces.
     pub(super) fn update(&mut self, names: &BTreeSet<String>) {
-        let mut plans = Vec::new();
+        let (mut plans, mut setups) = (Vec::new(), Vec::new());
         for name in names {
             self.open(name);
             let keys: Vec<RouterKey> = self
@@ -238,12 +241,20 @@ impl Supervisor {
                 .cloned()
                 .collect();
             for key in keys {
-                plans.extend(self.bind(&key));
+                if let Some((plan, worker, setup)) = self.bind(&key) {
+                    plans.push(plan);
+                    setups.push((worker, setup));
+                }
             }
             self.publish(name);
         }
         if !plans.is_empty() {
             self.tell_driver(Command::Prepare(plans));
+        }
+        // After the driver: what a worker does at once, as an owner that becomes Master, it has to
+        // do by the new plan.
+        for (worker, setup) in setups {
+            let _ended = self.workers[worker].control.send(Control::Set(setup));
         }
         // Only now: a router starts when all that it needs has been told.
         let keys: Vec<RouterKey> = self
@@ -296,10 +307,15 @@ impl Supervisor {
             .filter(|key| key.interface == name)
             .map(|key| key.family)
             .collect();
-        let known = self.interfaces.get(name);
-        let is_same = known.map(|interface| interface.port.index) == index;
-        if is_same && known.is_none_or(|known| families.iter().all(|family| known.hears(*family))) {
-            return;
+        let known = self.interfaces.get_mut(name);
+        let is_same = known.as_ref().map(|interface| interface.port.index) == index;
+        if is_same {
+            let Some(known) = known else { return };
+            known.join_again(name);
+            // A family that the interface lacks is no reason to disturb the other one.
+            if !families.iter().any(|family| known.could_hear(*family)) {
+                return;
+            }
         }
         if !is_same {
             self.interfaces.remove(name);
@@ -320,8 +336,8 @@ impl Supervisor {
         let workers = self
             .workers
             .iter()
-            .map(|worker| worker.adverts.clone())
-            .collect();
+            .map(|worker| (worker.adverts.clone(), worker.control.clone()))
+            .unzip();
         let prepare = threads::prepare(self.config.global.realtime, threads::LISTENER);
         let opened = Interface::open(
             name,
@@ -361,12 +377,16 @@ impl Supervisor {
         }
     }
 
-    /// Tells worker and listener what a router takes from its interface, where that has changed,
-    /// and returns what the driver has to be told.
-    fn bind(&mut self, key: &RouterKey) -> Option<Plan> {
+    /// Tells the listener what a router takes from its interface, where that has changed, and
+    /// returns what the driver and the worker of this number have to be told.
+    fn bind(&mut self, key: &RouterKey) -> Option<(Plan, usize, Box<Setup>)> {
         let is_filtered = self.wanted_filter(&key.interface, key.family) == Wanted::Ebpf;
         let managed = self.routers.get_mut(key)?;
         let interface = self.interfaces.get_mut(&key.interface)?;
+        if !interface.hears(key.family) {
+            managed.bound = None;
+            return None;
+        }
         let (_, binding) = readiness::assess(&managed.config, &self.view);
         let binding = binding?;
         if managed.bound.as_ref() == Some(&binding) {
@@ -376,12 +396,15 @@ impl Supervisor {
         self.generation += 1;
         let can_absorb = self.filter.as_ref().is_some_and(|one| one.can_absorb());
         let absorbs = is_filtered && can_absorb && router.socket_filter_absorb;
+        let advertising = routers::router_advertisements(router, &binding);
+        let doorbell = advertising.as_ref().map(|ra| Arc::clone(&ra.doorbell));
         let setup = Setup {
             id: managed.id,
             generation: self.generation,
             title: routers::title(router),
             params: routers::params(router, &binding),
             message: routers::message(router, &binding),
+            router_advertisements: advertising,
             port: Some(Arc::clone(&interface.port)),
             status: Arc::clone(&managed.status),
         };
@@ -391,15 +414,13 @@ impl Supervisor {
             expect: routers::expect(router, &binding),
             status: Arc::clone(&managed.status),
             absorb: absorbs.then_some(self.generation),
+            doorbell,
         };
         interface.set(router, Arc::new(entry));
         let sender = Arc::clone(&interface.port.sender);
         let plan = routers::plan(managed.id, router, &binding, sender);
-        let _ended = self.workers[managed.worker]
-            .control
-            .send(Control::Set(Box::new(setup)));
         managed.bound = Some(binding);
-        Some(plan)
+        Some((plan, managed.worker, Box::new(setup)))
     }
 
     fn publish(&mut self, name: &str) {
@@ -422,7 +443,7 @@ impl Supervisor {
         let Some(interface) = self.interfaces.get_mut(name) else {
             return;
         };
-        if let Err(error) = interface.publish(name, wanted) {
+        if let Err(error) = interface.publish(wanted) {
             tracing::error!("receive socket on interface {name}: {error}");
             // Deaf it would become a second Master; `retry` opens it anew.
             self.interfaces.remove(name);
@@ -492,7 +513,7 @@ impl Supervisor {
             match next {
                 Report::Kernel(event) => {
                     self.affected(&event, &mut names);
-                    if let KernelEvent::LinkGone { index } = event {
+                    if let KernelEvent::LinkGone { index, .. } = event {
                         self.close(index);
                     }
                     self.view.apply(&event);
@@ -500,12 +521,10 @@ impl Supervisor {
                 }
                 Report::Prepared(id) => self.prepared(id, true, &mut names),
                 Report::Unprepared(id, error) => {
-                    tracing::error!("VR {} - Not prepared: {error}", self.title(id));
+                    self.complain(id, &error);
                     self.prepared(id, false, &mut names);
                 }
-                Report::Activated(id) => {
-                    tracing::debug!("VR {} - Addresses are in", self.title(id))
-                }
+                Report::Activated(id) => self.activated(id),
                 Report::ActivationFailed(id, error) => {
                     tracing::error!("VR {} - Incomplete: {error}", self.title(id));
                 }
@@ -521,6 +540,27 @@ impl Supervisor {
         self.update(&names);
     }
 
+    /// Tells why a router could not be prepared, once for each cause: it is tried again and again.
+    fn complain(&mut self, id: RouterId, error: &driver::Error) {
+        let managed = self.keys.get(&id).and_then(|key| self.routers.get_mut(key));
+        let Some(managed) = managed else { return };
+        let complaint = error.to_string();
+        if managed.complaint != complaint {
+            let title = routers::title(&managed.config);
+            tracing::error!("VR {title} - Not prepared: {complaint}");
+            managed.complaint = complaint;
+        }
+    }
+
+    fn activated(&self, id: RouterId) {
+        tracing::debug!("VR {} - Addresses are in", self.title(id));
+        let key = self.keys.get(&id);
+        if let Some(managed) = key.and_then(|key| self.routers.get(key)) {
+            let control = &self.workers[managed.worker].control;
+            let _ended = control.send(Control::Activated(id));
+        }
+    }
+
     fn prepared(&mut self, id: RouterId, prepared: bool, names: &mut BTreeSet<String>) {
         let Some(key) = self.keys.get(&id) else {
             return;
@@ -528,6 +568,9 @@ impl Supervisor {
         if let Some(managed) = self.routers.get_mut(key) {
             managed.prepared = prepared;
             managed.failed = !prepared;
+            if prepared {
+                managed.complaint.clear();
+            }
             names.insert(key.interface.clone());
         }
     }
@@ -536,7 +579,7 @@ impl Supervisor {
     fn affected(&self, event: &KernelEvent, names: &mut BTreeSet<String>) {
         let index = match event {
             KernelEvent::Link(link) => link.index,
-            KernelEvent::LinkGone { index } => *index,
+            KernelEvent::LinkGone { index, .. } => *index,
             KernelEvent::Address(address) | KernelEvent::AddressGone(address) => address.index,
             KernelEvent::RouteGone(_) => return,
             KernelEvent::Resync(..) => {
@@ -562,6 +605,13 @@ impl Supervisor {
             {
                 managed.bound = None;
                 names.insert(key.interface.clone());
+            }
+        }
+        for (name, interface) in &mut self.interfaces {
+            let heard = interface.families();
+            interface.join_again(name);
+            if interface.families() != heard {
+                names.insert(name.clone());
             }
         }
         if !names.is_empty() {

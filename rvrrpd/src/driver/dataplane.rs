@@ -1,6 +1,6 @@
 //! The data planes: what carries the virtual addresses and the virtual MAC.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use super::gate::Change;
 use super::ioctl::Ioctl;
@@ -188,7 +188,11 @@ impl Dataplane for Ether {
                 before: own.0,
                 ours: virtual_mac(plan).0,
             });
-        let addresses = plan.addresses.iter().enumerate().filter(|_| !plan.owner);
+        let addresses = plan
+            .addresses
+            .iter()
+            .enumerate()
+            .filter(|(_, (address, _))| !plan.own.contains(address));
         mac.into_iter()
             .chain(
                 addresses.map(|(at, &(address, prefix))| match Self::netdrv(plan) {
@@ -243,9 +247,12 @@ impl Dataplane for Ether {
         batch: &mut Batch,
     ) -> Result<(), Error> {
         let plan = &router.plan;
-        let Some(&(address, prefix)) = plan.addresses.get(at).filter(|_| !plan.owner) else {
+        let Some(&(address, prefix)) = plan.addresses.get(at) else {
             return Ok(());
         };
+        if plan.own.contains(&address) {
+            return Ok(());
+        }
         let what = format!("address {address}/{prefix} on {}", plan.parent_name);
         let label = label(plan, at);
         let done = match (Self::netdrv(plan), address, step) {
@@ -272,6 +279,15 @@ impl Dataplane for Ether {
 /// The virtual MAC of a plan.
 pub(super) const fn virtual_mac(plan: &Plan) -> Mac {
     Mac::of_virtual_router(plan.family, plan.vrid)
+}
+
+/// The link-local address that the kernel makes of an Ethernet address (RFC 4291 App. A).
+pub(super) fn link_local(mac: Mac) -> IpAddr {
+    let [a, b, c, d, e, f] = mac.0;
+    let identifier = [a ^ 0x02, b, c, 0xff, 0xfe, d, e, f];
+    let mut address = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    address[8..].copy_from_slice(&identifier);
+    Ipv6Addr::from(address).into()
 }
 
 /// Whether the parent itself carries the virtual MAC while Master.

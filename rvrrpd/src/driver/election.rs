@@ -1,6 +1,7 @@
 //! Elections: routers become Master or stop being it, all of one moment in one batch.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::net::IpAddr;
 
 use super::announce;
@@ -8,12 +9,13 @@ use super::dataplane::{Step, uses_virtual_mac, virtual_mac};
 use super::gate::Change;
 use super::kernel::{Batch, Kernel};
 use super::netlink;
-use super::{Error, Plan, Report, RouterId};
+use super::{Carrier, Error, Plan, Report, RouterId};
 use crate::config::model::Route;
 use crate::wire::{Mac, arp};
 
 impl Kernel {
-    /// Makes the routers in `wanted` active or not. Where one is so already nothing happens.
+    /// Makes the routers in `wanted` active or not. Where one is so already nothing changes; that
+    /// an active one is active is reported, for who asks has not heard it.
     pub(super) fn elect(&mut self, wanted: &BTreeMap<RouterId, bool>) {
         let changes: Vec<(RouterId, bool)> = wanted
             .iter()
@@ -24,10 +26,19 @@ impl Kernel {
                     .is_some_and(|router| router.active != *active)
             })
             .collect();
-        if changes.is_empty() {
-            return;
+        if !changes.is_empty() {
+            self.elect_changed(&changes);
         }
-        let mut failures = self.move_gate(&changes);
+        for (id, _) in wanted.iter().filter(|(_, active)| **active) {
+            if self.routers.contains_key(id) {
+                self.report(Report::Activated(*id));
+            }
+        }
+    }
+
+    fn elect_changed(&mut self, changes: &[(RouterId, bool)]) {
+        self.examine_before(changes);
+        let mut failures = self.move_gate(changes);
         let mut batch = Batch::default();
         // Out before in: an address may move from one router to another.
         for (id, active) in changes.iter().filter(|(_, active)| !active) {
@@ -39,31 +50,53 @@ impl Kernel {
         let (first, _) = changes[0];
         self.change_static_routes(first, &mut batch);
         failures.extend(self.execute(batch));
-        self.announce_changes(&changes);
+        self.announce_changes(changes);
         for (id, error) in failures {
             self.report(Report::ActivationFailed(id, error));
         }
-        for (id, _) in changes.into_iter().filter(|(_, active)| *active) {
-            self.report(Report::Activated(id));
+    }
+
+    /// Addresses leave an interface itself only where they go alone: another daemon that has
+    /// stopped may have taken that setting back.
+    fn examine_before(&mut self, changes: &[(RouterId, bool)]) {
+        let leaving = changes.iter().filter(|(_, active)| !active);
+        let routers = leaving.filter_map(|(id, _)| self.routers.get(id));
+        let plans = routers.map(|router| &router.plan);
+        let parents: BTreeSet<u32> = plans
+            .filter(|plan| matches!(plan.carrier, Carrier::Ether { .. }))
+            .map(|plan| plan.parent)
+            .collect();
+        for parent in parents {
+            self.examine_settings(Some(parent));
         }
     }
 
     /// The gate opens before the addresses come and closes before they go.
     fn move_gate(&mut self, changes: &[(RouterId, bool)]) -> Vec<(RouterId, Error)> {
-        let moves: Vec<Change> = changes
+        let moves: Vec<(RouterId, Vec<Change>)> = changes
             .iter()
             .filter_map(|(id, active)| Some((self.routers.get(id)?, *active)))
             // A parent that is gone has no gate, and nothing behind it.
             .filter(|(router, _)| self.parents.contains_key(&router.plan.parent))
-            .flat_map(|(router, active)| {
+            .map(|(router, active)| {
                 let (open, close) = router.dataplane().gate(router);
-                if active { open } else { close }
+                (router.plan.id, if active { open } else { close })
             })
             .collect();
-        match self.gate.apply(&moves) {
-            Ok(()) => Vec::new(),
-            Err(error) => vec![(changes[0].0, Error::new("gate", error))],
-        }
+        self.change_gate(&moves)
+    }
+
+    /// Changes the gate in one transaction; where that is refused, router by router, so that only
+    /// those fail that it is about.
+    pub(super) fn change_gate(
+        &mut self,
+        changes: &[(RouterId, Vec<Change>)],
+    ) -> Vec<(RouterId, Error)> {
+        let refused = together_or_apart(changes, |changes| self.gate.apply(changes));
+        refused
+            .into_iter()
+            .map(|(id, error)| (id, Error::new("gate", error)))
+            .collect()
     }
 
     fn change_one(
@@ -162,5 +195,55 @@ impl Kernel {
             })
             .collect();
         announce::send_frames(&plan.sender, frames.iter().map(Vec::as_slice));
+    }
+}
+
+/// Tries the parts together, then, where that fails, each for itself; the parts that failed.
+fn together_or_apart<K: Copy, T: Copy>(
+    parts: &[(K, Vec<T>)],
+    mut attempt: impl FnMut(&[T]) -> io::Result<()>,
+) -> Vec<(K, io::Error)> {
+    let all: Vec<T> = parts.iter().flat_map(|(_, part)| part).copied().collect();
+    if attempt(&all).is_ok() {
+        return Vec::new();
+    }
+    let apart = parts.iter();
+    apart
+        .filter_map(|(key, part)| Some((*key, attempt(part).err()?)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_part_that_is_refused_fails() {
+        let mut taken = Vec::new();
+        let mut attempts = 0;
+        let refused = together_or_apart(
+            &[("one", vec![1, 2]), ("two", vec![3]), ("three", vec![4])],
+            |elements| {
+                attempts += 1;
+                if elements.contains(&3) {
+                    return Err(io::Error::other("no 3"));
+                }
+                taken.extend_from_slice(elements);
+                Ok(())
+            },
+        );
+        let names: Vec<&str> = refused.iter().map(|(name, _)| *name).collect();
+        assert_eq!((names, taken, attempts), (vec!["two"], vec![1, 2, 4], 4));
+    }
+
+    #[test]
+    fn what_is_taken_together_is_not_tried_apart() {
+        let mut attempts = 0;
+        let refused = together_or_apart(&[(1, vec![1]), (2, vec![2])], |_| {
+            attempts += 1;
+            Ok(())
+        });
+        assert!(refused.is_empty());
+        assert_eq!(attempts, 1);
     }
 }

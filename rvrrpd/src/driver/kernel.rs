@@ -15,6 +15,7 @@ use super::neighbour::Resolver;
 use super::netlink::{Done, Netlink, Refusal, Request};
 use super::parent::Parent;
 use super::repair::Doubt;
+use super::routes::Hidden;
 use super::{Error, Plan, Report, RouterId};
 use crate::config::model::Route;
 use crate::wire::Mac;
@@ -35,6 +36,7 @@ pub(super) struct Kernel {
     /// The static routes are in, because a router is active.
     pub(super) static_routes_in: bool,
     pub(super) doubt: Doubt,
+    pub(super) hidden: Hidden,
     /// Link group of our macvlans.
     pub(super) group: u32,
     reports: Sender<Report>,
@@ -105,6 +107,7 @@ impl Kernel {
             static_routes: Vec::new(),
             static_routes_in: false,
             doubt: Doubt::default(),
+            hidden: Hidden::default(),
             group,
             reports,
         })
@@ -114,6 +117,9 @@ impl Kernel {
     pub(super) fn execute(&mut self, batch: Batch) -> Vec<(RouterId, Error)> {
         let mut refused = Vec::new();
         for (id, purpose, outcome) in self.outcomes(batch) {
+            // One that was there already may be somebody else's.
+            self.doubt.routes |=
+                matches!((&purpose, &outcome), (Purpose::Route(_), Ok(Done::Already)));
             if let Err(refusal) = outcome {
                 self.doubt.refused_routes |= matches!(purpose, Purpose::Route(_));
                 refused.push((id, Error::new(purpose.to_string(), refusal.into_error())));

@@ -25,6 +25,7 @@ mod parent;
 mod prepare;
 mod remove;
 mod repair;
+mod routes;
 pub mod sysctl;
 mod thread;
 mod undo;
@@ -64,9 +65,11 @@ pub struct Plan {
     pub carrier: Carrier,
     /// Virtual addresses with the prefix length they get on the carrier.
     pub addresses: Vec<(IpAddr, u8)>,
-    /// The addresses belong to the parent already (owner): they are never added to the parent
-    /// and never removed from it.
+    /// Whether a virtual address belongs to the parent already (owner).
     pub owner: bool,
+    /// The virtual addresses that do: they are never added to the parent and never removed from
+    /// it.
+    pub own: Vec<IpAddr>,
     /// Primary address: what the advertisements come from.
     pub source: IpAddr,
     /// Whether packets to the virtual addresses are accepted.
@@ -147,6 +150,8 @@ pub enum KernelEvent {
     LinkGone {
         /// Its interface index.
         index: u32,
+        /// Interface index of the lower device that it had.
+        lower: Option<u32>,
     },
     /// An address appeared or changed.
     Address(Address),
@@ -179,6 +184,10 @@ pub struct Link {
     pub lower: Option<u32>,
     /// Link group (`IFLA_GROUP`).
     pub group: u32,
+    /// It is a macvlan.
+    pub macvlan: bool,
+    /// It is a port of a bridge, bond or team: what it receives belongs to that.
+    pub enslaved: bool,
 }
 
 /// An address on an interface.
@@ -192,6 +201,8 @@ pub struct Address {
     pub prefix: u8,
     /// IPv6: not usable yet (IFA_F_TENTATIVE) or found twice (IFA_F_DADFAILED).
     pub tentative: bool,
+    /// IPv6: somebody else on the link has it (IFA_F_DADFAILED); it is tentative then, too.
+    pub duplicate: bool,
     /// IFA_F_SECONDARY (IPv4).
     pub secondary: bool,
     /// Put there by rVRRPd (IFA_PROTO, or the label of the ioctl driver).

@@ -139,13 +139,15 @@ impl Parent {
     }
 
     /// Takes the settings back, where nobody has changed them meanwhile.
-    pub(super) fn restore(self, journal: &mut Journal) -> io::Result<()> {
+    pub(super) fn restore(&mut self, journal: &mut Journal) -> io::Result<()> {
         let mut result = Ok(());
-        for (path, before, ours) in &self.changed {
-            let restored = restore(path, before, ours);
+        for (path, before, ours) in core::mem::take(&mut self.changed) {
+            let restored = restore(&path, &before, &ours);
             result = result.and(restored);
         }
-        let forgotten = journal.forget(|known| self.recorded.contains(known));
+        self.wanted.clear();
+        let recorded = core::mem::take(&mut self.recorded);
+        let forgotten = journal.forget(|known| recorded.contains(known));
         result.and(forgotten)
     }
 }

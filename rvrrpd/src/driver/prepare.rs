@@ -12,7 +12,7 @@ use super::netlink::{self, Ipv4Silence};
 use super::parent::{Parent, UNDER_MACVLANS, WITH_ADDRESSES, WITHOUT_REDIRECTS};
 use super::{Carrier, Error, Link, Plan, Report, RouterId, sysctl};
 use crate::config::model::{NetworkDriver, Route};
-use crate::driver::dataplane::{Step, virtual_mac};
+use crate::driver::dataplane::{Step, uses_virtual_mac, virtual_mac};
 use crate::wire::{Family, Mac};
 
 /// What went wrong, by router.
@@ -65,6 +65,11 @@ impl Kernel {
         for (old, id) in changed {
             self.follow(&old, id, renamed.get(&id).copied());
         }
+        // The interface itself may have the virtual MAC, or an address made of it.
+        self.doubt.links |= ids.iter().any(|id| {
+            let router = self.routers.get(id);
+            router.is_some_and(|router| !router.active && uses_virtual_mac(&router.plan))
+        });
         for id in ids {
             match failures.remove(&id) {
                 Some(error) => self.report(Report::Unprepared(id, error)),
@@ -98,7 +103,9 @@ impl Kernel {
                     }
                     changed.push((core::mem::replace(&mut router.plan, plan), id));
                 }
-                _ => {
+                known => {
+                    // An interface that carries the virtual MAC still may have been given it by us.
+                    let own_mac = own_mac.or_else(|| known.and_then(|router| router.own_mac));
                     let router = Known {
                         plan,
                         prepared: false,
@@ -113,7 +120,7 @@ impl Kernel {
         changed
     }
 
-    fn journal_plans(&mut self, plans: &[Plan], links: &[Link]) -> io::Result<()> {
+    pub(super) fn journal_plans(&mut self, plans: &[Plan], links: &[Link]) -> io::Result<()> {
         let mut entries = Vec::new();
         for plan in plans {
             let active = self.routers.get(&plan.id).filter(|router| router.active);
@@ -191,15 +198,11 @@ impl Kernel {
                 continue;
             }
             let (open, close) = router.dataplane().gate(router);
-            changes.extend(if router.active { open } else { close });
-            changes.extend(duties(router));
+            let mut own = if router.active { open } else { close };
+            own.extend(duties(router));
+            changes.push((plan.id, own));
         }
-        if let Err(error) = self.gate.apply(&changes) {
-            let error = Error::new("gate", error);
-            for id in ids {
-                failures.insert(*id, error.clone());
-            }
-        }
+        failures.extend(self.change_gate(&changes));
     }
 
     /// Creates, silences and sets up the macvlans, all in three batches.
@@ -220,6 +223,21 @@ impl Kernel {
             let Carrier::Macvlan { name } = &plan.carrier else {
                 continue;
             };
+            if let Some(parent) = links
+                .iter()
+                .find(|link| link.index == plan.parent && link.macvlan)
+            {
+                let beside = io::Error::new(
+                    io::ErrorKind::Unsupported,
+                    format!(
+                        "{} is a macvlan itself: the kernel would put this one beside it, not on \
+                         it; allowed: its lower interface, or `iftype = \"ether\"`",
+                        parent.name
+                    ),
+                );
+                failures.insert(*id, Error::new(format!("macvlan {name}"), beside));
+                continue;
+            }
             let mac = virtual_mac(&plan);
             match links.iter().find(|link| link.name == *name) {
                 Some(link) if link.mac != Some(mac) || link.lower != Some(plan.parent) => {
@@ -410,6 +428,14 @@ impl Kernel {
         let id = plan.id;
         let mut batch = Batch::default();
         let mut results = Vec::new();
+        if matches!(plan.carrier, Carrier::Ether { .. }) {
+            self.examine_settings(Some(plan.parent));
+        }
+        let ours = if old.own == plan.own {
+            Vec::new()
+        } else {
+            self.addresses_of_ours(plan.parent)
+        };
         let Some(router) = self.routers.get(&id) else {
             return;
         };
@@ -423,9 +449,19 @@ impl Kernel {
                 ..
             }
         );
-        let anew = old.owner != plan.owner || by_place && old.addresses != plan.addresses;
+        let on_parent = matches!(plan.carrier, Carrier::Ether { .. });
+        let anew = !on_parent && old.owner != plan.owner
+            || by_place && (&old.addresses, &old.own) != (&plan.addresses, &plan.own);
+        let became_own =
+            |address| on_parent && plan.own.contains(address) && !old.own.contains(address);
+        let was_own =
+            |address| on_parent && old.own.contains(address) && !plan.own.contains(address);
         for (at, address) in old.addresses.iter().enumerate() {
-            if !renamed && (anew || !plan.addresses.contains(address)) {
+            // What the host has there now may be the very address that was ours.
+            if became_own(&address.0) && !ours.contains(address) {
+                continue;
+            }
+            if !renamed && (anew || became_own(&address.0) || !plan.addresses.contains(address)) {
                 results.push(dataplane.address(&before, at, Step::Take, &self.ioctl, &mut batch));
             }
         }
@@ -438,7 +474,7 @@ impl Kernel {
             return;
         };
         for (at, address) in plan.addresses.iter().enumerate() {
-            if renamed || anew || !old.addresses.contains(address) {
+            if renamed || anew || was_own(&address.0) || !old.addresses.contains(address) {
                 results.push(dataplane.address(router, at, Step::Add, &self.ioctl, &mut batch));
             }
         }
@@ -464,10 +500,20 @@ impl Kernel {
         );
         let refused = self.execute(batch);
         self.tell_incomplete(refused);
+        // An address that is new, or at another Ethernet address.
         let new = plan.addresses.iter().zip(plan.announcements.iter());
-        let new = new
-            .filter(|((address, _), _)| old.addresses.iter().all(|(before, _)| before != address));
+        let new = new.filter(|(_, frame)| !old.announcements.contains(frame));
         announce::send_frames(&plan.sender, new.map(|(_, frame)| frame.as_slice()));
+    }
+
+    /// The addresses on an interface that rVRRPd has put there.
+    fn addresses_of_ours(&mut self, index: u32) -> Vec<(IpAddr, u8)> {
+        let addresses = self.netlink.addresses().unwrap_or_default().into_iter();
+        addresses
+            .map(|(address, _)| address)
+            .filter(|address| address.index == index && address.ours)
+            .map(|address| (address.address, address.prefix))
+            .collect()
     }
 
     /// Takes out of the gate what the plan before wanted and no plan wants now.
@@ -495,7 +541,7 @@ impl Kernel {
     pub(super) fn leave_parent(&mut self, index: u32, id: RouterId) {
         self.all.users.remove(&id);
         if self.all.users.is_empty() {
-            let all = core::mem::replace(&mut self.all, Parent::new("all"));
+            let mut all = core::mem::replace(&mut self.all, Parent::new("all"));
             if let Err(error) = all.restore(&mut self.journal) {
                 tracing::error!("settings of all interfaces are not as they were: {error}");
             }
@@ -513,7 +559,7 @@ impl Kernel {
         } else {
             Ok(())
         };
-        if let Some(parent) = self.parents.remove(&index) {
+        if let Some(mut parent) = self.parents.remove(&index) {
             let restored = parent.restore(&mut self.journal);
             if let Err(error) = detached.and(restored) {
                 tracing::error!("interface with index {index} not as it was: {error}");

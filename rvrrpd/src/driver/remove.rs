@@ -7,6 +7,7 @@ use super::gate::Change;
 use super::journal::Entry;
 use super::kernel::{Kernel, Known};
 use super::netlink::{self, Request};
+use super::parent::Parent;
 use super::{Error, RouterId};
 
 /// Single links up to this number are deleted one by one, 15 ms each; more of them by group, 40 ms
@@ -26,6 +27,9 @@ impl Kernel {
             .iter()
             .filter_map(|id| self.routers.remove(id))
             .collect();
+        // Before the macvlans go: another daemon on the interface sees these go, and makes at once
+        // the settings again that it needs.
+        self.restore_settings();
         let vifs: BTreeSet<u32> = leaving.iter().filter_map(|router| router.vif).collect();
         let mut result = self
             .delete_links(&vifs)
@@ -67,6 +71,24 @@ impl Kernel {
         self.journal
             .clear()
             .map_err(|error| Error::new("journal", error))
+    }
+
+    /// Takes back the settings that no router needs any more.
+    fn restore_settings(&mut self) {
+        let needed: BTreeSet<u32> = self.routers.values().map(|of| of.plan.parent).collect();
+        let unneeded = self
+            .parents
+            .iter_mut()
+            .filter(|(index, _)| !needed.contains(index));
+        let mut unneeded: Vec<&mut Parent> = unneeded.map(|(_, parent)| parent).collect();
+        if self.routers.is_empty() {
+            unneeded.push(&mut self.all);
+        }
+        for parent in unneeded {
+            if let Err(error) = parent.restore(&mut self.journal) {
+                tracing::error!("settings of an interface are not as they were: {error}");
+            }
+        }
     }
 
     fn delete_links(&mut self, vifs: &BTreeSet<u32>) -> io::Result<()> {

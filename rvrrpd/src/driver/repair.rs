@@ -11,12 +11,12 @@ use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
 use std::time::Instant;
 
-use super::dataplane::{Step, uses_virtual_mac, virtual_mac};
+use super::dataplane::{Step, link_local, uses_virtual_mac, virtual_mac};
 use super::gate::Change;
-use super::kernel::{Batch, Kernel, Purpose};
+use super::kernel::{Batch, Kernel};
 use super::netlink::{self, Done};
-use super::{Carrier, Error, KernelEvent, Link, Plan, Report, RouterId};
-use crate::config::model::Route;
+use super::{Address, Carrier, Error, KernelEvent, Link, Plan, Report, RouterId};
+use crate::wire::Mac;
 
 /// Least time between two looks.
 const SHORTEST_GAP: Duration = Duration::from_millis(20);
@@ -26,14 +26,19 @@ const LONGEST_GAP: Duration = Duration::from_secs(1);
 /// that were refused.
 pub(super) const ROUND: Duration = Duration::from_secs(5);
 
+/// Least MTU of an interface that has IPv6 (RFC 8200 §5).
+const LEAST_IPV6_MTU: u32 = 1280;
+
 /// What events have made doubtful.
 #[derive(Debug, Default)]
 pub(super) struct Doubt {
-    links: bool,
-    addresses: bool,
+    pub(super) links: bool,
+    pub(super) addresses: bool,
     pub(super) routes: bool,
-    /// A route was refused, as for want of a way to its next hop.
+    /// A route was refused, as for want of a way to its next hop, or another one is in its place.
     pub(super) refused_routes: bool,
+    /// Settings of interfaces.
+    settings: bool,
     not_before: Option<Instant>,
     gap: Duration,
 }
@@ -41,8 +46,10 @@ pub(super) struct Doubt {
 impl Kernel {
     /// Notes what an event makes doubtful.
     pub(super) fn notice(&mut self, event: &KernelEvent) {
-        if let KernelEvent::Link(link) = event {
-            self.follow_parent(link);
+        match event {
+            KernelEvent::Link(link) => self.follow_parent(link),
+            KernelEvent::LinkGone { index, .. } => self.lose_parent(*index),
+            _ => {}
         }
         // The kernel takes routes out without a word when their interface goes down or the address
         // goes that they depend on.
@@ -60,18 +67,27 @@ impl Kernel {
                 });
                 self.doubt.routes |= routes;
             }
-            KernelEvent::Link(Link { index, .. }) | KernelEvent::LinkGone { index } => {
+            KernelEvent::Link(Link { index, .. }) | KernelEvent::LinkGone { index, .. } => {
+                // Another daemon that stops takes its macvlans along, and our settings just
+                // before. The kernel tells nobody of a change of these: its notices
+                // (RTNLGRP_IPV4_NETCONF) are about forwarding and rp_filter alone.
+                self.doubt.settings |=
+                    matches!(event, KernelEvent::LinkGone { lower: Some(_), .. });
                 self.doubt.links |= self
                     .routers
                     .values()
                     .any(|router| router.vif == Some(*index) || router.plan.parent == *index);
                 self.doubt.routes |= routes;
             }
-            KernelEvent::Address(_) => self.doubt.routes |= self.doubt.refused_routes,
+            KernelEvent::Address(address) => {
+                self.doubt.routes |= self.doubt.refused_routes;
+                self.doubt.addresses |= self.is_of_virtual_mac(address);
+            }
             KernelEvent::RouteGone(_) => self.doubt.routes |= routes,
             KernelEvent::Resync(..) => {
                 self.doubt.links = true;
                 self.doubt.addresses = true;
+                self.doubt.settings = true;
                 self.doubt.routes |= routes;
             }
         }
@@ -91,10 +107,50 @@ impl Kernel {
         }
     }
 
+    /// A parent that is gone took along all that was on it, its settings and the gate's hook. By
+    /// now there may be another one with its index, whose MAC and addresses are none of ours: so
+    /// nothing is taken out there, and it is prepared anew.
+    fn lose_parent(&mut self, index: u32) {
+        let of_it = self.routers.values_mut();
+        let of_it = of_it.filter(|router| router.plan.parent == index);
+        let (mut lost, mut ended, mut silent) = (Vec::new(), Vec::new(), Vec::new());
+        for router in of_it {
+            lost.push(router.plan.id);
+            let carrier = router.carrier();
+            silent.extend(
+                carrier
+                    .into_iter()
+                    .flat_map(|at| forgotten(&router.plan, at)),
+            );
+            router.vif = None;
+            router.prepared = false;
+            if core::mem::take(&mut router.active) {
+                ended.push((router.plan.id, router.plan.routes.clone()));
+            }
+        }
+        let mut batch = Batch::default();
+        for (id, routes) in &ended {
+            self.announcer.end(*id);
+            for route in routes {
+                self.change_route(*id, route, Step::Take, &mut batch);
+            }
+            self.change_static_routes(*id, &mut batch);
+        }
+        for (id, error) in self.execute(batch) {
+            self.report(Report::ActivationFailed(id, error));
+        }
+        if let Err(error) = self.gate.apply(&silent) {
+            tracing::warn!("gate: {error}");
+        }
+        for id in lost {
+            self.leave_parent(index, id);
+        }
+    }
+
     /// When [`Self::look`] wants to be called.
     pub(super) fn next_look(&self) -> Option<Instant> {
         let doubt = &self.doubt;
-        (doubt.links || doubt.addresses || doubt.routes)
+        (doubt.links || doubt.addresses || doubt.routes || doubt.settings)
             .then(|| doubt.not_before.unwrap_or_else(Instant::now))
     }
 
@@ -105,6 +161,9 @@ impl Kernel {
         }
         let doubt = core::mem::take(&mut self.doubt);
         self.doubt.refused_routes = doubt.refused_routes;
+        if doubt.settings {
+            self.examine_settings(None);
+        }
         let links = doubt.links && self.look_at_links();
         let addresses = (doubt.links || doubt.addresses) && self.look_at_addresses();
         let routes = doubt.routes && self.look_at_routes();
@@ -124,8 +183,17 @@ impl Kernel {
         {
             tracing::error!("gate: {error}");
         }
+        self.examine_settings(None);
+        self.doubt.routes |= self.has_routes() && self.routes_may_be_listed();
+    }
+
+    /// Makes the settings again that somebody has changed: those of one parent, or all.
+    pub(super) fn examine_settings(&mut self, of: Option<u32>) {
+        let parents = self.parents.iter_mut();
+        let parents = parents.filter(|(index, _)| of.is_none_or(|of| of == **index));
+        let all = of.is_none().then_some(&mut self.all);
         let mut put_back = Vec::new();
-        for parent in self.parents.values_mut().chain([&mut self.all]) {
+        for parent in parents.map(|(_, parent)| parent).chain(all) {
             let made = parent.examine(&mut self.journal).unwrap_or_else(|error| {
                 tracing::error!("settings of an interface: {error}");
                 Vec::new()
@@ -138,7 +206,8 @@ impl Kernel {
         }
     }
 
-    /// Macvlans that are gone or down, and an interface that has lost the virtual MAC.
+    /// Macvlans that are gone, down or smaller than their parent, and an interface that has lost
+    /// the virtual MAC.
     fn look_at_links(&mut self) -> bool {
         let Ok(links) = self.netlink.links() else {
             self.doubt.links = true;
@@ -146,6 +215,8 @@ impl Kernel {
         };
         let mut batch = Batch::default();
         let mut gone = Vec::new();
+        let mut spoiled = Vec::new();
+        let mut given = Vec::new();
         for (id, router) in &self.routers {
             let Some(index) = router.carrier() else {
                 continue;
@@ -154,6 +225,18 @@ impl Kernel {
             match (&router.plan.carrier, link) {
                 (Carrier::Macvlan { .. }, None) => gone.push(*id),
                 (Carrier::Macvlan { name }, Some(link)) => {
+                    // The kernel lowers the MTU of a macvlan with that of its parent, and leaves
+                    // it there.
+                    let parent = links.iter().find(|link| link.index == router.plan.parent);
+                    if let Some(parent) = parent.filter(|parent| parent.mtu > link.mtu) {
+                        if link.mtu < LEAST_IPV6_MTU {
+                            spoiled.push(netlink::delete_link(index));
+                            gone.push(*id);
+                            continue;
+                        }
+                        let what = format!("MTU {} of macvlan {name}", parent.mtu);
+                        batch.push(*id, what, netlink::set_mtu(index, parent.mtu));
+                    }
                     if !link.up {
                         batch.push(*id, format!("macvlan {name} up"), netlink::set_up(index));
                     }
@@ -169,12 +252,92 @@ impl Kernel {
                 {
                     let request = netlink::set_mac(index, virtual_mac(&router.plan));
                     batch.push(*id, format!("virtual MAC of {}", link.name), request);
+                    given.extend(link.mac.map(|mac| (*id, mac)));
+                }
+                // Whoever is not Master must not carry it (ARP-7).
+                (Carrier::Ether { .. }, Some(link))
+                    if !router.active
+                        && uses_virtual_mac(&router.plan)
+                        && link.mac == Some(virtual_mac(&router.plan)) =>
+                {
+                    if let Some(own) = router.own_mac {
+                        let request = netlink::set_mac(index, own);
+                        batch.push(*id, format!("own MAC of {}", link.name), request);
+                    }
                 }
                 (Carrier::Ether { .. }, _) => {}
             }
         }
-        let repaired = self.put_back(batch);
+        let mut repaired = self.put_back(batch);
+        self.take_own_macs(given, &links);
+        // The kernel forgets the IPv6 half of an interface that is too small for IPv6, and that it
+        // must be silent with it; grown again, the macvlan would speak. So a new one is made.
+        if !spoiled.is_empty() {
+            repaired = true;
+            for refusal in self
+                .netlink
+                .batch(&spoiled)
+                .into_iter()
+                .filter_map(Result::err)
+            {
+                tracing::error!("macvlan with a small MTU: {}", refusal.into_error());
+            }
+        }
         self.replace_macvlans(&gone, &links) || repaired
+    }
+
+    /// An Ethernet address that somebody gave to an interface while it carried the virtual one is
+    /// what it gets back at the end.
+    fn take_own_macs(&mut self, given: Vec<(RouterId, Mac)>, links: &[Link]) {
+        for (id, mac) in given {
+            let Some(router) = self.routers.get_mut(&id) else {
+                continue;
+            };
+            router.own_mac = Some(mac);
+            let plan = router.plan.clone();
+            if let Err(error) = self.journal_plans(&[plan], links) {
+                tracing::warn!("journal: {error}");
+            }
+        }
+    }
+
+    /// Whether the kernel made this link-local address of the virtual MAC, because the link was
+    /// set down and up while it carried that one. The address outlives the Master, and two
+    /// routers would have the same (ND-5).
+    fn is_of_virtual_mac(&self, address: &Address) -> bool {
+        !address.ours
+            && self.routers.values().any(|router| {
+                let plan = &router.plan;
+                uses_virtual_mac(plan)
+                    && plan.parent == address.index
+                    && address.address == link_local(virtual_mac(plan))
+                    && plan
+                        .addresses
+                        .iter()
+                        .all(|(vip, _)| *vip != address.address)
+            })
+    }
+
+    /// Link-local addresses made of a virtual MAC go; the one that the kernel would have made of
+    /// the interface's own MAC comes in their place.
+    fn replace_link_locals(&self, addresses: &[(Address, Option<String>)], batch: &mut Batch) {
+        for (id, router) in &self.routers {
+            let of_it = addresses
+                .iter()
+                .map(|(address, _)| address)
+                .filter(|address| address.index == router.plan.parent);
+            let made = of_it
+                .clone()
+                .filter(|address| address.address == link_local(virtual_mac(&router.plan)))
+                .find(|address| self.is_of_virtual_mac(address));
+            let Some(made) = made else { continue };
+            let what = format!("own link-local address of {}", router.plan.parent_name);
+            let request = netlink::delete_address(made.index, made.address, made.prefix);
+            batch.push(*id, what.clone(), request);
+            if let Some(IpAddr::V6(own)) = router.own_mac.map(link_local) {
+                batch.push(*id, what, netlink::add_link_local(made.index, own));
+            }
+        }
     }
 
     /// Macvlans that are gone alone were deleted by somebody and are made again; those that went
@@ -234,15 +397,12 @@ impl Kernel {
             .map(|(address, _)| (address.index, address.address))
             .collect();
         let mut batch = Batch::default();
+        self.replace_link_locals(&addresses, &mut batch);
         let mut by_ioctl = Vec::new();
         for (id, router) in self.routers.iter().filter(|(_, router)| router.active) {
             let Some(index) = router.carrier() else {
                 continue;
             };
-            // An owner's addresses on the interface itself are the host's own affair.
-            if router.plan.owner && matches!(router.plan.carrier, Carrier::Ether { .. }) {
-                continue;
-            }
             for (at, (address, _)) in router.plan.addresses.iter().enumerate() {
                 if there.contains(&(index, *address)) {
                     continue;
@@ -268,28 +428,16 @@ impl Kernel {
         repaired
     }
 
-    fn look_at_routes(&mut self) -> bool {
-        self.doubt.refused_routes = false;
-        let mut batch = Batch::default();
-        for (id, route) in self.wanted_routes() {
-            batch.push_route(id, &route, netlink::add_route(&route));
-        }
-        self.put_back(batch)
-    }
-
     /// Carries out requests and tells what was not there; whether anything was not.
     fn put_back(&mut self, batch: Batch) -> bool {
         let mut repaired = false;
         for (id, purpose, outcome) in self.outcomes(batch) {
-            let route = matches!(purpose, Purpose::Route(_));
             match outcome {
                 Ok(Done::Already) => {}
                 Ok(Done::Changed) => {
                     repaired = true;
                     self.report(Report::Repaired(id, purpose.to_string()));
                 }
-                // Told when it was refused first.
-                Err(_) if route => self.doubt.refused_routes = true,
                 Err(error) => {
                     repaired = true;
                     self.report(Report::ActivationFailed(
@@ -301,50 +449,16 @@ impl Kernel {
         }
         repaired
     }
-
-    /// The routes that should be there now, each once, with a router to tell of them.
-    fn wanted_routes(&self) -> Vec<(RouterId, Route)> {
-        let mut seen = HashSet::new();
-        let active = || self.routers.iter().filter(|(_, router)| router.active);
-        let of_routers =
-            active().flat_map(|(id, router)| router.plan.routes.iter().map(|route| (*id, route)));
-        let of_all = active()
-            .next()
-            .filter(|_| self.static_routes_in)
-            .into_iter();
-        let of_all = of_all.flat_map(|(id, _)| self.static_routes.iter().map(|route| (*id, route)));
-        of_routers
-            .chain(of_all)
-            .filter(|(_, route)| seen.insert(*route))
-            .map(|(id, route)| (id, route.clone()))
-            .collect()
-    }
-
-    fn has_routes(&self) -> bool {
-        self.static_routes_in && !self.static_routes.is_empty()
-            || self
-                .routers
-                .values()
-                .any(|router| router.active && !router.plan.routes.is_empty())
-    }
-
-    /// Whether a route stays although `id` does not want it any more.
-    pub(super) fn is_wanted(&self, route: &Route, id: RouterId) -> bool {
-        self.static_routes_in && self.static_routes.contains(route)
-            || self.routers.iter().any(|(other, router)| {
-                *other != id && router.active && router.plan.routes.contains(route)
-            })
-    }
 }
 
-/// What the gate knows of a macvlan that is gone.
-fn forgotten(plan: &Plan, vif: u32) -> Vec<Change> {
+/// What the gate knows of a carrier that is gone.
+fn forgotten(plan: &Plan, carrier: u32) -> Vec<Change> {
     let local = plan
         .addresses
         .iter()
         .filter_map(|(address, _)| match address {
-            IpAddr::V6(local) => Some(Change::AcceptLinkLocal(vif, *local)),
+            IpAddr::V6(local) => Some(Change::AcceptLinkLocal(carrier, *local)),
             IpAddr::V4(_) => None,
         });
-    local.chain([Change::Speak(vif)]).collect()
+    local.chain([Change::Speak(carrier)]).collect()
 }

@@ -21,9 +21,19 @@ pub(super) fn undo(netlink: &mut Netlink, entries: &[Entry]) -> io::Result<()> {
         return Ok(());
     }
     let links = netlink.links()?;
-    undo_macvlans(netlink, entries, &links);
+    // Settings first: another daemon on the interface sees the macvlans go, and makes at once the
+    // settings again that it needs.
+    let (settings, others): (Vec<&Entry>, Vec<&Entry>) = entries
+        .iter()
+        .partition(|entry| matches!(entry, Entry::Sysctl { .. }));
     let mut requests = Vec::new();
-    for entry in entries {
+    for entry in &settings {
+        if let Err(error) = undo_entry(entry, &links, &mut requests) {
+            tracing::warn!("left by a predecessor and not taken back: {entry:?}: {error}");
+        }
+    }
+    undo_macvlans(netlink, entries, &links);
+    for entry in others {
         if let Err(error) = undo_entry(entry, &links, &mut requests) {
             tracing::warn!("left by a predecessor and not taken back: {entry:?}: {error}");
         }

@@ -19,7 +19,7 @@ impl View {
             KernelEvent::Link(link) => {
                 self.links.insert(link.index, link.clone());
             }
-            KernelEvent::LinkGone { index } => {
+            KernelEvent::LinkGone { index, .. } => {
                 self.links.remove(index);
                 self.addresses.remove(index);
             }
@@ -97,6 +97,8 @@ mod tests {
             carrier: true,
             lower: None,
             group: 0,
+            macvlan: false,
+            enslaved: false,
         }
     }
 
@@ -106,6 +108,7 @@ mod tests {
             address: address.parse().unwrap(),
             prefix: 24,
             tentative,
+            duplicate: false,
             secondary: false,
             ours: false,
         }
@@ -130,7 +133,10 @@ mod tests {
         assert_eq!(view.link_by_name("lan0").map(|link| link.index), Some(2));
         view.apply(&KernelEvent::AddressGone(address(2, "192.0.2.1", false)));
         assert_eq!(view.addresses(2).len(), 1);
-        view.apply(&KernelEvent::LinkGone { index: 2 });
+        view.apply(&KernelEvent::LinkGone {
+            index: 2,
+            lower: None,
+        });
         assert!(view.link(2).is_none() && view.addresses(2).is_empty());
         view.apply(&KernelEvent::Resync(
             vec![link(3, "eth1")],

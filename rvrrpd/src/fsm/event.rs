@@ -29,7 +29,7 @@ pub struct Advert {
     pub priority: u8,
     /// Source address of the IP packet.
     pub source: IpAddr,
-    /// Interval that the sender announces; used in version 3 only.
+    /// Interval that the sender announces; used by routers of version 3 only.
     pub interval: Duration,
     /// When the kernel received it: the down timer starts here, not when it was parsed.
     pub received: Time,

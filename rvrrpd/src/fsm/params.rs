@@ -9,6 +9,7 @@ use crate::wire::{PRIORITY_OWNER, Version};
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Params {
     /// Version spoken: it decides whether the Master's interval is learned and how skew scales.
+    /// Who speaks both goes by version 3, also after a Master of version 2 (MIX-1).
     pub version: Version,
     /// Effective priority, 1..=255; 255 owns the addresses.
     pub priority: u8,

@@ -21,8 +21,12 @@ pub enum Reason {
     NoCarrier,
     /// The parent interface has no address that advertisements can be sent from.
     NoPrimaryAddress,
-    /// The link-local address of the parent is tentative or a duplicate.
+    /// The address that is needed is tentative: duplicate address detection is not over.
     TentativeAddress,
+    /// Somebody else on the link has the address that is needed (duplicate address detection).
+    DuplicateAddress,
+    /// The parent interface is a port of a bridge, bond or team, which takes all that it receives.
+    Enslaved,
     /// A unicast peer is an address of the parent itself.
     OwnPeer,
     /// The advertisement is longer than the MTU of the parent interface.
@@ -35,7 +39,7 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, in the order in which they are shown.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Disabled,
         Self::Stopping,
         Self::NoInterface,
@@ -44,6 +48,8 @@ impl Reason {
         Self::NoCarrier,
         Self::NoPrimaryAddress,
         Self::TentativeAddress,
+        Self::DuplicateAddress,
+        Self::Enslaved,
         Self::OwnPeer,
         Self::ExceedsMtu,
         Self::NoSocket,
@@ -62,6 +68,8 @@ impl Reason {
             Self::NoCarrier => "no-carrier",
             Self::NoPrimaryAddress => "no-primary-address",
             Self::TentativeAddress => "tentative-address",
+            Self::DuplicateAddress => "duplicate-address",
+            Self::Enslaved => "enslaved",
             Self::OwnPeer => "own-address-among-peers",
             Self::ExceedsMtu => "exceeds-mtu",
             Self::NoSocket => "no-socket",

@@ -211,7 +211,7 @@ impl Router {
                 self.become_master(now, Cause::OwnerPreempt, actions);
             }
             State::Backup => {
-                if params.version != before.version || params.version == Version::V2 {
+                if params.version == Version::V2 {
                     self.master_interval = params.interval;
                 }
                 let span = if self.resigned {
@@ -328,7 +328,11 @@ impl Router {
         {
             // FSM-A-9. One last advertisement tells the better Master that there were two: it may
             // have heard nothing of this one, and hosts and switches may still follow this one.
-            actions.push(Action::SendAdvert);
+            // Backups follow it, too: not where they would lose patience before they hear the
+            // better one again, which may be of version 2 and slow (RFC 9568 §8.4.3.1).
+            if 3 * self.params.interval >= advert.interval {
+                actions.push(Action::SendAdvert);
+            }
             actions.push(Action::Deactivate);
             self.preempt_at = None;
             self.answer_at = None;
@@ -427,9 +431,14 @@ fn cause_of(reasons: Reasons) -> Option<Cause> {
         Reason::NotEthernet,
         Reason::InterfaceDown,
         Reason::NoCarrier,
+        Reason::Enslaved,
     ]) {
         Some(Cause::InterfaceDown)
-    } else if any(&[Reason::NoPrimaryAddress, Reason::TentativeAddress]) {
+    } else if any(&[
+        Reason::NoPrimaryAddress,
+        Reason::TentativeAddress,
+        Reason::DuplicateAddress,
+    ]) {
         Some(Cause::NoPrimaryIpAddress)
     } else {
         None

@@ -480,6 +480,43 @@ fn a_master_yields_to_a_better_one() {
     }
 }
 
+/// FSM-A-9, MIX-1: a Master of short intervals yields to a slow one without a last advertisement:
+/// Backups would follow its interval and not wait for the next one of the slow Master.
+#[test]
+fn a_fast_master_yields_to_a_slow_one_in_silence() {
+    for (millis, last) in [(1000, true), (334, true), (333, false), (10, false)] {
+        let interval = Duration::from_millis(millis);
+        let mut bench = Bench::master(Params {
+            interval,
+            ..params(Version::V3, 100)
+        });
+        let actions = bench.advert(200, LOWER, SECOND);
+        assert_eq!(actions.contains(&Action::SendAdvert), last, "{interval:?}");
+        assert!(actions.contains(&Action::Deactivate));
+        let learned = params(Version::V3, 100).down_interval(SECOND);
+        assert_eq!(bench.left(), Some(learned));
+    }
+}
+
+/// MIX-1, V3-TM-8: a Backup that begins to speak version 3 goes on waiting for its Master as long
+/// as that announced; one that speaks version 2 alone again goes by its own interval.
+#[test]
+fn mix_1_a_change_of_version_keeps_the_interval_of_the_master() {
+    let mut bench = Bench::started(params(Version::V2, 100));
+    bench.advert(200, HIGHER, SECOND);
+    let fast = |version| Params {
+        interval: SECOND / 10,
+        ..params(version, 100)
+    };
+    assert_eq!(bench.handle(Event::Params(fast(Version::V3))), []);
+    assert_eq!(bench.router.master_interval(), SECOND);
+    let left = fast(Version::V3).down_interval(SECOND);
+    assert_eq!(bench.left(), Some(left));
+    bench.advert(200, HIGHER, 5 * SECOND);
+    assert_eq!(bench.handle(Event::Params(params(Version::V2, 100))), []);
+    assert_eq!(bench.router.master_interval(), SECOND);
+}
+
 /// FSM-A-10: one answer in version 3, none in version 2; Adver_Timer is not restarted. What comes
 /// too soon after an answer is answered later.
 #[test]

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockFilter, Socket, Type};
 
 use super::filter::{self, Channel, VridSet};
-use super::sys;
+use super::{membership, sys};
 use crate::wire::{Family, GROUP_V4, GROUP_V6, IP_PROTOCOL, IP_PROTOCOL_AH};
 
 /// Room for some ten thousand advertisements, so that a stalled listener loses none.
@@ -16,12 +16,13 @@ const DROP_ALL: (u16, u8, u8, u32) = (0x06, 0, 0, 0);
 /// BPF_RET | BPF_K with the greatest length: everything passes.
 const PASS_ALL: (u16, u8, u8, u32) = (0x06, 0, 0, u32::MAX);
 
-/// Raw IP socket of protocol 112, or of protocol 51 (AH), on one interface. It is a member of the VRRP group there, and
-/// hears nothing that the host forwards.
+/// Raw IP socket of protocol 112, or of protocol 51 (AH), on one interface. It is a member of the
+/// VRRP group there, and hears nothing that the host forwards.
 #[derive(Debug)]
 pub struct Receiver {
     socket: Socket,
     channel: Channel,
+    index: u32,
 }
 
 impl Receiver {
@@ -30,7 +31,7 @@ impl Receiver {
     ///
     /// # Errors
     /// `EPERM` without CAP_NET_RAW, `ENODEV` where the interface is gone.
-    pub fn open(name: &str, index: u32, channel: Channel) -> io::Result<Self> {
+    pub fn open(index: u32, channel: Channel) -> io::Result<Self> {
         let family = channel.family();
         let protocol = match channel {
             Channel::Vrrp(_) => IP_PROTOCOL,
@@ -46,21 +47,53 @@ impl Receiver {
             Some(Protocol::from(i32::from(protocol))),
         )?;
         attach(&socket, &[DROP_ALL])?;
-        socket.bind_device(Some(name.as_bytes()))?;
+        sys::socket::bind_to_interface(&socket, index)?;
         sys::socket::enable_timestamps(&socket)?;
         sys::socket::force_receive_buffer(&socket, RECEIVE_BUFFER)?;
         match family {
-            Family::V4 => {
-                socket.set_multicast_all_v4(false)?;
-                socket.join_multicast_v4_n(&GROUP_V4, &InterfaceIndexOrAddress::Index(index))?;
-            }
+            Family::V4 => socket.set_multicast_all_v4(false)?,
             Family::V6 => {
                 sys::socket::enable_ipv6_details(&socket)?;
                 socket.set_multicast_all_v6(false)?;
-                socket.join_multicast_v6(&GROUP_V6, index)?;
             }
         }
-        Ok(Self { socket, channel })
+        let receiver = Self {
+            socket,
+            channel,
+            index,
+        };
+        receiver.join()?;
+        Ok(receiver)
+    }
+
+    fn join(&self) -> io::Result<()> {
+        match self.family() {
+            Family::V4 => self
+                .socket
+                .join_multicast_v4_n(&GROUP_V4, &InterfaceIndexOrAddress::Index(self.index)),
+            Family::V6 => self.socket.join_multicast_v6(&GROUP_V6, self.index),
+        }
+    }
+
+    /// Joins the group again where the interface has forgotten it: the kernel makes its half of
+    /// IPv6 (or IPv4) anew when the MTU was too small for it (1280, 68 bytes) and is not any more,
+    /// and the socket still counts as a member. Whether that was so.
+    ///
+    /// # Errors
+    /// The group cannot be joined, or nobody knows whether it has to be.
+    pub fn join_again(&self) -> io::Result<bool> {
+        if membership::is_member(self.index, self.family())? {
+            return Ok(false);
+        }
+        // What is left of the membership is in the way; that it is none is no error.
+        let _none = match self.family() {
+            Family::V4 => self
+                .socket
+                .leave_multicast_v4_n(&GROUP_V4, &InterfaceIndexOrAddress::Index(self.index)),
+            Family::V6 => self.socket.leave_multicast_v6(&GROUP_V6, self.index),
+        };
+        self.join()?;
+        Ok(true)
     }
 
     /// Lets the VRIDs of the set pass, or everything where there is none (`socket_filter =

@@ -35,7 +35,7 @@ impl Sender {
     ///
     /// # Errors
     /// `EPERM` without CAP_NET_RAW, `ENODEV` where the interface is gone.
-    pub fn open(name: &str, index: u32, family: Family) -> io::Result<Self> {
+    pub fn open(index: u32, family: Family) -> io::Result<Self> {
         let domain = match family {
             Family::V4 => Domain::IPV4,
             Family::V6 => Domain::IPV6,
@@ -44,7 +44,7 @@ impl Sender {
         let socket = Socket::new(domain, Type::RAW.nonblocking(), Some(protocol))?;
         let (op, jt, jf, k) = DROP_ALL;
         socket.attach_filter(&[SockFilter::new(op, jt, jf, k)])?;
-        socket.bind_device(Some(name.as_bytes()))?;
+        sys::socket::bind_to_interface(&socket, index)?;
         sys::socket::force_send_buffer(&socket, SEND_BUFFER)?;
         sys::socket::set_priority(&socket, CONTROL_PRIORITY)?;
         Ok(Self {

@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use crossbeam_channel::Sender;
 
+use super::mixed::Mixed;
 use super::replay::Replay;
 use super::steady::Steady;
-use super::{Delivery, Entry, Sample, Table};
+use super::{Control, Delivery, Entry, Sample, Table};
 use crate::fsm::{self, Time};
 use crate::log::Limiter;
 use crate::net::listener::Sink;
@@ -17,7 +18,7 @@ use crate::net::sys::clock;
 use crate::stats::{Global, Status};
 use crate::wire::advert::{Accepted, Advert, Datagram, peek_vrid};
 use crate::wire::verdict::Reject;
-use crate::wire::{Family, PRIORITY_RESIGN};
+use crate::wire::{Family, PRIORITY_RESIGN, Version, Versions, ra};
 
 /// Intervals without an advertisement after which a Master counts as gone (RFC 3768 §6.1,
 /// Master_Down_Interval without the skew).
@@ -29,12 +30,14 @@ pub struct Dispatcher {
     interface: String,
     table: Arc<Table>,
     workers: Vec<Sender<Delivery>>,
+    controls: Vec<Sender<Control>>,
     global: Arc<Global>,
     complaints: [Limiter; Reject::ALL.len()],
     notices: [Limiter; Notice::NUMBER],
     /// Only the listener's thread calls, and never from inside a call.
     replay: RefCell<Replay>,
     steady: RefCell<Steady>,
+    mixed: RefCell<Mixed>,
 }
 
 /// What is worth a line in the log although the state machine goes on.
@@ -50,10 +53,12 @@ enum Notice {
     Source,
     /// V3-RX-17.
     RivalOwner,
+    /// MIX-1.
+    V3Alone,
 }
 
 impl Notice {
-    const NUMBER: usize = 5;
+    const NUMBER: usize = 6;
 
     const fn text(self) -> &'static str {
         match self {
@@ -61,6 +66,10 @@ impl Notice {
             Self::AddressList => "another address list than configured here",
             Self::FirstAddress => "a first address that is not link-local",
             Self::Source => "a source that is not link-local",
+            Self::V3Alone => {
+                "version 3 alone, which routers of version 2 do not hear: set version = \"2+3\" \
+                 there too, or version = 3 here if none of version 2 is left"
+            }
             Self::RivalOwner => "priority 255: another router claims to own the addresses, too",
         }
     }
@@ -79,12 +88,20 @@ impl Dispatcher {
             interface: interface.to_owned(),
             table,
             workers,
+            controls: Vec::new(),
             global,
             complaints: core::array::from_fn(|_| Limiter::new()),
             notices: core::array::from_fn(|_| Limiter::new()),
             replay: RefCell::default(),
             steady: RefCell::default(),
+            mixed: RefCell::default(),
         }
+    }
+
+    /// The same, telling the workers of router solicitations by their control queues.
+    #[must_use]
+    pub fn with_controls(self, controls: Vec<Sender<Control>>) -> Self {
+        Self { controls, ..self }
     }
 
     fn dispatch(&self, datagram: &Datagram<'_>, received: Time) -> Result<(), Reject> {
@@ -97,11 +114,15 @@ impl Dispatcher {
                     .map_err(|reject| *reject)
                     .and_then(|advert| {
                         let verified = entry.expect.verify(datagram, advert);
-                        let verified =
-                            verified.and_then(|accepted| self.admit(entry, accepted, received));
-                        self.notice(entry, datagram, advert, verified.as_ref(), received);
-                        verified
+                        verified.and_then(|accepted| self.admit(entry, accepted, received))
                     });
+                if let Ok(advert) = &checked {
+                    if self.is_double(entry, datagram, advert, verified, received) {
+                        entry.status.v2_ignored.count();
+                        return Ok(());
+                    }
+                    self.notice(entry, datagram, advert, verified.as_ref(), received);
+                }
                 match verified {
                     Ok(accepted) => {
                         count(&entry.status, &accepted);
@@ -166,6 +187,36 @@ impl Dispatcher {
         Some((generation, sample))
     }
 
+    /// MIX-1: whether an advertisement of version 2 says what its sender says in version 3, so that
+    /// it is ignored. A configuration that differs is reported of the latter alone.
+    fn is_double(
+        &self,
+        entry: &Entry,
+        datagram: &Datagram<'_>,
+        advert: &Advert<'_>,
+        verified: Result<Accepted, Reject>,
+        received: Time,
+    ) -> bool {
+        if entry.expect.versions != Versions::Both {
+            return false;
+        }
+        let (vrid, source) = (entry.expect.vrid, datagram.source);
+        let mut mixed = self.mixed.borrow_mut();
+        match (advert.version(), verified) {
+            (Version::V3, Ok(Accepted { interval, .. })) => {
+                if mixed.hear_v3(vrid, source, interval, received) {
+                    entry.status.v3_alone.count();
+                    self.tell(Notice::V3Alone, entry, source, received);
+                }
+                false
+            }
+            (Version::V2, Ok(_) | Err(Reject::Interval | Reject::AddressList)) => {
+                mixed.hear_v2(vrid, source, received)
+            }
+            (Version::V2 | Version::V3, _) => false,
+        }
+    }
+
     /// Gives an advertisement to the worker of its router.
     fn pass_on(&self, entry: &Entry, datagram: &Datagram<'_>, accepted: &Accepted, received: Time) {
         let delivery = Delivery {
@@ -176,7 +227,10 @@ impl Dispatcher {
                 interval: accepted.interval,
                 received,
             },
-            checksum_form: accepted.checksum_form,
+            checksum_form: match accepted.version {
+                Version::V2 => None,
+                Version::V3 => Some(accepted.checksum_form),
+            },
             stamp: accepted.stamp,
             sample: self.sample(entry, datagram, accepted),
         };
@@ -210,16 +264,19 @@ impl Dispatcher {
             Err(_) => return,
         };
         for notice in notices.into_iter().flatten() {
-            if let Some(suppressed) = self.notices[notice as usize].allow(received.as_micros()) {
-                tracing::warn!(
-                    "{}: advertisement of {} for group {} has {} ({suppressed} more like it not \
-                     logged)",
-                    self.interface,
-                    datagram.source,
-                    advert.vrid(),
-                    notice.text(),
-                );
-            }
+            self.tell(notice, entry, datagram.source, received);
+        }
+    }
+
+    fn tell(&self, notice: Notice, entry: &Entry, source: IpAddr, received: Time) {
+        if let Some(suppressed) = self.notices[notice as usize].allow(received.as_micros()) {
+            tracing::warn!(
+                "{}: advertisement of {source} for group {} has {} ({suppressed} more like it not \
+                 logged)",
+                self.interface,
+                entry.expect.vrid,
+                notice.text(),
+            );
         }
     }
 
@@ -265,5 +322,26 @@ impl Sink for Dispatcher {
             }
             Err(reject) => self.complain(reject, None, received),
         }
+    }
+
+    fn solicitation(&mut self, datagram: &Datagram<'_>, received: Time) {
+        if let Err(invalid) = ra::check_solicitation(datagram) {
+            self.global.solicitations_refused.count();
+            let source = datagram.source;
+            tracing::trace!(
+                "{}: solicitation of {source} refused: {invalid}",
+                self.interface
+            );
+            return;
+        }
+        self.table.advertising(|entry, doorbell| {
+            entry.status.router_solicitation_rcvd.count();
+            if doorbell.ring()
+                && let Some(control) = self.controls.get(entry.worker)
+            {
+                // A worker that is gone has nothing to answer with.
+                let _ended = control.send(Control::Solicited(entry.id, received));
+            }
+        });
     }
 }

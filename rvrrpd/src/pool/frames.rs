@@ -4,6 +4,8 @@
 //! An advertisement to the group is one Ethernet frame. To unicast peers it is one IP datagram for
 //! each: they differ in the destination, with a pseudo-header also in the checksum, and each peer
 //! sees numbers of its own, which the clock can keep ahead of.
+//!
+//! Where version 2 and 3 are spoken at once (MIX-1) each receiver gets both, version 3 first.
 
 use core::time::Duration;
 use std::net::IpAddr;
@@ -27,9 +29,10 @@ pub(super) struct Frames {
 /// A peer, or the group.
 type Receiver = Option<IpAddr>;
 
-/// One advertisement, once for each receiver.
+/// One advertisement, for each receiver once in each version.
 #[derive(Debug, Default)]
 struct Packets {
+    /// Those of a receiver follow each other, in the order in which they leave.
     packets: Vec<(Receiver, Vec<u8>)>,
     /// When they were sealed last, since 1970.
     sealed: Option<Duration>,
@@ -48,7 +51,7 @@ impl Frames {
             let known = before.iter().find(|(known, _)| *known == receiver);
             known.map(|(_, sequence)| *sequence).or(highest)
         };
-        let receivers = self.advert.packets.iter().map(|(receiver, _)| *receiver);
+        let receivers = self.advert.receivers();
         self.sequences = receivers
             .map(|receiver| (receiver, sequence_of(receiver).unwrap_or_default()))
             .collect();
@@ -69,23 +72,27 @@ impl Frames {
         if packets.sealed.replace(now) == Some(now) {
             return false;
         }
-        let sequences = self.sequences.iter_mut();
-        for ((receiver, bytes), (_, sequence)) in packets.packets.iter_mut().zip(sequences) {
-            let start = match receiver {
-                None => ethernet::HEADER_LEN,
-                Some(_) => 0,
-            };
-            if let Some(datagram) = bytes.get_mut(start..) {
-                key.seal(datagram, sequence, now);
+        let of_one = packets
+            .packets
+            .chunk_by_mut(|(one, _), (other, _)| one == other);
+        for (packets, (_, sequence)) in of_one.zip(&mut self.sequences) {
+            for (receiver, bytes) in packets {
+                let start = match receiver {
+                    None => ethernet::HEADER_LEN,
+                    Some(_) => 0,
+                };
+                if let Some(datagram) = bytes.get_mut(start..) {
+                    key.seal(datagram, sequence, now);
+                }
             }
         }
         true
     }
 
-    /// The frame to the group; none with unicast peers.
-    pub(super) fn frame(&self, resign: bool) -> Option<&[u8]> {
-        let mut packets = self.packets(resign).iter();
-        packets.find_map(|(receiver, bytes)| receiver.is_none().then_some(bytes.as_slice()))
+    /// The frames to the group, one for each version; none with unicast peers.
+    pub(super) fn frames(&self, resign: bool) -> impl Iterator<Item = &[u8]> {
+        let packets = self.packets(resign).iter();
+        packets.filter_map(|(receiver, bytes)| receiver.is_none().then_some(bytes.as_slice()))
     }
 
     /// The datagrams to the unicast peers; none to the group.
@@ -115,8 +122,8 @@ impl Frames {
 
 impl Packets {
     fn new(message: &Message, params: &Params, form: ChecksumForm, priority: u8) -> Self {
-        let advert = AdvertRepr {
-            version: message.version,
+        let advert = |version| AdvertRepr {
+            version,
             vrid: message.vrid,
             priority,
             interval: params.interval,
@@ -124,17 +131,35 @@ impl Packets {
             auth: &message.auth,
             checksum_form: form,
         };
+        let adverts = message
+            .versions
+            .each()
+            .iter()
+            .map(|version| advert(*version));
         let packets = match &message.peers {
-            Peers::Group => vec![(None, advert.frame(message.source_mac, params.source))],
+            Peers::Group => adverts
+                .map(|advert| (None, advert.frame(message.source_mac, params.source)))
+                .collect(),
             Peers::Listed { addresses, .. } => addresses
                 .iter()
-                .map(|peer| (Some(*peer), advert.datagram(params.source, *peer)))
+                .flat_map(|peer| {
+                    let datagram = |advert: AdvertRepr<'_>| advert.datagram(params.source, *peer);
+                    adverts
+                        .clone()
+                        .map(move |advert| (Some(*peer), datagram(advert)))
+                })
                 .collect(),
         };
         Self {
             packets,
             sealed: None,
         }
+    }
+
+    /// Each receiver once.
+    fn receivers(&self) -> impl Iterator<Item = Receiver> {
+        let of_one = self.packets.chunk_by(|(one, _), (other, _)| one == other);
+        of_one.filter_map(|packets| packets.first().map(|(receiver, _)| *receiver))
     }
 }
 
@@ -144,7 +169,8 @@ mod tests {
 
     use super::*;
     use crate::wire::advert::{Advert, Datagram};
-    use crate::wire::{Family, Mac, Version, Vrid};
+    use crate::wire::auth::{HmacKey, HmacKeys};
+    use crate::wire::{Family, Mac, Version, Versions, Vrid};
 
     const NOW: Duration = Duration::from_secs(1_800_000_000);
 
@@ -152,7 +178,7 @@ mod tests {
         Message {
             vrid: Vrid::new(10).unwrap(),
             family: Family::V4,
-            version: Version::V2,
+            versions: Versions::V2,
             addresses: vec![IpAddr::from([192, 0, 2, 1])],
             auth,
             peers: Peers::Group,
@@ -184,8 +210,16 @@ mod tests {
         }
     }
 
+    /// The only one.
+    fn the_frame(frames: &Frames, resign: bool) -> &[u8] {
+        let mut all = frames.frames(resign);
+        let first = all.next().unwrap();
+        assert!(all.next().is_none());
+        first
+    }
+
     fn number(frames: &Frames, resign: bool) -> u32 {
-        let datagram = Datagram::from_ethernet(frames.frame(resign).unwrap()).unwrap();
+        let datagram = Datagram::from_ethernet(the_frame(frames, resign)).unwrap();
         assert_eq!(Advert::check(&datagram).unwrap().priority() == 0, resign);
         datagram.ah.unwrap().sequence()
     }
@@ -197,7 +231,7 @@ mod tests {
             assert_eq!(datagram.destination, peer);
             datagram.ah.unwrap().sequence()
         };
-        assert!(frames.frame(false).is_none());
+        assert_eq!(frames.frames(false).count(), 0);
         frames.datagrams(false).map(number).collect()
     }
 
@@ -252,16 +286,108 @@ mod tests {
         assert_eq!(frames.datagrams(false).count(), 0);
     }
 
+    fn both(auth: Key) -> Message {
+        Message {
+            versions: Versions::Both,
+            ..message(auth)
+        }
+    }
+
+    /// MIX-1, MIX-2: version 3 first, both with the same priority, each with its own interval.
+    #[test]
+    fn mix_1_mix_2_both_versions() {
+        let mut frames = Frames::default();
+        let params = Params {
+            interval: Duration::from_millis(1500),
+            ..params()
+        };
+        frames.make(&both(Key::None), &params, ChecksumForm::PseudoHeader);
+        for resign in [false, true] {
+            assert!(frames.seal(&Key::None, resign, NOW));
+            let said = frames.frames(resign).map(|frame| {
+                let datagram = Datagram::from_ethernet(frame).unwrap();
+                let advert = Advert::check(&datagram).unwrap();
+                assert_eq!(advert.priority(), if resign { 0 } else { 100 });
+                let form = advert.checksum_form();
+                (advert.version(), advert.interval_raw(), form)
+            });
+            let expected = [
+                (Version::V3, 150, ChecksumForm::PseudoHeader),
+                (Version::V2, 2, ChecksumForm::Message),
+            ];
+            assert_eq!(said.collect::<Vec<_>>(), expected);
+        }
+    }
+
+    /// MIX-1, AUTH-RX-5: the numbers of both versions are one row, so that whoever hears both
+    /// never takes one for a repeated one; a peer's numbers are its own.
+    #[test]
+    fn mix_1_numbers_of_both_versions_are_one_row() {
+        let key = Key::HmacSha256(HmacKeys {
+            active: HmacKey {
+                id: core::num::NonZeroU8::MIN,
+                secret: b"secret".to_vec().into(),
+            },
+            others: Vec::new(),
+            clock_skew: Duration::from_secs(30),
+        });
+        let sequence_of = |datagram: &Datagram<'_>| {
+            let advert = Advert::check(datagram).unwrap();
+            advert.trailer().unwrap().sequence()
+        };
+        let mut frames = Frames::default();
+        frames.make(&both(key.clone()), &params(), ChecksumForm::Message);
+        let mut seen = Vec::new();
+        for second in 0..3 {
+            for resign in [false, true] {
+                assert!(frames.seal(&key, resign, NOW + Duration::from_secs(second)));
+                seen.extend(
+                    frames
+                        .frames(resign)
+                        .map(|frame| sequence_of(&Datagram::from_ethernet(frame).unwrap())),
+                );
+            }
+        }
+        assert_eq!(seen.len(), 12);
+        assert!(seen.is_sorted_by(|one, next| one < next), "{seen:?}");
+
+        let message = Message {
+            versions: Versions::Both,
+            ..to_peers(key.clone(), &[1, 2])
+        };
+        frames.make(&message, &params(), ChecksumForm::Message);
+        assert!(frames.seal(&key, false, NOW + Duration::from_secs(60)));
+        let sent: Vec<_> = frames
+            .datagrams(false)
+            .map(|(peer, bytes)| {
+                let datagram = Datagram::from_ipv4(bytes).unwrap();
+                assert_eq!(datagram.destination, peer);
+                let version = Advert::check(&datagram).unwrap().version();
+                (peer, version, sequence_of(&datagram))
+            })
+            .collect();
+        let [one, two] = [1, 2].map(|host| IpAddr::from([192, 0, 2, host]));
+        let row: Vec<_> = sent
+            .iter()
+            .map(|(peer, version, _)| (*peer, *version))
+            .collect();
+        let expected = [Version::V3, Version::V2].map(|version| (one, version));
+        assert_eq!(row[..2], expected);
+        assert_eq!(row[2..], expected.map(|(_, version)| (two, version)));
+        assert_eq!(sent[1].2, sent[0].2 + 1);
+        assert_eq!((sent[2].2, sent[3].2), (sent[0].2, sent[1].2));
+    }
+
     /// The others leave as they were made, as often as they are due.
     #[test]
     fn constant_frames_stay_as_they_are() {
         for key in [Key::None, Key::simple(b"secret")] {
             let mut frames = Frames::default();
             frames.make(&message(key.clone()), &params(), ChecksumForm::Message);
-            let before = frames.frame(false).unwrap().to_vec();
+            let before = the_frame(&frames, false).to_vec();
             for _ in 0..2 {
                 assert!(frames.seal(&key, false, NOW));
-                assert_eq!(frames.frame(false).unwrap(), before);
+                assert_eq!(the_frame(&frames, false), before);
             }
         }
     }

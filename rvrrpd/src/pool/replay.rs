@@ -7,19 +7,16 @@ use core::time::Duration;
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use super::senders::{Sender, Senders};
 use crate::fsm::Time;
 use crate::wire::auth::{Stamp, clock_sequence, is_after};
 use crate::wire::verdict::Reject;
 use crate::wire::{Family, Vrid};
 
-/// Senders that are remembered for a virtual router; the one that was silent longest makes room.
-/// More than a few send at once only while they are electing a Master.
-const SENDERS: usize = 16;
-
 /// The senders of all virtual routers of one interface.
 #[derive(Debug, Default)]
 pub(super) struct Replay {
-    routers: HashMap<(Family, Vrid), Senders>,
+    routers: HashMap<(Family, Vrid), Senders<Number>>,
 }
 
 impl Replay {
@@ -43,91 +40,65 @@ impl Replay {
             Stamp::Clock {
                 sequence,
                 clock_skew,
-            } => senders.admit_clock(source, sequence, clock_skew, (received, wall)),
-            Stamp::Counter(number) => senders.admit_counter(source, number, silence, received),
+            } => admit_clock(senders, source, sequence, clock_skew, (received, wall)),
+            Stamp::Counter(number) => admit_counter(senders, source, number, silence, received),
         }
     }
 }
 
-/// The senders of one virtual router.
-#[derive(Debug, Default)]
-struct Senders([Option<Mark>; SENDERS]);
+/// That of the last accepted message of a sender.
+type Number = u64;
 
-/// The last accepted message of a sender.
-#[derive(Clone, Copy, Debug)]
-struct Mark {
+/// Messages of a sender must grow within `clock_skew` of now. A number from outside of that (the
+/// clock of one of the two was set) orders nothing that could still be accepted.
+fn admit_clock(
+    senders: &mut Senders<Number>,
     source: IpAddr,
-    number: u64,
-    received: Time,
+    number: Number,
+    clock_skew: Duration,
+    (received, wall): (Time, Duration),
+) -> Result<(), Reject> {
+    let now = clock_sequence(wall);
+    let is_fresh = |number| distance(number, now) <= clock_sequence(clock_skew);
+    if !is_fresh(number) {
+        return Err(Reject::AuthStale);
+    }
+    admit(senders, source, number, received, |last| {
+        is_after(number, last.memory) || !is_fresh(last.memory)
+    })
 }
 
-impl Senders {
-    /// Messages of a sender must grow within `clock_skew` of now. A mark from outside of that (the
-    /// clock of one of the two was set) orders nothing that could still be accepted.
-    fn admit_clock(
-        &mut self,
-        source: IpAddr,
-        number: u64,
-        clock_skew: Duration,
-        (received, wall): (Time, Duration),
-    ) -> Result<(), Reject> {
-        let now = clock_sequence(wall);
-        let is_fresh = |number| distance(number, now) <= clock_sequence(clock_skew);
-        if !is_fresh(number) {
-            return Err(Reject::AuthStale);
-        }
-        self.admit(source, number, received, |mark| {
-            is_after(number, mark.number) || !is_fresh(mark.number)
-        })
-    }
+/// Messages of a sender must grow, unless it was silent: then it may have been restarted, and
+/// keepalived counts from 1 again.
+fn admit_counter(
+    senders: &mut Senders<Number>,
+    source: IpAddr,
+    number: u32,
+    silence: Duration,
+    received: Time,
+) -> Result<(), Reject> {
+    let number = Number::from(number);
+    admit(senders, source, number, received, |last| {
+        number > last.memory || received.since(last.received) > silence
+    })
+}
 
-    /// Messages of a sender must grow, unless it was silent: then it may have been restarted, and
-    /// keepalived counts from 1 again.
-    fn admit_counter(
-        &mut self,
-        source: IpAddr,
-        number: u32,
-        silence: Duration,
-        received: Time,
-    ) -> Result<(), Reject> {
-        let number = u64::from(number);
-        self.admit(source, number, received, |mark| {
-            number > mark.number || received.since(mark.received) > silence
-        })
+fn admit(
+    senders: &mut Senders<Number>,
+    source: IpAddr,
+    number: Number,
+    received: Time,
+    is_next: impl FnOnce(&Sender<Number>) -> bool,
+) -> Result<(), Reject> {
+    if senders.find(source).is_some_and(|last| !is_next(last)) {
+        return Err(Reject::AuthReplay);
     }
-
-    fn admit(
-        &mut self,
-        source: IpAddr,
-        number: u64,
-        received: Time,
-        is_next: impl FnOnce(&Mark) -> bool,
-    ) -> Result<(), Reject> {
-        let is_of_source =
-            |mark: &&mut Option<Mark>| mark.as_ref().is_some_and(|mark| mark.source == source);
-        let known = self.0.iter_mut().find(is_of_source);
-        if let Some(Some(mark)) = &known
-            && !is_next(mark)
-        {
-            return Err(Reject::AuthReplay);
-        }
-        let place = match known {
-            Some(known) => Some(known),
-            // None comes before Some.
-            None => self
-                .0
-                .iter_mut()
-                .min_by_key(|mark| mark.as_ref().map(|mark| mark.received)),
-        };
-        if let Some(place) = place {
-            *place = Some(Mark {
-                source,
-                number,
-                received,
-            });
-        }
-        Ok(())
-    }
+    senders.remember(Sender {
+        source,
+        received,
+        memory: number,
+    });
+    Ok(())
 }
 
 /// How far two numbers are apart, whichever is ahead.
@@ -278,7 +249,7 @@ mod tests {
         }
         let router = (Family::V4, Vrid::new(10).unwrap());
         let senders = &receiver.0.routers[&router];
-        let kept = senders.0.iter().flatten().map(|mark| mark.source);
+        let kept = senders.iter().map(|known| known.source);
         let mut kept: Vec<_> = kept.collect();
         kept.sort();
         assert_eq!(kept, (240..=255).map(sender).collect::<Vec<_>>());

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+use super::Doorbell;
 use crate::driver::RouterId;
 use crate::net::filter::VridSet;
 use crate::stats::Status;
@@ -24,6 +25,8 @@ pub struct Entry {
     /// [`Setup::generation`](super::Setup::generation), where the kernel may keep repetitions of an
     /// advertisement to itself.
     pub absorb: Option<u64>,
+    /// Where hosts ring that ask for a router advertisement; none: it sends none.
+    pub doorbell: Option<Arc<Doorbell>>,
 }
 
 /// The virtual routers of one interface, by family and VRID. Replaced as a whole, read without a
@@ -56,6 +59,16 @@ impl Table {
     ) -> Option<T> {
         let entries = self.of(family).load();
         entries[usize::from(vrid.number())].as_deref().map(found)
+    }
+
+    /// Calls `found` with every router that sends router advertisements, and its doorbell.
+    pub fn advertising(&self, mut found: impl FnMut(&Entry, &Doorbell)) {
+        let entries = self.v6.load();
+        for entry in entries.iter().flatten() {
+            if let Some(doorbell) = &entry.doorbell {
+                found(entry, doorbell);
+            }
+        }
     }
 
     /// Replaces all routers of a family.
@@ -96,7 +109,7 @@ mod tests {
     use crate::stats::Status;
     use crate::wire::advert::{Expect, Peers};
     use crate::wire::auth::Key;
-    use crate::wire::{Mac, Version};
+    use crate::wire::{Mac, Versions};
 
     /// ND-8: the same VRID over both families is two virtual routers: each is found by its own
     /// family, goes without the other, and has its own MAC.
@@ -108,7 +121,7 @@ mod tests {
                 id: RouterId(number),
                 worker: 0,
                 expect: Expect {
-                    version: Version::V3,
+                    versions: Versions::V3,
                     vrid,
                     source,
                     peers: Peers::Group,
@@ -120,6 +133,7 @@ mod tests {
                 },
                 status: Arc::new(Status::default()),
                 absorb: None,
+                doorbell: None,
             })
         };
         let table = Table::default();

@@ -13,6 +13,7 @@ mod ipv4;
 mod ipv6;
 pub mod message;
 pub mod ndp;
+pub mod ra;
 mod v2;
 mod v3;
 pub mod verdict;
@@ -63,6 +64,55 @@ pub enum Version {
     V2,
     /// VRRPv3, RFC 9568 (and RFC 5798).
     V3,
+}
+
+/// Versions that a virtual router speaks.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Versions {
+    /// Version 2 alone.
+    V2,
+    /// Version 3 alone.
+    V3,
+    /// Both at once, for a migration over IPv4 (MIX-1, RFC 9568 §8.4).
+    Both,
+}
+
+impl Versions {
+    /// Each of them, in the order in which their advertisements leave: whoever hears both knows by
+    /// the first one that the second one is not for it.
+    #[must_use]
+    pub const fn each(self) -> &'static [Version] {
+        match self {
+            Self::V2 => &[Version::V2],
+            Self::V3 => &[Version::V3],
+            Self::Both => &[Version::V3, Version::V2],
+        }
+    }
+
+    /// Whether this version is one of them.
+    #[must_use]
+    pub fn include(self, version: Version) -> bool {
+        self.each().contains(&version)
+    }
+
+    /// The one whose timers and state machine apply: version 3 where it is spoken (RFC 9568
+    /// §8.4.2).
+    #[must_use]
+    pub const fn timers(self) -> Version {
+        match self {
+            Self::V2 => Version::V2,
+            Self::V3 | Self::Both => Version::V3,
+        }
+    }
+}
+
+impl From<Version> for Versions {
+    fn from(version: Version) -> Self {
+        match version {
+            Version::V2 => Self::V2,
+            Version::V3 => Self::V3,
+        }
+    }
 }
 
 /// Virtual router identifier, 1..=255 (RFC 9568 §5.2.3).

@@ -18,10 +18,13 @@
 
 use std::time::Duration;
 
-/// The interval field: whole seconds, brought into 1..=255. A configuration outside of that is
-/// refused long before (V3-TX-6), so nothing is ever changed here.
+/// The interval field: seconds, brought into 1..=255. A configuration outside of that is refused
+/// long before (V3-TX-6). Only a router that speaks version 3, too, has fractions, and there is no
+/// honest value for them (MIX-2): they are rounded up, so that nobody takes over too early.
 pub(super) fn interval_field(interval: Duration) -> u8 {
-    u8::try_from(interval.as_secs()).unwrap_or(u8::MAX).max(1)
+    let fraction = u64::from(interval.subsec_nanos() > 0);
+    let seconds = interval.as_secs().saturating_add(fraction);
+    u8::try_from(seconds).unwrap_or(u8::MAX).max(1)
 }
 
 /// What an interval field stands for.
@@ -41,6 +44,25 @@ mod tests {
             assert_eq!(interval_field(interval(field)), field);
         }
         assert_eq!(interval(3), Duration::from_secs(3));
+    }
+
+    /// MIX-2.
+    #[test]
+    fn mix_2_fractions_are_rounded_up() {
+        for (centiseconds, field) in [
+            (1, 1),
+            (50, 1),
+            (99, 1),
+            (100, 1),
+            (101, 2),
+            (150, 2),
+            (200, 2),
+            (4000, 40),
+            (4095, 41),
+        ] {
+            let interval = Duration::from_millis(centiseconds * 10);
+            assert_eq!(interval_field(interval), field, "{interval:?}");
+        }
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub enum Reject {
     OwnAddress,
     /// Shorter than the 8 bytes that every message has.
     Truncated,
-    /// Unknown version, version 2 over IPv6, or not the version of this router (V2-RX-2,
+    /// Unknown version, version 2 over IPv6, or no version that this router speaks (V2-RX-2,
     /// V3-RX-2).
     Version,
     /// Type other than 1, ADVERTISEMENT (V2-RX-3, V3-RX-3).

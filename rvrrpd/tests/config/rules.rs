@@ -266,8 +266,97 @@ fn the_first_address_tells_the_family_even_if_another_one_is_wrong() {
 fn versions_are_2_and_3() {
     assert_eq!(one(&[("version", "2")]).protocol, Protocol::V2);
     assert_eq!(one(&[("version", "3")]).protocol, Protocol::V3);
-    for value in ["1", "4", "\"2\"", "3.0", "\"3+2\""] {
-        refused(&[("version", value)], "version", "allowed: 2, 3");
+    for value in ["1", "4", "\"2\"", "3.0", "\"3+2\"", "[2, 3]", "true"] {
+        let allowed = "allowed: 2, 3, \"2+3\"";
+        refused(&[("version", value)], "version", allowed);
+    }
+}
+
+/// MIX-1: both versions at once, over IPv4, with a note that it is not for ever.
+#[test]
+fn mix_1_both_versions_at_once() {
+    let both = ("version", "\"2+3\"");
+    let (loaded, texts) = warnings(&[both]);
+    assert_eq!(loaded.config.vrouters[0].protocol, Protocol::Both);
+    assert_eq!(texts.len(), 1, "{texts:?}");
+    assert!(texts[0].contains(": version: ") && texts[0].contains("NOT RECOMMENDED"));
+
+    let v6 = ("vip", "\"fe80::1\"");
+    refused(&[v6, both], "version", "is for IPv4 alone");
+    refused(&[v6, both], "version", "allowed: 3");
+    refused(&[v6, ("version", "4")], "version", "allowed: 3");
+
+    let format = Format::Toml;
+    let several: String = (1..4)
+        .map(|group| {
+            format!(
+                "[[vrouter]]\ngroup = {group}\ninterface = \"a\"\nvip = \"192.0.2.{group}\"\n\
+                 iftype = \"macvlan\"\nversion = \"2+3\"\n"
+            )
+        })
+        .collect();
+    let warnings = accepted(&several, format).warnings;
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].to_string().contains("2 more virtual routers"));
+}
+
+/// MIX-2: the intervals of version 3, with a warning where version 2 cannot tell them.
+#[test]
+fn mix_2_intervals_of_both_versions() {
+    let both = ("version", "\"2+3\"");
+    for (text, millis, announced) in [
+        ("1", 1000, None),
+        ("40", 40_000, None),
+        ("3.0", 3000, None),
+        ("0.01", 10, Some(1)),
+        ("0.5", 500, Some(1)),
+        ("1.01", 1010, Some(2)),
+        ("40.95", 40_950, Some(41)),
+    ] {
+        let timers = format!("{{\"advert\": {text}}}");
+        let (loaded, texts) = warnings(&[both, ("timers", &timers)]);
+        let interval = loaded.config.vrouters[0].interval;
+        assert_eq!(interval, Duration::from_millis(millis));
+        let told: Vec<&String> = texts
+            .iter()
+            .filter(|text| text.contains(": timers.advert: "))
+            .collect();
+        match (announced, &told[..]) {
+            (None, []) => {}
+            (Some(seconds), [text]) => {
+                assert!(text.contains(&format!("announces {seconds};")), "{text}");
+            }
+            _ => panic!("{text}: {texts:?}"),
+        }
+    }
+    for text in ["0.005", "40.96", "41", "0", "255"] {
+        let timers = format!("{{\"advert\": {text}}}");
+        refused(
+            &[both, ("timers", &timers)],
+            "timers.advert",
+            "allowed: 0.01..40.95",
+        );
+    }
+}
+
+/// MIX-1: a type that version 3 does not have would leave the virtual router open.
+#[test]
+fn mix_1_authentication_covers_both_versions() {
+    let both = ("version", "\"2+3\"");
+    let secret = ("auth_secret", "\"0123456789abcdef0123456789abcdef\"");
+    let hmac = one(&[both, ("auth_type", "\"hmac-sha256\""), secret]).auth;
+    assert!(matches!(hmac, Auth::HmacSha256(_)));
+    for kind in [
+        "rfc2338-simple",
+        "rfc2338-ah",
+        "p0-t8-sha256",
+        "p1-t8-shake256",
+        "p1-b8-shake256",
+    ] {
+        let kind = format!("\"{kind}\"");
+        for allowed in ["leaves version 3 open", "allowed: hmac-sha256"] {
+            refused(&[both, ("auth_type", &kind), secret], "auth_type", allowed);
+        }
     }
 }
 

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use super::generate;
 use super::scenario::Scenario;
 use super::world::{Outcome, run};
 
@@ -30,9 +29,17 @@ impl fmt::Display for Totals {
     }
 }
 
+/// Makes a scenario of a seed.
+pub(crate) type Generate = fn(u64) -> Scenario;
+
 /// Runs seeds from `first` on, on all processors, until `count` are done or the time is over. The
 /// lowest seed that fails is the error.
-pub(crate) fn campaign(first: u64, count: u64, until: Option<Instant>) -> Result<Totals, u64> {
+pub(crate) fn campaign(
+    generate: Generate,
+    first: u64,
+    count: u64,
+    until: Option<Instant>,
+) -> Result<Totals, u64> {
     let next = AtomicU64::new(first);
     let failed = AtomicU64::new(u64::MAX);
     let sums: [AtomicU64; 5] = Default::default();
@@ -43,7 +50,7 @@ pub(crate) fn campaign(first: u64, count: u64, until: Option<Instant>) -> Result
             if seed - first >= count || is_over || seed > failed.load(Ordering::Relaxed) {
                 return;
             }
-            let outcome = run(&generate::scenario(seed), false);
+            let outcome = run(&generate(seed), false);
             if outcome.verdict.is_err() {
                 failed.fetch_min(seed, Ordering::Relaxed);
             }
@@ -78,16 +85,21 @@ pub(crate) fn campaign(first: u64, count: u64, until: Option<Instant>) -> Result
 }
 
 /// The story of a seed, with as few steps as it needs to fail.
-pub(crate) fn report(seed: u64) -> String {
-    let scenario = shrink(generate::scenario(seed));
+pub(crate) fn report(generate: Generate, seed: u64) -> String {
+    let scenario = shrink(generate(seed));
+    let (mixed, again) = if scenario.groups.iter().any(|group| group.mixed) {
+        ("mixed ", "MIXED=1 ")
+    } else {
+        ("", "")
+    };
     let Outcome { verdict, story, .. } = run(&scenario, true);
     let verdict = match verdict {
         Ok(()) => "nothing is wrong".into(),
         Err(error) => error,
     };
     format!(
-        "{scenario}\n{}\nseed {seed}: {verdict}\n\
-         again: SEED={seed} cargo test -p rvrrpd --test simulation replay -- --ignored --nocapture\n",
+        "{scenario}\n{}\n{mixed}seed {seed}: {verdict}\n\
+         again: {again}SEED={seed} cargo test -p rvrrpd --test simulation replay -- --ignored --nocapture\n",
         story.brief()
     )
 }

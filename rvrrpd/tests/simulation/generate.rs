@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use rvrrpd::wire::advert::ChecksumForm;
-use rvrrpd::wire::{Family, Version, Vrid};
+use rvrrpd::wire::{Family, Version, Versions, Vrid};
 
 use super::hostile::{Flaw, Hostile};
 use super::random::Random;
@@ -24,21 +24,46 @@ pub(crate) fn scenario(seed: u64) -> Scenario {
     let has_v2 = random.percent(35);
     let base = if has_v2 { 1000 } else { random.pick(&BASES) } * 1000;
     let count = random.index(4) + 1 + random.index(2);
-    let nodes = (0..count)
-        .map(|node| NodePlan {
-            clock: random.within(1..1_000_000_000_000),
-            drift: i64::try_from(random.within(0..2001)).unwrap() - 1000,
-            absorbs: !(seed + node as u64).is_multiple_of(3),
-        })
-        .collect();
+    let nodes = plans(&mut random, seed, count);
     let mut groups = vec![group(&mut random, count, base, has_v2, 1)];
     if random.percent(30) {
         let is_v2 = has_v2 && random.percent(50);
         groups.push(group(&mut random, count, base, is_v2, 2));
     }
+    complete(seed, random, nodes, groups, base)
+}
+
+/// Routers of version 2, of version 3 and of both in one group (MIX-1).
+pub(crate) fn mixed(seed: u64) -> Scenario {
+    let mut random = Random::new(seed.rotate_left(16) ^ 0x2_0003);
+    let base = 1_000_000;
+    let count = random.index(4) + 2;
+    let nodes = plans(&mut random, seed, count);
+    let groups = vec![mixed_group(&mut random, count, base)];
+    complete(seed, random, nodes, groups, base)
+}
+
+fn plans(random: &mut Random, seed: u64, count: usize) -> Vec<NodePlan> {
+    (0..count)
+        .map(|node| NodePlan {
+            clock: random.within(1..1_000_000_000_000),
+            drift: i64::try_from(random.within(0..2001)).unwrap() - 1000,
+            absorbs: !(seed + node as u64).is_multiple_of(3),
+        })
+        .collect()
+}
+
+/// The story of these nodes and groups.
+fn complete(
+    seed: u64,
+    random: Random,
+    nodes: Vec<NodePlan>,
+    groups: Vec<Group>,
+    base: Micros,
+) -> Scenario {
     let mut generator = Generator {
         random,
-        count,
+        count: nodes.len(),
         base,
         now: 0,
         steps: Vec::new(),
@@ -90,6 +115,7 @@ fn group(random: &mut Random, nodes: usize, base: Micros, is_v2: bool, vrid: u8)
                         IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, u16::from(host)))
                     }
                 },
+                versions: version.into(),
                 priority: if node == owner {
                     255
                 } else {
@@ -124,8 +150,58 @@ fn group(random: &mut Random, nodes: usize, base: Micros, is_v2: bool, vrid: u8)
         vrid: Vrid::new(vrid).unwrap(),
         family,
         version,
+        mixed: false,
+        deaf: false,
         password: is_v2 && random.percent(30),
         settings,
+    }
+}
+
+/// Of two kinds: each node speaks both versions or else one that is the same for all, so that
+/// everybody hears everybody; or some speak version 2 alone and some version 3 alone, and then
+/// those that speak both have the highest priorities and preempt, as a migration needs it.
+fn mixed_group(random: &mut Random, nodes: usize, base: Micros) -> Group {
+    let mut group = group(random, nodes, base, true, 1);
+    let common = group.settings[0].interval;
+    let deaf = random.percent(25);
+    let other = random.pick(&[Versions::V2, Versions::V3]);
+    for settings in &mut group.settings {
+        settings.versions = match random.within(0..10) {
+            0..5 => Versions::Both,
+            5..8 => other,
+            _ if deaf && other == Versions::V2 => Versions::V3,
+            _ if deaf => Versions::V2,
+            _ => other,
+        };
+        settings.interval = interval(random, settings.versions, common, base);
+        if deaf && settings.versions == Versions::Both {
+            settings.preempt = true;
+            settings.priority = random.pick(&[150, 200, 254]);
+        } else if deaf {
+            settings.priority = random.pick(&[1, 50, 100, 100, 149]);
+        }
+    }
+    Group {
+        version: match other {
+            Versions::V2 => Version::V2,
+            Versions::V3 | Versions::Both => Version::V3,
+        },
+        mixed: true,
+        deaf,
+        password: false,
+        ..group
+    }
+}
+
+/// The interval of version 2 is the same for all in whole seconds (MIX-2), that of version 3 is any.
+fn interval(random: &mut Random, versions: Versions, common: Duration, base: Micros) -> Duration {
+    // Longer than any way through the network, which keeps a pair of versions near each other.
+    let fraction = Duration::from_millis(50 * random.within(0..20));
+    match versions {
+        Versions::V2 => common,
+        _ if random.percent(50) => common,
+        Versions::Both => common - fraction,
+        Versions::V3 => Duration::from_micros(base) + fraction,
     }
 }
 
@@ -243,13 +319,18 @@ impl Generator {
         let interval = Duration::from_micros(self.base)
             * u32::try_from(self.random.within(1..LONGEST + 1)).unwrap();
         let change = match self.random.within(0..4) {
+            _ if group.deaf => Change::Addresses(u8::try_from(self.random.within(1..6)).unwrap()),
+            0..2 if group.mixed => Change::Versions(match self.random.within(0..5) {
+                0..3 => Versions::Both,
+                _ => group.version.into(),
+            }),
             0 => Change::Priority(self.random.pick(&PRIORITIES)),
             1 => Change::Interval(interval),
             2 => Change::Preempt(self.random.percent(50)),
             _ => Change::Addresses(u8::try_from(self.random.within(1..6)).unwrap()),
         };
         // Version 2 demands the same of all.
-        let common = group.version == Version::V2
+        let common = (group.version == Version::V2 || group.mixed)
             && matches!(change, Change::Interval(_) | Change::Addresses(_));
         let nodes = if common {
             (0..self.count).collect()

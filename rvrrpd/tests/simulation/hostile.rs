@@ -112,6 +112,7 @@ fn spoof(group: &Group, flaw: Flaw, priority: u8) -> Vec<u8> {
         _ => setup::key(group),
     };
     let version = match (flaw, group.version, group.family) {
+        _ if group.mixed => group.version,
         (Flaw::Version, Version::V3, Family::V4) => Version::V2,
         (Flaw::Version, Version::V2, _) => Version::V3,
         (_, version, _) => version,
@@ -121,6 +122,8 @@ fn spoof(group: &Group, flaw: Flaw, priority: u8) -> Vec<u8> {
         _ => group.vrid,
     };
     let interval = match (flaw, group.version) {
+        // The intervals of version 3 differ from node to node.
+        (Flaw::Interval, Version::V2) if group.mixed => Duration::from_secs(200),
         (Flaw::Interval, Version::V2) => own + Duration::from_secs(1),
         (Flaw::Interval, Version::V3) => Duration::ZERO,
         _ => own,
@@ -140,6 +143,8 @@ fn spoof(group: &Group, flaw: Flaw, priority: u8) -> Vec<u8> {
         Flaw::Truncated => frame.truncate(message + 6),
         // Version 3 knows no authentication, and version 2 no IPv6: the frame would be right.
         Flaw::Auth if group.version == Version::V3 => frame[message + 7] ^= 1,
+        // Somebody may speak the other version.
+        Flaw::Version if group.mixed => frame[message] = 0x41,
         Flaw::Version if group.family == Family::V6 => frame[message] = 0x21,
         Flaw::Interval if group.version == Version::V3 => no_interval(&mut frame[message..]),
         Flaw::Auth | Flaw::Version | Flaw::Vrid | Flaw::Interval => {}

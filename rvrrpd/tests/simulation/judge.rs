@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use rvrrpd::driver::Command;
 use rvrrpd::fsm::{Params, State, Time, Transition};
-use rvrrpd::wire::PRIORITY_OWNER;
+use rvrrpd::wire::{PRIORITY_OWNER, Version, Versions};
 
 use super::hostile::Hostile;
 use super::lan::Lan;
 use super::node::{Deed, Node};
-use super::scenario::{Change, Fault, Micros, Scenario, name};
+use super::scenario::{Change, Fault, Group, Micros, Scenario, name};
 use super::setup::id;
 use super::twin::{Twin, Verdict};
 
@@ -38,6 +38,8 @@ pub(crate) struct Pass<'a> {
     pub(crate) hindered: Time,
     pub(crate) deeds: &'a [Deed],
     pub(crate) lan: &'a Lan,
+    /// As they are configured.
+    pub(crate) groups: &'a [Group],
 }
 
 impl Judge {
@@ -116,11 +118,16 @@ impl Judge {
                 now.since(since) >= 3 * interval
             });
         }
+        let mut before = None;
         for deed in pass.deeds {
-            self.deed(pass, now, deed)?;
+            if !is_second(before, deed) {
+                self.deed(pass, now, deed)?;
+            }
+            before = Some(deed);
         }
         for (group, late) in late.into_iter().enumerate().take(groups) {
             self.rest(pass, now, group)?;
+            self.versions(pass, group)?;
             let own = id(group);
             let announced = pass.deeds.iter().any(|deed| match deed {
                 Deed::Told(Command::Announce(id) | Command::Activate(id)) => *id == own,
@@ -153,6 +160,10 @@ impl Judge {
                 self.twins[number][group].heard(&delivery.advert)?;
                 if before == State::Master && self.state(number, group) == State::Backup {
                     self.leaves(pass, group);
+                    let params = self.twins[number][group].params;
+                    if params.is_some_and(|params| 3 * params.interval < delivery.advert.interval) {
+                        self.excuse(number, group, |_| true);
+                    }
                 }
             }
             Deed::Transition(id, transition) => {
@@ -196,8 +207,10 @@ impl Judge {
         let deadline = twin.deadline();
         if let (State::Master, Some(deadline)) = (transition.to, deadline) {
             self.takeovers += 1;
+            let versions = pass.groups[group].settings[pass.number].versions;
             let unread = pass.node.listener.unread().any(|(frame, received)| {
                 frame.from.is_some_and(|from| from != pass.number)
+                    && frame.is_for(versions)
                     && usize::from(frame.vrid) == group + 1
                     && *received < deadline
                     && twin.would_follow(frame.priority)
@@ -254,6 +267,33 @@ impl Judge {
         Ok(())
     }
 
+    /// MIX-1: each version is sent, version 3 first.
+    fn versions(&self, pass: &Pass<'_>, group: usize) -> Verdict {
+        let is_new = |deed: &Deed| matches!(deed, Deed::Params(of, _) if *of == id(group));
+        if !pass.node.controls.is_empty() || pass.deeds.iter().any(is_new) {
+            return Ok(());
+        }
+        let versions = pass.groups[group].settings[pass.number].versions;
+        let sent: Vec<(Version, u8)> = pass
+            .deeds
+            .iter()
+            .filter_map(|deed| match deed {
+                Deed::Sent(frame) if read(frame).0 == group => {
+                    Some((version(frame), read(frame).1))
+                }
+                _ => None,
+            })
+            .collect();
+        let is_right = |said: &[(Version, u8)]| {
+            said.iter().map(|(version, _)| version).eq(versions.each())
+                && said.iter().all(|(_, priority)| *priority == said[0].1)
+        };
+        if !sent.chunks(versions.each().len()).all(is_right) {
+            return Err(format!("it speaks {versions:?} and sends {sent:?}"));
+        }
+        Ok(())
+    }
+
     /// What must hold after a pass.
     fn rest(&self, pass: &Pass<'_>, now: Time, group: usize) -> Verdict {
         let twin = &self.twins[pass.number][group];
@@ -283,8 +323,14 @@ impl Judge {
     }
 
     /// What must hold in a quiet time, on each side of a partition.
-    pub(crate) fn quiet(&mut self, at: Micros, nodes: &[Option<Node>], lan: &Lan) -> Verdict {
-        for group in 0..self.believed.len() {
+    pub(crate) fn quiet(
+        &mut self,
+        at: Micros,
+        nodes: &[Option<Node>],
+        groups: &[Group],
+        lan: &Lan,
+    ) -> Verdict {
+        for (group, configured) in groups.iter().enumerate() {
             if !self.is_settled(group, at, lan) {
                 continue;
             }
@@ -297,7 +343,11 @@ impl Judge {
                     .filter(|node| lan.side(*node) == side && lan.has_link(*node))
                     .filter(|node| nodes[*node].is_some())
                     .collect();
-                self.side(group, &running)?;
+                self.side(group, configured, &running)?;
+                self.intervals(group, configured, &running, nodes)?;
+                if configured.deaf {
+                    continue;
+                }
                 let masters = running.iter().copied();
                 let master = masters
                     .clone()
@@ -310,31 +360,88 @@ impl Judge {
         Ok(())
     }
 
-    fn side(&self, group: usize, running: &[usize]) -> Verdict {
-        let masters: Vec<usize> = running
+    /// One Master among those that hear each other.
+    fn side(&self, group: usize, configured: &Group, running: &[usize]) -> Verdict {
+        for node in running {
+            let heard = self.masters_heard(group, configured, running, *node);
+            let is_master = self.state(*node, group) == State::Master;
+            let may_be_deaf = configured.deaf && !is_master;
+            if heard.len() + usize::from(is_master) != 1 && !may_be_deaf {
+                let names: String = running.iter().map(|node| name(*node)).collect();
+                let masters = heard.len() + usize::from(is_master);
+                let who = name(*node);
+                return Err(format!(
+                    "of {names} there are {masters} Masters of group {group} for {who}"
+                ));
+            }
+            let params = |node: usize| self.twins[node][group].params;
+            let best = heard
+                .iter()
+                .filter_map(|master| Some(params(*master)?.priority))
+                .max();
+            if let (Some(best), Some(params)) = (best, params(*node))
+                && params.preempt
+                && params.priority > best
+            {
+                let (better, worse) = (name(*node), name(heard[0]));
+                return Err(format!("{better} does not preempt {worse} (FSM-B-9)"));
+            }
+            if heard.is_empty() && !is_master {
+                return Err(format!("{} hears no Master of group {group}", name(*node)));
+            }
+        }
+        Ok(())
+    }
+
+    /// The Masters, other than itself, that a node hears.
+    fn masters_heard(
+        &self,
+        group: usize,
+        configured: &Group,
+        running: &[usize],
+        node: usize,
+    ) -> Vec<usize> {
+        let hears = |other: &usize| {
+            let [one, other] = [node, *other].map(|node| configured.settings[node].versions);
+            one.each().iter().any(|version| other.include(*version))
+        };
+        running
             .iter()
             .copied()
-            .filter(|node| self.state(*node, group) == State::Master)
-            .collect();
-        let names: String = running.iter().map(|node| name(*node)).collect();
-        let [master] = masters[..] else {
-            return match running {
-                [] => Ok(()),
-                _ => Err(format!(
-                    "of {names} there are {} Masters of group {group}",
-                    masters.len()
-                )),
-            };
-        };
-        let own = self.twins[master][group].params;
+            .filter(|other| *other != node && self.state(*other, group) == State::Master)
+            .filter(hears)
+            .collect()
+    }
+
+    /// V3-TM-3, MIX-1: who speaks version 3 times the Master out by what that announces in version
+    /// 3, or in whole seconds if it does not speak it.
+    fn intervals(
+        &self,
+        group: usize,
+        configured: &Group,
+        running: &[usize],
+        nodes: &[Option<Node>],
+    ) -> Verdict {
         for node in running {
-            let params = self.twins[*node][group].params;
-            if let (Some(own), Some(params)) = (own, params)
-                && params.preempt
-                && params.priority > own.priority
-            {
-                let (better, worse) = (name(*node), name(master));
-                return Err(format!("{better} does not preempt {worse} (FSM-B-9)"));
+            let own = &configured.settings[*node];
+            let heard = self.masters_heard(group, configured, running, *node);
+            let router = nodes[*node]
+                .as_ref()
+                .and_then(|node| node.engine.router(id(group)));
+            let ([master], Some(router)) = (&heard[..], router) else {
+                continue;
+            };
+            if router.state() != State::Backup || own.versions == Versions::V2 {
+                continue;
+            }
+            let theirs = &configured.settings[*master];
+            let announced = match theirs.versions {
+                Versions::V2 => whole_seconds(theirs.interval),
+                Versions::V3 | Versions::Both => theirs.interval,
+            };
+            if router.master_interval() != announced {
+                let (learned, who) = (router.master_interval(), name(*node));
+                return Err(format!("{who} learned {learned:?} and not {announced:?}"));
             }
         }
         Ok(())
@@ -356,6 +463,31 @@ impl Judge {
             }
         }
         Ok(())
+    }
+}
+
+/// Whether a deed is the second half of an advertisement in both versions.
+fn is_second(before: Option<&Deed>, deed: &Deed) -> bool {
+    match (before, deed) {
+        (Some(Deed::Sent(one)), Deed::Sent(two)) => {
+            let versions = [version(one), version(two)];
+            versions == [Version::V3, Version::V2] && read(one) == read(two)
+        }
+        _ => false,
+    }
+}
+
+/// MIX-2: what version 2 announces.
+pub(crate) fn whole_seconds(interval: Duration) -> Duration {
+    let seconds = interval.as_millis().div_ceil(1000);
+    Duration::from_secs(u64::try_from(seconds).unwrap())
+}
+
+/// Version of a frame; of one that has none, 3.
+pub(crate) fn version(frame: &[u8]) -> Version {
+    match frame.get(14 + 20) {
+        Some(byte) if frame[12..14] == [8, 0] && byte >> 4 == 2 => Version::V2,
+        _ => Version::V3,
     }
 }
 

@@ -8,8 +8,8 @@ use rvrrpd::fsm::Time;
 use rvrrpd::net::backlog::Backlog;
 use rvrrpd::net::listener::Sink;
 use rvrrpd::pool::Dispatcher;
-use rvrrpd::wire::Family;
 use rvrrpd::wire::advert::Datagram;
+use rvrrpd::wire::{Family, Version, Versions};
 
 use super::filter::Filter;
 
@@ -24,6 +24,16 @@ pub(crate) struct Frame {
     pub(crate) family: Family,
     pub(crate) vrid: u8,
     pub(crate) priority: u8,
+    pub(crate) version: Version,
+    /// Whether it says in version 2 what another one said in version 3.
+    pub(crate) double: bool,
+}
+
+impl Frame {
+    /// Whether who speaks these versions makes anything of it.
+    pub(crate) fn is_for(&self, versions: Versions) -> bool {
+        versions.include(self.version) && !(self.double && versions == Versions::Both)
+    }
 }
 
 /// A frame and when it was received, by the clock of the node.

@@ -21,20 +21,41 @@ mod world;
 
 use std::time::{Duration, Instant, SystemTime};
 
-use campaign::{campaign, report};
+use campaign::{Generate, campaign, report};
 
 /// Seeds of every `make test`.
 const SEEDS: u64 = 10_000;
+/// The same of groups that speak different versions.
+const MIXED_SEEDS: u64 = 4000;
 
 fn number(variable: &str) -> Option<u64> {
     let value = std::env::var(variable).ok()?;
     Some(value.parse().expect(variable))
 }
 
+/// The scenarios that are asked for.
+fn generator() -> Generate {
+    match number("MIXED") {
+        Some(1) => generate::mixed,
+        _ => generate::scenario,
+    }
+}
+
 #[test]
 fn no_seed_breaks_an_invariant() {
+    check(generate::scenario, SEEDS);
+}
+
+/// MIX-1: routers of version 2, of version 3 and of both, also while they change from one to
+/// another.
+#[test]
+fn no_seed_of_a_mixed_group_breaks_an_invariant() {
+    check(generate::mixed, MIXED_SEEDS);
+}
+
+fn check(generate: Generate, seeds: u64) {
     let begin = Instant::now();
-    match campaign(0, number("SEEDS").unwrap_or(SEEDS), None) {
+    match campaign(generate, 0, number("SEEDS").unwrap_or(seeds), None) {
         Ok(totals) => {
             println!("{totals} in {:?}", begin.elapsed());
             // Otherwise nothing was tested.
@@ -42,21 +63,26 @@ fn no_seed_breaks_an_invariant() {
             assert!(totals.takeovers > totals.seeds, "{totals}");
             assert!(totals.absorbed > totals.seeds, "{totals}");
         }
-        Err(seed) => panic!("\n{}", report(seed)),
+        Err(seed) => panic!("\n{}", report(generate, seed)),
     }
 }
 
 #[test]
 fn a_seed_reproduces_exactly() {
     for seed in 0..20 {
-        let story = || world::run(&generate::scenario(seed), true).story;
+        let generate = if seed % 2 == 0 {
+            generate::scenario
+        } else {
+            generate::mixed
+        };
+        let story = || world::run(&generate(seed), true).story;
         let first = story();
         assert!(first.len() > 20, "{first:?}");
         assert_eq!(first, story());
     }
 }
 
-/// `make soak`: seeds that were never tried, for SECONDS.
+/// `make soak`: seeds that were never tried, for SECONDS; with MIXED=1 of mixed groups.
 #[test]
 #[ignore = "runs for SECONDS, by `make soak`"]
 fn soak() {
@@ -66,14 +92,14 @@ fn soak() {
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         u64::try_from(since.unwrap().as_micros()).unwrap() << 12
     });
-    match campaign(first, u64::MAX - first, Some(until)) {
+    match campaign(generator(), first, u64::MAX - first, Some(until)) {
         Ok(totals) => println!("seeds from {first} on: {totals}"),
-        Err(seed) => panic!("\n{}", report(seed)),
+        Err(seed) => panic!("\n{}", report(generator(), seed)),
     }
 }
 
 #[test]
 #[ignore = "tells the story of SEED"]
 fn replay() {
-    println!("{}", report(number("SEED").expect("SEED")));
+    println!("{}", report(generator(), number("SEED").expect("SEED")));
 }

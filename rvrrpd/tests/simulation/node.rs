@@ -126,6 +126,7 @@ impl Node {
                             expect: expect(group, &group.settings[number]),
                             status: Arc::clone(&self.status[index]),
                             absorb: self.absorbs.then_some(generation),
+                            doorbell: None,
                         };
                         (group.vrid, Arc::new(entry))
                     });
@@ -136,8 +137,9 @@ impl Node {
             id: id(group),
             generation,
             title: String::new(),
-            params: params(&groups[group], settings),
+            params: params(settings),
             message: message(&groups[group], settings),
+            router_advertisements: None,
             port: Some(INDEX),
             status: Arc::clone(&self.status[group]),
         })));
@@ -169,7 +171,7 @@ impl Node {
                 Control::Readiness(id, reasons) => {
                     rim.deeds.push(Deed::Ready(*id, reasons.is_ready()));
                 }
-                Control::Remove(..) => {}
+                Control::Remove(..) | Control::Activated(_) | Control::Solicited(..) => {}
                 Control::Stop => {
                     runs = false;
                     let ids = (0..self.status.len()).map(id);
@@ -206,6 +208,11 @@ impl Host for Rim<'_> {
 
     fn wall_clock(&self) -> Duration {
         Duration::from_micros(self.now.as_micros())
+    }
+
+    /// No router of the simulation sends router advertisements.
+    fn random(&mut self) -> u64 {
+        0
     }
 
     fn waiting(&self) -> usize {

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use rvrrpd::wire::advert::ChecksumForm;
-use rvrrpd::wire::{Family, Version, Vrid};
+use rvrrpd::wire::{Family, Version, Versions, Vrid};
 
 use super::hostile::Hostile;
 
@@ -49,7 +49,13 @@ pub(crate) struct NodePlan {
 pub(crate) struct Group {
     pub(crate) vrid: Vrid,
     pub(crate) family: Family,
+    /// Of all its frames; where several are spoken, of those that are forged.
     pub(crate) version: Version,
+    /// Whether the nodes speak both versions, different ones, or change them (MIX-1).
+    pub(crate) mixed: bool,
+    /// Whether some do not hear each other, because one speaks version 2 alone and the other one
+    /// version 3 alone.
+    pub(crate) deaf: bool,
     /// Password of version 2.
     pub(crate) password: bool,
     /// Settings of each node.
@@ -59,6 +65,7 @@ pub(crate) struct Group {
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) source: IpAddr,
+    pub(crate) versions: Versions,
     pub(crate) priority: u8,
     pub(crate) interval: Duration,
     pub(crate) preempt: bool,
@@ -118,6 +125,7 @@ pub(crate) enum Change {
     Interval(Duration),
     Preempt(bool),
     Addresses(u8),
+    Versions(Versions),
 }
 
 impl Fault {
@@ -205,9 +213,10 @@ impl fmt::Display for Scenario {
             for (node, settings) in group.settings.iter().enumerate() {
                 writeln!(
                     f,
-                    "  {} {} priority {} interval {:?} preempt {} after {:?}, starts after {:?}",
+                    "  {} {} {:?} priority {} interval {:?} preempt {} after {:?}, starts after {:?}",
                     name(node),
                     settings.source,
+                    settings.versions,
                     settings.priority,
                     settings.interval,
                     settings.preempt,

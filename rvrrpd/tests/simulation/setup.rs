@@ -7,7 +7,7 @@ use rvrrpd::fsm::Params;
 use rvrrpd::pool::Message;
 use rvrrpd::wire::advert::{Expect, Peers};
 use rvrrpd::wire::auth::Key;
-use rvrrpd::wire::{Family, Mac, PRIORITY_OWNER, Version};
+use rvrrpd::wire::{Family, Mac, PRIORITY_OWNER};
 
 use super::scenario::{Group, Settings};
 
@@ -42,9 +42,9 @@ pub(crate) fn addresses(family: Family, count: u8) -> Vec<IpAddr> {
         .collect()
 }
 
-pub(crate) fn params(group: &Group, settings: &Settings) -> Params {
+pub(crate) fn params(settings: &Settings) -> Params {
     Params {
-        version: group.version,
+        version: settings.versions.timers(),
         priority: settings.priority,
         interval: settings.interval,
         preempt: settings.preempt,
@@ -58,21 +58,18 @@ pub(crate) fn message(group: &Group, settings: &Settings) -> Message {
     Message {
         vrid: group.vrid,
         family: group.family,
-        version: group.version,
+        versions: settings.versions,
         addresses: addresses(group.family, settings.addresses),
         auth: key(group),
         peers: Peers::Group,
         source_mac: Mac::of_virtual_router(group.family, group.vrid),
-        checksum_form: match group.version {
-            Version::V2 => None,
-            Version::V3 => settings.checksum_form,
-        },
+        checksum_form: settings.checksum_form,
     }
 }
 
 pub(crate) fn expect(group: &Group, settings: &Settings) -> Expect {
     Expect {
-        version: group.version,
+        versions: settings.versions,
         vrid: group.vrid,
         source: settings.source,
         peers: Peers::Group,

@@ -6,9 +6,9 @@ use std::mem::take;
 use std::rc::Rc;
 
 use rvrrpd::pool::Control;
-use rvrrpd::wire::{Family, Version};
+use rvrrpd::wire::{Family, Version, Versions};
 
-use super::judge::{Judge, Pass, read};
+use super::judge::{Judge, Pass, read, version, whole_seconds};
 use super::lan::Lan;
 use super::listener::{Frame, Receipt};
 use super::node::{Deed, Node};
@@ -136,7 +136,10 @@ impl<'a> World<'a> {
                 Event::Step(index) => self.step(&self.scenario.steps[index])?,
                 Event::Arrival(node, frame) => self.arrival(node, frame),
                 Event::Run(node, thread) => self.runs(node, thread)?,
-                Event::End => return self.judge.quiet(self.now, &self.nodes, &self.lan),
+                Event::End => {
+                    let (nodes, groups) = (&self.nodes, &self.groups);
+                    return self.judge.quiet(self.now, nodes, groups, &self.lan);
+                }
             }
             if self.number > MOST_EVENTS {
                 return Err("a storm: there is no end of events".into());
@@ -158,7 +161,8 @@ impl<'a> World<'a> {
     }
 
     fn step(&mut self, step: &Step) -> Verdict {
-        self.judge.quiet(self.now, &self.nodes, &self.lan)?;
+        self.judge
+            .quiet(self.now, &self.nodes, &self.groups, &self.lan)?;
         self.tell(|| format!("* {}", step.fault));
         if step.fault.disturbs() {
             self.judge.disturbed(self.now + step.fault.span());
@@ -234,7 +238,7 @@ impl<'a> World<'a> {
 
     /// An owner stays the owner and nobody else becomes one: two owners are two Masters for ever.
     fn configure(&mut self, group: usize, nodes: &[usize], change: Change) {
-        if self.groups[group].version == Version::V2 {
+        if self.groups[group].version == Version::V2 || self.groups[group].mixed {
             self.judge.topology_changed(&self.lan);
         }
         for number in nodes {
@@ -244,6 +248,12 @@ impl<'a> World<'a> {
                 Change::Interval(interval) => settings.interval = interval,
                 Change::Preempt(preempt) => settings.preempt = preempt,
                 Change::Addresses(count) => settings.addresses = count,
+                Change::Versions(versions) => {
+                    settings.versions = versions;
+                    if versions == Versions::V2 {
+                        settings.interval = whole_seconds(settings.interval);
+                    }
+                }
             }
         }
         for number in nodes {
@@ -314,6 +324,7 @@ impl<'a> World<'a> {
             hindered: node.clock.shows(free),
             deeds: &deeds,
             lan: &self.lan,
+            groups: &self.groups,
         };
         let verdict = self.judge.pass(&pass);
         let now = node.clock.shows(self.now);
@@ -350,8 +361,15 @@ impl<'a> World<'a> {
 
     fn transmit(&mut self, from: Option<usize>, bytes: Vec<u8>) {
         let (group, priority) = if from.is_some() { read(&bytes) } else { (0, 0) };
+        let version = version(&bytes);
+        let both = from.is_some_and(|from| {
+            let settings = &self.groups[group].settings[from];
+            settings.versions == Versions::Both
+        });
         let frame = Rc::new(Frame {
             from,
+            version,
+            double: both && version == Version::V2,
             family: match bytes[12..14] {
                 [0x86, 0xdd] => Family::V6,
                 _ => Family::V4,

@@ -37,7 +37,7 @@ fn scene(test: &str) -> Scene {
 }
 
 /// Asks all for `target` and returns who answered, until 0.15 s of silence.
-fn solicit(lan: &Capture, client: &Host, target: Ipv6Addr) -> Vec<(String, Nd)> {
+pub(crate) fn solicit(lan: &Capture, client: &Host, target: Ipv6Addr) -> Vec<(String, Nd)> {
     let source = client.link_local("eth0");
     let request = Nd::solicitation(client.mac("eth0"), source, target);
     answers(lan, client, target, &request)

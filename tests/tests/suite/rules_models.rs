@@ -196,7 +196,8 @@ fn discontinuity() {
     );
     let more = Vrouter::new(8, &["10.0.0.108"]).macvlan();
     daemon.reload(&config(&[vrouter, more]));
-    wait(&daemon, "eth0-8", &[("state", "Backup")]);
+    // It has no line before.
+    daemon.wait_state("eth0-8", State::Backup, within(5.0));
     assert_eq!((time("global"), time(NAME)), (global, own.clone()));
     assert!(time("eth0-8") > own);
     assert_eq!(daemon.status("global")["virtual-routers"], "2");

@@ -607,7 +607,8 @@ fn neighbours(test: &str, family: Family) {
     let trio = Trio::new(test, family);
     // The third is not there, so that it never says anything from which it could be learnt; its
     // kernel answers all the same.
-    let _first = trio.start(0, &trio.vrouter(0));
+    let first = trio.start(0, &trio.vrouter(0));
+    first.wait_state(family.name(), State::Master, within(5.0));
     let second = trio.start(1, &trio.vrouter(1));
     second.wait_state(family.name(), State::Backup, within(5.0));
     let third = trio.address(2);

@@ -1,12 +1,13 @@
 //! Requests about addresses.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use super::PROTOCOL;
 use super::message::Request;
 use super::uapi::{
     AF_INET, AF_INET6, IFA_ADDRESS, IFA_F_NODAD, IFA_F_NOPREFIXROUTE, IFA_FLAGS, IFA_LOCAL,
-    IFA_PROTO, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, RTM_DELADDR, RTM_GETADDR, RTM_NEWADDR,
+    IFA_PROTO, IFAPROT_KERNEL_LL, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, RTM_DELADDR, RTM_GETADDR,
+    RTM_NEWADDR,
 };
 
 /// Whether the subnet of an address becomes reachable through its interface.
@@ -41,6 +42,19 @@ pub(in crate::driver) fn add_address(
     )
     .number(IFA_FLAGS, flags)
     .bytes(IFA_PROTO, &[PROTOCOL])
+    .tolerate(&[libc::EEXIST])
+}
+
+/// Adds a link-local address as the kernel makes one when the link is set up.
+pub(in crate::driver) fn add_link_local(index: u32, address: Ipv6Addr) -> Request {
+    named(
+        RTM_NEWADDR,
+        NLM_F_CREATE | NLM_F_EXCL,
+        index,
+        address.into(),
+        64,
+    )
+    .bytes(IFA_PROTO, &[IFAPROT_KERNEL_LL])
     .tolerate(&[libc::EEXIST])
 }
 

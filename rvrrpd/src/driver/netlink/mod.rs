@@ -16,12 +16,13 @@ use std::io;
 use std::net::IpAddr;
 
 use super::{Address, KernelEvent, Link};
+use crate::config::model::Route;
 use uapi::{AF_INET, AF_INET6};
 
-pub(super) use address::{Flavour, add_address, delete_address};
+pub(super) use address::{Flavour, add_address, add_link_local, delete_address};
 pub(super) use link::{
-    Ipv4Silence, create_macvlan, delete_group, delete_link, rename, set_group, set_mac, set_up,
-    silence_macvlan,
+    Ipv4Silence, create_macvlan, delete_group, delete_link, rename, set_group, set_mac, set_mtu,
+    set_up, silence_macvlan,
 };
 pub(super) use message::Request;
 pub(super) use neighbour::use_neighbour;
@@ -71,9 +72,10 @@ pub(super) fn events(datagram: &[u8]) -> impl Iterator<Item = KernelEvent> {
         let body = message.body;
         match message.kind {
             uapi::RTM_NEWLINK => parse::link(body).map(KernelEvent::Link),
-            uapi::RTM_DELLINK => {
-                parse::link(body).map(|link| KernelEvent::LinkGone { index: link.index })
-            }
+            uapi::RTM_DELLINK => parse::link(body).map(|link| KernelEvent::LinkGone {
+                index: link.index,
+                lower: link.lower,
+            }),
             uapi::RTM_NEWADDR => parse::address(body).map(|(a, _)| KernelEvent::Address(a)),
             uapi::RTM_DELADDR => parse::address(body).map(|(a, _)| KernelEvent::AddressGone(a)),
             uapi::RTM_DELROUTE => parse::route(body).map(KernelEvent::RouteGone),
@@ -102,6 +104,31 @@ impl Netlink {
             neighbour::next_hop(kind, body, address)
         })?;
         Ok(answers.into_iter().next())
+    }
+
+    /// The routes of ours, of all tables.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub(crate) fn routes(&mut self) -> io::Result<Vec<Route>> {
+        let mut all = Vec::new();
+        for family in [AF_INET, AF_INET6] {
+            match self.dump(&route::dump(family), |_, body| parse::route(body)) {
+                Ok(list) => all.extend(list),
+                // A kernel without IPv6.
+                Err(error) if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(all)
+    }
+
+    /// What the kernel has in the place of `route`, as far as it tells: the entry that serves the
+    /// first address of the destination, where it is one of the same destination and metric.
+    pub(crate) fn in_place_of(&mut self, wanted: &Route) -> Option<String> {
+        let request = route::find(wanted);
+        let answers = self.dump(&request, |_, body| parse::foreign_route(body, wanted));
+        answers.ok()?.into_iter().next()
     }
 
     /// All addresses, those of an interface in the kernel's order, each with its label (IPv4).

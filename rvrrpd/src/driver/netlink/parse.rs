@@ -7,9 +7,9 @@ use super::message::{attributes, number, text};
 use super::uapi::{
     AF_INET, AF_INET6, AF_UNSPEC, IFA_ADDRESS, IFA_F_DADFAILED, IFA_F_SECONDARY, IFA_F_TENTATIVE,
     IFA_FLAGS, IFA_LABEL, IFA_LOCAL, IFA_PROTO, IFF_LOWER_UP, IFF_UP, IFLA_ADDRESS, IFLA_GROUP,
-    IFLA_IFNAME, IFLA_LINK, IFLA_LINK_NETNSID, IFLA_MTU, IFLA_OPERSTATE, IPV6_DEFAULT_METRIC,
-    OPERATIONAL_STATES_DOWN, RTA_DST, RTA_GATEWAY, RTA_METRICS, RTA_PRIORITY, RTA_TABLE, RTAX_MTU,
-    RTN_UNICAST,
+    IFLA_IFNAME, IFLA_INFO_KIND, IFLA_INFO_SLAVE_KIND, IFLA_LINK, IFLA_LINK_NETNSID, IFLA_LINKINFO,
+    IFLA_MTU, IFLA_OPERSTATE, IPV6_DEFAULT_METRIC, OPERATIONAL_STATES_DOWN, RTA_DST, RTA_GATEWAY,
+    RTA_METRICS, RTA_OIF, RTA_PRIORITY, RTA_TABLE, RTAX_MTU, RTN_UNICAST,
 };
 use crate::config::model::Route;
 use crate::driver::{Address, Link};
@@ -36,6 +36,8 @@ pub(super) fn link(body: &[u8]) -> Option<Link> {
         carrier: flags & IFF_LOWER_UP != 0,
         lower: None,
         group: 0,
+        macvlan: false,
+        enslaved: false,
     };
     let mut elsewhere = false;
     for (kind, value) in attributes(rest) {
@@ -45,6 +47,17 @@ pub(super) fn link(body: &[u8]) -> Option<Link> {
             IFLA_MTU => link.mtu = number(value, 0)?,
             IFLA_LINK => link.lower = number(value, 0).filter(|index| *index != 0),
             IFLA_LINK_NETNSID => elsewhere = true,
+            IFLA_LINKINFO => {
+                for (kind, value) in attributes(value) {
+                    match kind {
+                        IFLA_INFO_KIND => link.macvlan = text(value) == Some("macvlan"),
+                        // A VRF takes packets, not frames: what is sent to the interface is
+                        // still received there.
+                        IFLA_INFO_SLAVE_KIND => link.enslaved = text(value) != Some("vrf"),
+                        _ => {}
+                    }
+                }
+            }
             IFLA_GROUP => link.group = number(value, 0)?,
             IFLA_OPERSTATE => {
                 link.carrier &= !value
@@ -93,6 +106,7 @@ pub(super) fn address(body: &[u8]) -> Option<(Address, Option<String>)> {
         index: number(header, 4)?,
         address: local.or(other)?,
         prefix: header[1],
+        duplicate: flags & IFA_F_DADFAILED != 0 && family == AF_INET6,
         tentative: flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED) != 0 && family == AF_INET6,
         secondary: flags & IFA_F_SECONDARY != 0 && family == AF_INET,
         ours: protocol == PROTOCOL || alias,
@@ -136,6 +150,39 @@ pub(super) fn route(body: &[u8]) -> Option<Route> {
         mtu,
         table,
     })
+}
+
+/// A route of somebody else to the destination of `ours`, with its metric, in words.
+pub(super) fn foreign_route(body: &[u8], ours: &Route) -> Option<String> {
+    let (header, rest) = body.split_at_checked(12)?;
+    let (family, prefix, protocol) = (header[0], header[1], header[5]);
+    let (mut metric, mut table, mut next_hop, mut index) = (0, u32::from(header[4]), None, None);
+    let mut destination = None;
+    for (kind, value) in attributes(rest) {
+        match kind {
+            RTA_DST => destination = ip(family, value),
+            RTA_GATEWAY => next_hop = ip(family, value),
+            RTA_PRIORITY => metric = number(value, 0)?,
+            RTA_TABLE => table = number(value, 0)?,
+            RTA_OIF => index = number(value, 0),
+            _ => {}
+        }
+    }
+    let is_same = prefix == ours.prefix
+        && destination.is_none_or(|destination| destination == ours.destination)
+        && default_metric(family == AF_INET6, metric) == ours.metric
+        && table == ours.table;
+    if !is_same || protocol == PROTOCOL {
+        return None;
+    }
+    let mut words = format!("protocol {protocol}");
+    if let Some(next_hop) = next_hop {
+        words = format!("via {next_hop}, {words}");
+    }
+    if let Some(index) = index {
+        words = format!("{words}, interface index {index}");
+    }
+    Some(words)
 }
 
 /// 0 for the metric that the kernel gives to a route without one.

@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use super::PROTOCOL;
 use super::message::Request;
 use super::uapi::{
-    AF_INET, AF_INET6, NLM_F_CREATE, NLM_F_EXCL, RT_SCOPE_NOWHERE, RT_SCOPE_UNIVERSE,
+    AF_INET, AF_INET6, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, RT_SCOPE_NOWHERE, RT_SCOPE_UNIVERSE,
     RT_TABLE_UNSPEC, RTA_DST, RTA_GATEWAY, RTA_METRICS, RTA_PRIORITY, RTA_TABLE, RTAX_MTU,
-    RTM_DELROUTE, RTM_NEWROUTE, RTN_UNICAST,
+    RTM_DELROUTE, RTM_F_FIB_MATCH, RTM_GETROUTE, RTM_NEWROUTE, RTN_UNICAST,
 };
 use crate::config::model::Route;
 
@@ -30,6 +30,29 @@ pub(in crate::driver) fn add_route(route: &Route) -> Request {
 /// Deletes a route of protocol 112.
 pub(in crate::driver) fn delete_route(route: &Route) -> Request {
     named(RTM_DELROUTE, 0, route, RT_SCOPE_NOWHERE).tolerate(&[libc::ESRCH, libc::ENODEV])
+}
+
+/// All routes of protocol 112; a kernel before 4.20 hands out all.
+pub(super) fn dump(family: u8) -> Request {
+    let header = header(family, 0, RT_SCOPE_UNIVERSE, RTN_UNICAST);
+    Request::new(RTM_GETROUTE, NLM_F_DUMP, &header)
+}
+
+/// Asks for the entry that serves the first address of the destination.
+pub(super) fn find(route: &Route) -> Request {
+    let (family, length) = match route.destination {
+        IpAddr::V4(_) => (AF_INET, 32),
+        IpAddr::V6(_) => (AF_INET6, 128),
+    };
+    let mut header = [0; 12];
+    header[0] = family;
+    header[1] = length;
+    header[8..].copy_from_slice(&RTM_F_FIB_MATCH.to_ne_bytes());
+    address(
+        Request::new(RTM_GETROUTE, 0, &header),
+        RTA_DST,
+        route.destination,
+    )
 }
 
 fn named(kind: u16, flags: u16, route: &Route, scope: u8) -> Request {

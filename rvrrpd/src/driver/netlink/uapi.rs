@@ -60,6 +60,7 @@ pub(super) const IFLA_LINK_NETNSID: u16 = 37;
 pub(super) const SKIP_STATS: u32 = 8;
 pub(super) const IFLA_INFO_KIND: u16 = 1;
 pub(super) const IFLA_INFO_DATA: u16 = 2;
+pub(super) const IFLA_INFO_SLAVE_KIND: u16 = 4;
 pub(super) const IFLA_MACVLAN_MODE: u16 = 1;
 pub(super) const IFLA_MACVLAN_BC_QUEUE_LEN: u16 = 7;
 pub(super) const MACVLAN_MODE_BRIDGE: u32 = 4;
@@ -84,6 +85,9 @@ pub(super) const IFA_F_DADFAILED: u32 = 0x08;
 pub(super) const IFA_F_TENTATIVE: u32 = 0x40;
 pub(super) const IFA_F_NOPREFIXROUTE: u32 = 0x200;
 
+/// `IFA_PROTO` of a link-local address that the kernel made.
+pub(super) const IFAPROT_KERNEL_LL: u8 = 3;
+
 pub(super) const NDA_DST: u16 = 1;
 pub(super) const NTF_USE: u8 = 1;
 
@@ -94,6 +98,8 @@ pub(super) const RTA_PRIORITY: u16 = 6;
 pub(super) const RTA_METRICS: u16 = 8;
 pub(super) const RTA_TABLE: u16 = 15;
 pub(super) const RTAX_MTU: u16 = 2;
+/// Asks for the entry of the table that serves a destination.
+pub(super) const RTM_F_FIB_MATCH: u32 = 0x2000;
 pub(super) const RTN_UNICAST: u8 = 1;
 pub(super) const RT_SCOPE_UNIVERSE: u8 = 0;
 pub(super) const RT_SCOPE_NOWHERE: u8 = 255;

@@ -7,20 +7,21 @@ use super::{Advert, Datagram, Peers};
 use crate::wire::auth::{Key, Stamp};
 use crate::wire::message::ChecksumForm;
 use crate::wire::verdict::Reject;
-use crate::wire::{PRIORITY_OWNER, Version, Vrid};
+use crate::wire::{PRIORITY_OWNER, Version, Versions, Vrid, v2};
 
 /// What a virtual router demands of an advertisement.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Expect {
-    /// Version that it speaks.
-    pub version: Version,
+    /// Versions that it speaks.
+    pub versions: Versions,
     /// Its VRID.
     pub vrid: Vrid,
     /// Its own primary address, which also says the family.
     pub source: IpAddr,
     /// Whom it listens to.
     pub peers: Peers,
-    /// Its own advertisement interval.
+    /// Its own advertisement interval. In version 2 others must announce the same, in whole
+    /// seconds, a fraction rounded up (MIX-2).
     pub interval: Duration,
     /// Its virtual addresses, without duplicates.
     pub addresses: Vec<IpAddr>,
@@ -28,19 +29,21 @@ pub struct Expect {
     pub address_list_check: bool,
     /// Whether it owns `addresses`.
     pub owner: bool,
-    /// Its authentication; in version 3 [`Key::None`] or [`Key::HmacSha256`], with any other
-    /// nothing is accepted.
+    /// Its authentication, which every advertisement needs, whatever its version; in version 3
+    /// [`Key::None`] or [`Key::HmacSha256`], with any other nothing is accepted.
     pub auth: Key,
 }
 
 /// What an accepted advertisement says.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Accepted {
+    /// Version.
+    pub version: Version,
     /// Priority, 0..=255.
     pub priority: u8,
     /// Primary address of the sender.
     pub source: IpAddr,
-    /// Advertisement interval of the sender.
+    /// Advertisement interval of the sender, in version 2 whole seconds (MIX-1).
     pub interval: Duration,
     /// How the sender makes its checksums (V3-CK-1).
     pub checksum_form: ChecksumForm,
@@ -96,7 +99,7 @@ impl Expect {
             return Err(Reject::OwnAddress);
         }
         self.peers.verify_sender(datagram)?;
-        if advert.version() != self.version {
+        if !self.versions.include(advert.version()) {
             return Err(Reject::Version);
         }
         if advert.vrid() != self.vrid {
@@ -114,6 +117,7 @@ impl Expect {
         let address_list_differs = self.verify_addresses(advert)?;
         let interval_differs = self.verify_interval(advert)?;
         Ok(Accepted {
+            version: advert.version(),
             priority: advert.priority(),
             source: datagram.source,
             interval: advert.interval(),
@@ -136,8 +140,8 @@ impl Expect {
     /// Backups understand (V3-CK-2), or they would be Masters beside it for ever.
     #[must_use]
     pub fn teaches_owner(&self, datagram: &Datagram<'_>, advert: &Advert<'_>) -> Option<Accepted> {
-        let is_lesson = self.owner && self.version == Version::V3;
-        is_lesson
+        let is_lesson = self.owner && advert.version() == Version::V3;
+        (is_lesson && self.versions.include(Version::V3))
             .then(|| self.judge(datagram, advert).ok())
             .flatten()
     }
@@ -174,7 +178,11 @@ impl Expect {
 
     /// Whether the interval differs and that is tolerated.
     fn verify_interval(&self, advert: &Advert<'_>) -> Result<bool, Reject> {
-        let differs = advert.interval() != self.interval;
+        let ours = match advert.version() {
+            Version::V2 => v2::interval(v2::interval_field(self.interval)),
+            Version::V3 => self.interval,
+        };
+        let differs = advert.interval() != ours;
         match advert.version() {
             Version::V2 if differs => Err(Reject::Interval),
             Version::V3 if advert.interval().is_zero() => Err(Reject::IntervalZero),

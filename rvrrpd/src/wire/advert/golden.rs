@@ -97,7 +97,7 @@ impl Golden {
 
     fn expect(&self) -> Expect {
         Expect {
-            version: self.version,
+            versions: self.version.into(),
             vrid: self.vrid(),
             source: match self.family() {
                 Family::V4 => IpAddr::from([10, 99, 0, 2]),

@@ -8,7 +8,7 @@ use super::golden::{group, internet_checksum};
 use super::{Accepted, Advert, ChecksumForm, Datagram, Expect, Peers};
 use crate::wire::auth::Key;
 use crate::wire::verdict::Reject;
-use crate::wire::{Family, Version, Vrid};
+use crate::wire::{Family, Version, Versions, Vrid};
 
 /// A message and its receiver, field by field, so that anything can be made wrong.
 #[derive(Clone)]
@@ -56,7 +56,7 @@ impl Case {
             checksum_xor: 0,
             cut: usize::MAX,
             expect: Expect {
-                version: Version::V2,
+                versions: Versions::V2,
                 vrid: Vrid::new(10).unwrap(),
                 source: IpAddr::from([192, 0, 2, 252]),
                 peers: Peers::Group,
@@ -77,7 +77,7 @@ impl Case {
             word: [0, 100],
             auth: None,
             expect: Expect {
-                version: Version::V3,
+                versions: Versions::V3,
                 auth: Key::None,
                 ..v2.expect
             },
@@ -196,9 +196,9 @@ const LADDER: [Fault; 15] = [
     }),
     (Reject::OwnAddress, |case| case.expect.source = case.source),
     (Reject::Version, |case| {
-        case.expect.version = match case.expect.version {
-            Version::V2 => Version::V3,
-            Version::V3 => Version::V2,
+        case.expect.versions = match case.version {
+            2 => Versions::V3,
+            _ => Versions::V2,
         };
     }),
     (Reject::Vrid, |case| {
@@ -422,10 +422,67 @@ fn v3_rx_19_own_address() {
 /// V2-RX-2, V3-RX-2: a version that exists but is not ours.
 #[test]
 fn v2_rx_2_v3_rx_2_other_version() {
-    let v3_to_v2 = Case::v3().with(|case| case.expect.version = Version::V2);
+    let v3_to_v2 = Case::v3().with(|case| case.expect.versions = Versions::V2);
     assert_eq!(v3_to_v2, Err(Reject::Version));
-    let v2_to_v3 = Case::v2().with(|case| case.expect.version = Version::V3);
+    let v2_to_v3 = Case::v2().with(|case| case.expect.versions = Versions::V3);
     assert_eq!(v2_to_v3, Err(Reject::Version));
+}
+
+/// MIX-1: who speaks both versions hears both, and each by its own rules.
+#[test]
+fn mix_1_both_versions() {
+    let both = |mut case: Case| {
+        case.expect.versions = Versions::Both;
+        case
+    };
+    let (v2, v3) = (both(Case::v2()), both(Case::v3()));
+    assert_eq!(v2.verdict().unwrap().version, Version::V2);
+    assert_eq!(v3.verdict().unwrap().version, Version::V3);
+    for version in [0, 1, 4, 15] {
+        let verdict = v3.with(|case| case.version = version);
+        assert_eq!(verdict, Err(Reject::Version), "{version}");
+    }
+    // V2-RX-9, V2-RX-10 against V3-RX-8, V3-RX-9.
+    assert_eq!(v2.with(|case| case.word[1] = 3), Err(Reject::Interval));
+    let slow = v3.with(|case| case.word = [0x01, 0x2c]).unwrap();
+    assert!(slow.interval_differs);
+    let other_list = |case: &mut Case| {
+        case.expect.addresses.pop();
+    };
+    assert_eq!(v2.with(other_list), Err(Reject::AddressList));
+    assert!(v3.with(other_list).unwrap().address_list_differs);
+    // A password is in messages of version 2 alone, so it lets no other through.
+    let with_password = v3.with(|case| case.expect.auth = Key::simple(b"secret"));
+    assert_eq!(with_password, Err(Reject::AuthType));
+}
+
+/// MIX-1, MIX-2: of version 2 the interval must be ours in whole seconds, rounded up, and is told
+/// as it was announced.
+#[test]
+fn mix_2_interval_of_version_2() {
+    for (ours, field) in [
+        (10, 1),
+        (500, 1),
+        (1000, 1),
+        (1010, 2),
+        (1500, 2),
+        (40_950, 41),
+    ] {
+        for seconds in 0..=255 {
+            let verdict = Case::v2().with(|case| {
+                case.expect.versions = Versions::Both;
+                case.expect.interval = Duration::from_millis(ours);
+                case.word[1] = seconds;
+            });
+            let told = verdict.map(|accepted| (accepted.interval, accepted.interval_differs));
+            let expected = if seconds == field {
+                Ok((Duration::from_secs(field.into()), false))
+            } else {
+                Err(Reject::Interval)
+            };
+            assert_eq!(told, expected, "{ours} ms, {seconds} s");
+        }
+    }
 }
 
 /// V3-RX-7: an IPv6 advertisement is not for the IPv4 router of the same VRID.

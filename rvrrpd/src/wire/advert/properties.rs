@@ -10,7 +10,7 @@ use super::golden::{group, internet_checksum};
 use super::{Advert, AdvertRepr, ChecksumForm, Datagram, Expect, Peers, peek_vrid};
 use crate::wire::auth::{Key, TRAILER_LEN};
 use crate::wire::verdict::Reject;
-use crate::wire::{Family, Mac, Version, Vrid};
+use crate::wire::{Family, Mac, Version, Versions, Vrid};
 
 /// Everything that makes an advertisement, owned.
 #[derive(Clone, Debug)]
@@ -53,7 +53,7 @@ impl Sent {
     /// What a peer with the same configuration expects.
     fn expect(&self) -> Expect {
         Expect {
-            version: self.version,
+            versions: self.version.into(),
             vrid: self.vrid,
             source: match self.source {
                 IpAddr::V4(source) => IpAddr::V4(Ipv4Addr::from_bits(source.to_bits() ^ 1)),
@@ -285,7 +285,7 @@ proptest! {
             }
             let (vrid, auth) = sent;
             let expect = Expect {
-                version: advert.version(),
+                versions: Versions::Both,
                 vrid,
                 source: group(family),
                 peers: Peers::Group,

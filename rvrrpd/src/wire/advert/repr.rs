@@ -25,7 +25,8 @@ pub struct AdvertRepr<'a> {
     pub vrid: Vrid,
     /// Priority, 0..=255.
     pub priority: u8,
-    /// Interval: 1..=255 whole seconds in version 2, 1..=4095 centiseconds in version 3.
+    /// Interval: 1..=255 seconds in version 2, a fraction rounded up (MIX-2); 1..=4095
+    /// centiseconds in version 3.
     pub interval: Duration,
     /// Virtual addresses in the order in which they are listed.
     pub addresses: &'a [IpAddr],

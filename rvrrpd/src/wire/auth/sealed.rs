@@ -81,7 +81,7 @@ impl Pair {
     /// What a partner with the key `auth` says.
     fn verdict(&self, frame: &[u8], auth: &Key) -> Result<Accepted, Reject> {
         let expect = Expect {
-            version: self.version,
+            versions: self.version.into(),
             vrid: Vrid::new(10).unwrap(),
             source: match self.source {
                 IpAddr::V4(_) => IpAddr::from([192, 0, 2, 252]),
@@ -141,7 +141,7 @@ fn sealed_for_a_peer() {
             }
         };
         let expect = Expect {
-            version: pair.version,
+            versions: pair.version.into(),
             vrid: Vrid::new(10).unwrap(),
             source: own,
             peers: Peers::Listed {

@@ -35,11 +35,11 @@ fn wait_addresses(host: &Host, interface: &str, vips: &[String]) {
     );
 }
 
-fn many(count: u8) -> Vec<String> {
+pub(super) fn many(count: u8) -> Vec<String> {
     (1..=count).map(|host| format!("10.0.7.{host}")).collect()
 }
 
-fn router_of(vips: &[String], prefix: &str) -> Vrouter {
+pub(super) fn router_of(vips: &[String], prefix: &str) -> Vrouter {
     let vips: Vec<String> = vips.iter().map(|vip| format!("{vip}{prefix}")).collect();
     let vips: Vec<&str> = vips.iter().map(String::as_str).collect();
     Vrouter::new(VRID, &vips).macvlan()
