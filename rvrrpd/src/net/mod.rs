@@ -7,6 +7,7 @@
 
 pub mod backlog;
 pub mod filter;
+pub mod kernel;
 pub mod listener;
 mod membership;
 pub mod sender;

@@ -3,9 +3,11 @@
 
 pub mod clock;
 pub(crate) mod directory;
+pub mod interface;
 pub mod ioctl;
 pub mod mmsg;
 pub(crate) mod packet;
 pub(crate) mod peers;
 pub(crate) mod process;
+pub mod shared;
 pub mod socket;

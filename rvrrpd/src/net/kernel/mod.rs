@@ -1,0 +1,109 @@
+//! What the kernel does for this process: the eBPF programs, loaded once at start.
+//!
+//! | part | program | what it does |
+//! |---|---|---|
+//! | [`Filter`] | socket filter, attached to raw sockets | passes what a virtual router may want, counts the rest by reason, and keeps repetitions of a Master's advertisement to itself ([`Slots`]) |
+//! | [`Gate`] | classifier at the ingress of a parent | drops frames to a virtual MAC that is closed and packets to addresses that are refused ([`States`]) |
+//!
+//! The source of both is rvrrpd-ebpf/program, the object is in the repository, and docs/ebpf.md
+//! says how it is made. Loading needs CAP_BPF, for the gate CAP_NET_ADMIN as well; after it
+//! everything works without capabilities, except where a function says otherwise.
+
+mod counters;
+mod filter;
+mod gate;
+mod refusal;
+mod slots;
+mod states;
+
+use std::error::Error;
+use std::io;
+
+use aya::maps::Map;
+use aya::{Ebpf, EbpfLoader};
+
+pub use filter::{Demands, Filter};
+pub use gate::{Gate, Hook, Neighbour};
+pub use refusal::{Cause, Part, Refusal};
+pub use slots::{Slot, Slots};
+pub use states::{Place, States};
+
+/// The object that `make ebpf` builds; `make test` compares where the tools for that are.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../rvrrpd-ebpf/rvrrpd.bpf.o"
+));
+
+/// The loaded programs.
+#[derive(Debug)]
+pub struct Kernel {
+    /// The socket filter.
+    pub filter: Filter,
+    /// The gate, which needs more than the filter does.
+    pub gate: Result<Gate, Refusal>,
+}
+
+impl Kernel {
+    /// Loads the programs. It takes some 50 ms and for that time some 25 MB, so it belongs to the
+    /// start, before memory is locked.
+    ///
+    /// # Errors
+    /// What the kernel lacks or does not permit, also if that concerns the filter alone: without
+    /// it there is no gate either.
+    pub fn load() -> Result<Self, Refusal> {
+        let refused = |error: &(dyn Error + 'static)| Refusal::new(Part::Filter, error);
+        if cfg!(target_endian = "big") {
+            return Err(Refusal::of_this_machine(Part::Filter));
+        }
+        let mut ebpf = EbpfLoader::new()
+            .load(OBJECT)
+            .map_err(|error| refused(&error))?;
+        let filter = Filter::load(&mut ebpf).map_err(|error| refused(&*error))?;
+        let gate = Gate::load(ebpf).map_err(|error| Refusal::new(Part::Gate, &*error));
+        Ok(Self { filter, gate })
+    }
+}
+
+fn take(ebpf: &mut Ebpf, name: &str) -> io::Result<Map> {
+    ebpf.take_map(name)
+        .ok_or_else(|| io::Error::other(format!("the object has no map {name}")))
+}
+
+/// What the kernel said, with the words of whoever asked it. The first line alone: the verifier's
+/// reasons are hundreds.
+fn io_error(error: &(dyn Error + 'static)) -> io::Error {
+    let cause = os_error(error).map_or(io::ErrorKind::Other, |code| {
+        io::Error::from_raw_os_error(code).kind()
+    });
+    io::Error::new(cause, text(error))
+}
+
+/// The error code among the causes of an error.
+fn os_error(error: &(dyn Error + 'static)) -> Option<i32> {
+    causes(error).find_map(|cause| cause.downcast_ref::<io::Error>()?.raw_os_error())
+}
+
+fn text(error: &(dyn Error + 'static)) -> String {
+    let mut text = String::new();
+    for cause in causes(error) {
+        let line = cause.to_string();
+        let line = line.lines().next().unwrap_or_default();
+        // Some name their cause themselves.
+        if !text.contains(line) {
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
+            text.push_str(line);
+        }
+    }
+    text
+}
+
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    let mut next = Some(error);
+    core::iter::from_fn(move || {
+        let error = next?;
+        next = error.source();
+        Some(error)
+    })
+}

@@ -1,0 +1,169 @@
+//! The advertisements whose repetitions the filter keeps to itself.
+//!
+//! A slot is memory that this process and the filter share. Its stamp is everything: 0, and the
+//! filter passes all; else the time of the last repetition, which the filter exchanges for a newer
+//! one only if it is still the one from before it compared. So whoever takes the stamp away knows
+//! that what came later is delivered, and may change the rest of the slot.
+
+use core::mem::offset_of;
+use core::sync::atomic::{AtomicU64, Ordering};
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::AsFd;
+
+use aya::maps::MapData;
+use parking_lot::Mutex;
+use rvrrpd_ebpf::{Dropped, MESSAGE_WORDS, ROUTERS};
+
+use crate::fsm::Time;
+use crate::net::sys::shared::Words;
+
+/// Words of a slot, and the places of its fields among them.
+const WORDS: usize = size_of::<rvrrpd_ebpf::Slot>() / 8;
+const STAMP: usize = offset_of!(rvrrpd_ebpf::Slot, stamp) / 8;
+const ABSORBED: usize = offset_of!(rvrrpd_ebpf::Slot, absorbed) / 8;
+const LENGTH: usize = offset_of!(rvrrpd_ebpf::Slot, length) / 8;
+const ADDRESSES: usize = offset_of!(rvrrpd_ebpf::Slot, addresses) / 8;
+const MESSAGE: usize = offset_of!(rvrrpd_ebpf::Slot, message) / 8;
+const LAST: usize = offset_of!(rvrrpd_ebpf::Slot, last) / 8;
+const DROPPED: usize = offset_of!(rvrrpd_ebpf::Slot, dropped) / 8;
+
+/// All slots.
+#[derive(Debug)]
+pub struct Slots {
+    words: Words,
+    free: Mutex<Free>,
+    /// The mapping would outlive it, but whoever looks into /proc wants to see the map.
+    _map: MapData,
+}
+
+#[derive(Debug, Default)]
+struct Free {
+    returned: Vec<u32>,
+    /// The first that was never used.
+    next: u32,
+}
+
+/// One slot of the array.
+#[derive(Clone, Copy, Debug)]
+pub struct Slot<'a>(&'a [AtomicU64]);
+
+impl Slots {
+    pub(super) fn map(map: MapData) -> io::Result<Self> {
+        let words = Words::map(map.fd().as_fd(), ROUTERS as usize * WORDS)?;
+        Ok(Self {
+            words,
+            free: Mutex::default(),
+            _map: map,
+        })
+    }
+
+    /// A slot that nobody uses; none where all are in use.
+    pub fn take(&self) -> Option<u32> {
+        let mut free = self.free.lock();
+        free.returned.pop().or_else(|| {
+            let number = free.next;
+            (number < ROUTERS).then(|| {
+                free.next += 1;
+                number
+            })
+        })
+    }
+
+    /// Gives a slot back, after nobody can use it any more.
+    pub fn give_back(&self, number: u32) {
+        if let Some(slot) = self.slot(number) {
+            slot.end();
+            for at in [ABSORBED, DROPPED, DROPPED + 1, DROPPED + 2] {
+                slot.word(at).store(0, Ordering::Relaxed);
+            }
+        }
+        self.free.lock().returned.push(number);
+    }
+
+    /// A slot by its number.
+    #[must_use]
+    pub fn slot(&self, number: u32) -> Option<Slot<'_>> {
+        let start = number as usize * WORDS;
+        let words = self.words.all().get(start..start + WORDS)?;
+        Some(Slot(words))
+    }
+}
+
+impl Slot<'_> {
+    /// Keeps repetitions of this advertisement from now on. It came at `received`. False if it is
+    /// too long.
+    #[must_use]
+    pub fn begin(self, addresses: [IpAddr; 2], message: &[u8], received: Time) -> bool {
+        self.end();
+        if message.len() > MESSAGE_WORDS * 8 {
+            return false;
+        }
+        match addresses {
+            [IpAddr::V4(source), IpAddr::V4(destination)] => {
+                let octets = source.octets().into_iter().chain(destination.octets());
+                self.write(ADDRESSES, 4, octets);
+            }
+            [IpAddr::V6(source), IpAddr::V6(destination)] => {
+                let octets = source.octets().into_iter().chain(destination.octets());
+                self.write(ADDRESSES, 4, octets);
+            }
+            _ => return false,
+        }
+        self.write(MESSAGE, MESSAGE_WORDS, message.iter().copied());
+        self.word(LENGTH)
+            .store(message.len() as u64, Ordering::Relaxed);
+        // Never a stamp that the filter may have seen before it compared.
+        let last = self.word(LAST).load(Ordering::Relaxed);
+        let stamp = (received.as_micros() * 1000).max(last + 1);
+        self.word(STAMP).store(stamp, Ordering::SeqCst);
+        true
+    }
+
+    /// When the last repetition came.
+    #[must_use]
+    pub fn last(self) -> Time {
+        time(self.word(STAMP).load(Ordering::SeqCst))
+    }
+
+    /// Keeps nothing more, and says when the last repetition came.
+    pub fn end(self) -> Time {
+        let stamp = self.word(STAMP).swap(0, Ordering::SeqCst);
+        if stamp != 0 {
+            self.word(LAST).store(stamp, Ordering::Relaxed);
+        }
+        time(stamp)
+    }
+
+    /// How many were kept since the slot was taken.
+    #[must_use]
+    pub fn absorbed(self) -> u64 {
+        self.word(ABSORBED).load(Ordering::Relaxed)
+    }
+
+    /// What was dropped since the slot was taken, in the order of [`Dropped::ALL`].
+    #[must_use]
+    pub fn dropped(self) -> [u64; Dropped::ALL.len()] {
+        Dropped::ALL.map(|reason| {
+            let word = self.word(DROPPED + reason as usize);
+            word.load(Ordering::Relaxed)
+        })
+    }
+
+    fn word(&self, at: usize) -> &AtomicU64 {
+        &self.0[at]
+    }
+
+    /// Writes bytes into `count` words, and zeros behind them.
+    fn write(self, at: usize, count: usize, mut bytes: impl Iterator<Item = u8>) {
+        for word in &self.0[at..at + count] {
+            let value = core::array::from_fn(|_| bytes.next().unwrap_or(0));
+            word.store(u64::from_ne_bytes(value), Ordering::Relaxed);
+        }
+    }
+}
+
+/// Nanoseconds in microseconds, not earlier.
+const fn time(stamp: u64) -> Time {
+    Time::from_micros(stamp.div_ceil(1000))
+}
