@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rvrrpd::wire::advert::{Advert, AdvertRepr, ChecksumForm, Datagram, Expect, Peers, peek_vrid};
 use rvrrpd::wire::auth::{HmacKey, HmacKeys, Key, TRAILER_LEN};
+use rvrrpd::wire::ra::{ALL_ROUTERS, ROUTER_SOLICITATION, check_solicitation};
 use rvrrpd::wire::verdict::Reject;
 use rvrrpd::wire::{Family, Version};
 
@@ -130,6 +131,63 @@ fn verify(datagram: &Datagram<'_>, advert: &Advert<'_>) {
         // A trailer behind another type of authentication.
         Err(Reject::Length) if advert.trailer().is_some() => {}
         Err(reject) => panic!("{reject:?}"),
+    }
+}
+
+/// Judges a router solicitation as it is, then with its checksum repaired.
+pub fn judge_solicitation(hop_limit: u8, unspecified: bool, message: &[u8]) {
+    let host = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
+    let source = if unspecified {
+        Ipv6Addr::UNSPECIFIED
+    } else {
+        host
+    };
+    let covered = |message: &[u8]| {
+        let mut covered = [source.octets(), ALL_ROUTERS.octets()].concat();
+        covered.extend(
+            u32::try_from(message.len())
+                .unwrap_or(u32::MAX)
+                .to_be_bytes(),
+        );
+        covered.extend([0, 0, 0, 58]);
+        covered.extend(message);
+        covered
+    };
+    let judge = |message: &[u8]| {
+        let datagram = Datagram {
+            family: Family::V6,
+            source: source.into(),
+            destination: ALL_ROUTERS.into(),
+            ttl: hop_limit,
+            payload: message,
+            ah: None,
+        };
+        if check_solicitation(&datagram).is_err() {
+            return;
+        }
+        assert_eq!(
+            (hop_limit, &message[..2]),
+            (255, &[ROUTER_SOLICITATION, 0][..])
+        );
+        assert!(message.len() >= 8 && message.len() % 8 == 0);
+        assert_eq!(
+            internet_checksum(&covered(message)),
+            0,
+            "the checksum does not hold"
+        );
+        let mut options = &message[8..];
+        while let [kind, units, ..] = options {
+            assert!(*units > 0 && !(unspecified && *kind == 1));
+            options = &options[usize::from(*units) * 8..];
+        }
+    };
+    judge(message);
+    let mut repaired = message.to_vec();
+    if let Some(checksum) = repaired.get_mut(2..4) {
+        checksum.fill(0);
+        let checksum = internet_checksum(&covered(&repaired));
+        repaired[2..4].copy_from_slice(&checksum.to_be_bytes());
+        judge(&repaired);
     }
 }
 

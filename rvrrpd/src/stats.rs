@@ -71,6 +71,8 @@ pub struct Global {
     pub discontinuity: SystemTime,
     /// Every refused packet, by rule.
     pub rejects: Rejects,
+    /// Packets that claim to be router solicitations and are none (RFC 4861 §6.1.1).
+    pub solicitations_refused: Counter,
     /// Advertisements that were accepted but found the queue of their worker full.
     pub queue_overflows: Counter,
 }
@@ -80,6 +82,7 @@ impl Default for Global {
         Self {
             discontinuity: SystemTime::now(),
             rejects: Rejects::default(),
+            solicitations_refused: Counter::default(),
             queue_overflows: Counter::default(),
         }
     }
@@ -104,6 +107,10 @@ pub struct Status {
     pub discontinuity: SystemTime,
     /// Accepted advertisements.
     pub advertisement_rcvd: Counter,
+    /// Sent router advertisements.
+    pub router_advertisement_sent: Counter,
+    /// Valid router solicitations that were heard, as Backup too.
+    pub router_solicitation_rcvd: Counter,
     /// Sent advertisements, those with priority 0 included. One is a packet for each version and
     /// unicast peer.
     pub advertisement_sent: Counter,
@@ -144,6 +151,8 @@ impl Default for Status {
             up: ArcSwapOption::empty(),
             discontinuity: SystemTime::now(),
             advertisement_rcvd: Counter::default(),
+            router_advertisement_sent: Counter::default(),
+            router_solicitation_rcvd: Counter::default(),
             advertisement_sent: Counter::default(),
             priority_zero_pkts_rcvd: Counter::default(),
             priority_zero_pkts_sent: Counter::default(),

@@ -22,6 +22,8 @@ mod keys;
 mod neighbours;
 #[path = "config/properties.rs"]
 mod properties;
+#[path = "config/router_advertisement.rs"]
+mod router_advertisement;
 #[path = "config/rules.rs"]
 mod rules;
 #[path = "config/text.rs"]

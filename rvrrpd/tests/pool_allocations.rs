@@ -43,6 +43,10 @@ impl Host for Counting {
         Duration::from_micros(self.now.as_micros())
     }
 
+    fn random(&mut self) -> u64 {
+        0
+    }
+
     fn waiting(&self) -> usize {
         self.queue.len()
     }
@@ -108,6 +112,7 @@ fn setup(peers: Peers, versions: Versions, auth: Key) -> Setup<u32> {
             source_mac: Mac::of_virtual_router(Family::V4, vrid),
             checksum_form: None,
         },
+        router_advertisements: None,
         port: Some(1),
         status: Arc::default(),
     }

@@ -29,6 +29,7 @@ mod neighbours;
 mod reader;
 mod route;
 mod router;
+mod router_advertisement;
 pub mod schema;
 mod secret;
 mod toml;

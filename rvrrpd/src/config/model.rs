@@ -8,6 +8,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use crate::wire::auth::HmacKeys;
+use crate::wire::ra;
 use crate::wire::{Family, Vrid};
 
 /// One configuration file.
@@ -248,6 +249,19 @@ pub struct VirtualRouter {
     pub enabled: bool,
     /// Routes that are there while this router is Master.
     pub routes: Vec<Route>,
+    /// Router advertisements that are sent while this router is Master; IPv6 only.
+    pub router_advertisement: Option<RouterAdvertisement>,
+}
+
+/// `router_advertisement` of a virtual router.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RouterAdvertisement {
+    /// What they say; at most [`ra::MOST_PACKET_LEN`] bytes.
+    pub content: ra::RouterAdvertisement,
+    /// Least time between two that nobody asked for, 3 s or more.
+    pub min_interval: Duration,
+    /// Most time between two, 4 s to 1800 s.
+    pub max_interval: Duration,
 }
 
 /// A static route.

@@ -11,6 +11,7 @@ use super::model::{
 };
 use super::reader::{Field, Reader};
 use super::route;
+use super::router_advertisement;
 use super::schema;
 use super::secret;
 use super::tree::{Entry, Value};
@@ -75,6 +76,7 @@ pub(super) fn draft(line: u32, entries: &[Entry<'_>], findings: &mut Findings) -
     let primary = primary(reader, family);
     let addresses: Vec<Vip> = vips.iter().flatten().map(|(vip, _)| *vip).collect();
     let unicast = unicast::unicast(reader, family, &addresses, primary);
+    let router_advertisement = router_advertisement::router_advertisement(reader, family);
     let priority = priority(reader);
     let interval = interval(reader, protocol);
     let auth = secret::auth(reader, protocol);
@@ -149,6 +151,7 @@ pub(super) fn draft(line: u32, entries: &[Entry<'_>], findings: &mut Findings) -
             socket_filter_type,
             enabled,
             routes,
+            router_advertisement,
         },
         lines,
     })

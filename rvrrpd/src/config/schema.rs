@@ -386,6 +386,12 @@ pub const VROUTER: Table = Table {
             "none",
             "routes that are there while Master",
         ),
+        key(
+            "router_advertisement",
+            "table",
+            "none",
+            "router advertisements that are sent while Master",
+        ),
         not_yet("netns", "name", "network namespace of the virtual router"),
     ],
 };
@@ -418,6 +424,124 @@ pub const AUTH_KEYS: Table = Table {
             "hexadecimal digits",
             "none",
             "the secret, two digits a byte",
+        ),
+    ],
+};
+
+/// `router_advertisement` of a virtual router.
+pub const ROUTER_ADVERTISEMENT: Table = Table {
+    name: "vrouter.router_advertisement",
+    keys: &[
+        key(
+            "prefixes",
+            "network address `ADDR/PREFIX`, or list of such and of tables",
+            "none",
+            "prefixes of the link",
+        ),
+        key(
+            "lifetime",
+            "0, or `max_interval`..9000",
+            "3 times `max_interval`",
+            "how many seconds the router is a default router",
+        ),
+        key(
+            "max_interval",
+            "4..1800",
+            "600",
+            "most seconds between two router advertisements",
+        ),
+        key(
+            "min_interval",
+            "3..1350",
+            "0.33 times `max_interval`",
+            "least seconds between two router advertisements",
+        ),
+        key(
+            "managed",
+            "bool",
+            "`false`",
+            "whether addresses are to be had by DHCPv6",
+        ),
+        key(
+            "other",
+            "bool",
+            "`false`",
+            "whether other information is to be had by DHCPv6",
+        ),
+        key(
+            "preference",
+            "`low`, `medium`, `high`",
+            "`medium`",
+            "preference over other default routers",
+        ),
+        key("hop_limit", "0..255", "64", "hop limit of the hosts"),
+        key(
+            "reachable_time",
+            "0..3600000",
+            "0",
+            "milliseconds that a confirmed neighbour counts as reachable",
+        ),
+        key(
+            "retrans_timer",
+            "0..4294967295",
+            "0",
+            "milliseconds between neighbour solicitations",
+        ),
+        key("mtu", "1280..65535", "none", "MTU of the link in bytes"),
+        key(
+            "rdnss",
+            "address or list of addresses",
+            "none",
+            "recursive DNS servers",
+        ),
+        key(
+            "dnssl",
+            "domain name or list of them",
+            "none",
+            "DNS search domains",
+        ),
+        key(
+            "dns_lifetime",
+            "0..4294967295",
+            "3 times `max_interval`",
+            "how many seconds DNS servers and domains may be used",
+        ),
+    ],
+};
+
+/// A prefix in `router_advertisement`, written as a table.
+pub const PREFIXES: Table = Table {
+    name: "vrouter.router_advertisement.prefixes",
+    keys: &[
+        key(
+            "prefix",
+            "network address `ADDR/PREFIX`",
+            "required",
+            "the prefix",
+        ),
+        key(
+            "on_link",
+            "bool",
+            "`true`",
+            "whether hosts reach its addresses without a router",
+        ),
+        key(
+            "autonomous",
+            "bool",
+            "`true`",
+            "whether hosts make addresses of it by themselves",
+        ),
+        key(
+            "valid_lifetime",
+            "0..4294967295",
+            "2592000",
+            "how many seconds it is on the link",
+        ),
+        key(
+            "preferred_lifetime",
+            "0..4294967295, at most `valid_lifetime`",
+            "604800, or `valid_lifetime` if that is less",
+            "how many seconds addresses made of it are preferred",
         ),
     ],
 };
@@ -517,7 +641,16 @@ pub const API: Table = Table {
 
 /// All tables.
 pub const TABLES: &[&Table] = &[
-    &TOP, &VROUTER, &TIMERS, &AUTH_KEYS, &ROUTES, &PROTOCOLS, &STATIC, &API,
+    &TOP,
+    &VROUTER,
+    &TIMERS,
+    &AUTH_KEYS,
+    &ROUTER_ADVERTISEMENT,
+    &PREFIXES,
+    &ROUTES,
+    &PROTOCOLS,
+    &STATIC,
+    &API,
 ];
 
 #[cfg(test)]

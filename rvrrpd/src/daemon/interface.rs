@@ -12,8 +12,9 @@ use crate::net::filter::{Channel, VridSet};
 use crate::net::listener::Listener;
 use crate::net::sender;
 use crate::net::socket::Receiver;
+use crate::net::solicitation;
 use crate::net::unicast;
-use crate::pool::{Delivery, Dispatcher, Entry, Port, Table};
+use crate::pool::{Control, Delivery, Dispatcher, Entry, Port, Table};
 use crate::stats::Global;
 use crate::wire::auth::Key;
 use crate::wire::{Family, GROUP_V4, GROUP_V6, Vrid};
@@ -32,9 +33,9 @@ pub(super) struct Interface {
 }
 
 impl Interface {
-    /// Opens the sockets of an interface and starts its listener; `prepare` runs once in the
-    /// listener's thread. A family that the interface does not have is told in the log and left
-    /// out: the routers of the other one go on.
+    /// Opens the sockets of an interface and starts its listener, which feeds the two queues of
+    /// each worker; `prepare` runs once in the listener's thread. A family that the interface does
+    /// not have is told in the log and left out: the routers of the other one go on.
     ///
     /// # Errors
     /// A socket cannot be opened, for no family.
@@ -42,7 +43,7 @@ impl Interface {
         name: &str,
         index: u32,
         families: &[Family],
-        workers: Vec<Sender<Delivery>>,
+        workers: (Vec<Sender<Delivery>>, Vec<Sender<Control>>),
         global: Arc<Global>,
         prepare: impl FnOnce() + Send + 'static,
     ) -> io::Result<Self> {
@@ -67,7 +68,9 @@ impl Interface {
             return Err(error);
         }
         let table = Arc::new(Table::default());
-        let dispatcher = Dispatcher::new(name, Arc::clone(&table), workers, global);
+        let (adverts, controls) = workers;
+        let dispatcher = Dispatcher::new(name, Arc::clone(&table), adverts, global);
+        let dispatcher = dispatcher.with_controls(controls);
         let listener = Listener::start(name, receivers, prepare, dispatcher)?;
         let progress = Arc::clone(listener.progress());
         Ok(Self {
@@ -173,6 +176,7 @@ impl Interface {
             let receiver = Receiver::open(self.port.index, Channel::Ah)?;
             self.listener.add(receiver)?;
         }
+        self.publish_solicitations();
         for receiver in self.listener.progress().receivers() {
             let channel = receiver.channel();
             let filter = match channel {
@@ -188,6 +192,26 @@ impl Interface {
             }
         }
         Ok(())
+    }
+
+    /// Hears router solicitations while there is a router that answers them. Where that fails the
+    /// advertisements that nobody asks for still leave, and the next publication tries again.
+    fn publish_solicitations(&self) {
+        let mut entries = self.entries.values();
+        let wanted = entries.any(|entry| entry.doorbell.is_some());
+        if wanted == self.listener.hears_solicitations() {
+            return;
+        }
+        let receiver = wanted.then(|| solicitation::Receiver::open(self.port.index));
+        let published = receiver
+            .transpose()
+            .and_then(|receiver| self.listener.solicitations(receiver));
+        if let Err(error) = published {
+            tracing::warn!(
+                "router solicitations on interface index {} are not heard: {error}",
+                self.port.index
+            );
+        }
     }
 }
 

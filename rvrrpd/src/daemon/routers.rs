@@ -9,7 +9,7 @@ use crate::config::model::{Auth, ChecksumPolicy, InterfaceType, Protocol, Vip, V
 use crate::driver::{Carrier, Plan, RouterId};
 use crate::fsm::Params;
 use crate::net::sender::Sender;
-use crate::pool::Message;
+use crate::pool::{Message, RouterAdvertisements};
 use crate::wire::advert::{ChecksumForm, Expect, Peers};
 use crate::wire::auth::Key;
 use crate::wire::{Family, Mac, PRIORITY_OWNER, Versions, arp, ndp};
@@ -48,6 +48,28 @@ pub(super) fn message(router: &VirtualRouter, binding: &Binding) -> Message {
             (ChecksumPolicy::Auto, ..) => None,
         },
     }
+}
+
+/// The router advertisements that the router sends while Master, if it is to send any. Their
+/// source is the first virtual address, which is link-local (RA-1, ND-9).
+pub(super) fn router_advertisements(
+    router: &VirtualRouter,
+    binding: &Binding,
+) -> Option<RouterAdvertisements> {
+    let ra = router.router_advertisement.as_ref()?;
+    let source = router.vips.iter().find_map(|vip| match vip.address {
+        IpAddr::V6(address) => Some(address),
+        IpAddr::V4(_) => None,
+    })?;
+    let mac = mac(router, binding);
+    Some(RouterAdvertisements {
+        frame: ra.content.frame(mac, source),
+        farewell: ra.content.farewell().frame(mac, source),
+        source,
+        min_interval: ra.min_interval,
+        max_interval: ra.max_interval,
+        doorbell: Arc::default(),
+    })
 }
 
 /// What the router demands of an advertisement.

@@ -20,7 +20,8 @@ pub(super) fn log(supervisor: &Supervisor) {
     let rejects = &supervisor.global.rejects;
     let mut line = format!(
         "stats global virtual-routers={} interfaces={} discontinuity-datetime={} \
-         checksum-errors={} version-errors={} vrid-errors={} ip-ttl-errors={} queue-overflows={}",
+         checksum-errors={} version-errors={} vrid-errors={} ip-ttl-errors={} queue-overflows={} \
+         router-solicitations-refused={}",
         supervisor.routers.len(),
         supervisor.used_interfaces(),
         datetime(supervisor.global.discontinuity),
@@ -29,6 +30,7 @@ pub(super) fn log(supervisor: &Supervisor) {
         rejects.of(Reject::Vrid).value(),
         rejects.of(Reject::Ttl).value(),
         supervisor.global.queue_overflows.value(),
+        supervisor.global.solicitations_refused.value(),
     );
     append(&mut line, rejects);
     tracing::info!("{line}");
@@ -89,6 +91,15 @@ fn router(managed: &Managed) -> String {
         let (ignored, alone) = (status.v2_ignored.value(), status.v3_alone.value());
         // Writing to a string cannot fail.
         let _infallible = write!(line, " v2-ignored={ignored} v3-alone={alone}");
+    }
+    if router.router_advertisement.is_some() {
+        let sent = status.router_advertisement_sent.value();
+        let asked = status.router_solicitation_rcvd.value();
+        // Writing to a string cannot fail.
+        let _infallible = write!(
+            line,
+            " router-advertisement-sent={sent} router-solicitation-rcvd={asked}"
+        );
     }
     append(&mut line, &status.rejects);
     line

@@ -315,8 +315,8 @@ impl Supervisor {
         let workers = self
             .workers
             .iter()
-            .map(|worker| worker.adverts.clone())
-            .collect();
+            .map(|worker| (worker.adverts.clone(), worker.control.clone()))
+            .unzip();
         let prepare = threads::prepare(self.config.global.realtime, threads::LISTENER);
         let opened = Interface::open(
             name,
@@ -370,11 +370,14 @@ impl Supervisor {
             return None;
         }
         let router = &managed.config;
+        let advertising = routers::router_advertisements(router, &binding);
+        let doorbell = advertising.as_ref().map(|ra| Arc::clone(&ra.doorbell));
         let setup = Setup {
             id: managed.id,
             title: routers::title(router),
             params: routers::params(router, &binding),
             message: routers::message(router, &binding),
+            router_advertisements: advertising,
             port: Some(Arc::clone(&interface.port)),
             status: Arc::clone(&managed.status),
         };
@@ -383,6 +386,7 @@ impl Supervisor {
             worker: managed.worker,
             expect: routers::expect(router, &binding),
             status: Arc::clone(&managed.status),
+            doorbell,
         };
         interface.set(router, Arc::new(entry));
         let sender = Arc::clone(&interface.port.sender);
@@ -472,9 +476,7 @@ impl Supervisor {
                     self.complain(id, &error);
                     self.prepared(id, false, &mut names);
                 }
-                Report::Activated(id) => {
-                    tracing::debug!("VR {} - Addresses are in", self.title(id))
-                }
+                Report::Activated(id) => self.activated(id),
                 Report::ActivationFailed(id, error) => {
                     tracing::error!("VR {} - Incomplete: {error}", self.title(id));
                 }
@@ -499,6 +501,15 @@ impl Supervisor {
             let title = routers::title(&managed.config);
             tracing::error!("VR {title} - Not prepared: {complaint}");
             managed.complaint = complaint;
+        }
+    }
+
+    fn activated(&self, id: RouterId) {
+        tracing::debug!("VR {} - Addresses are in", self.title(id));
+        let key = self.keys.get(&id);
+        if let Some(managed) = key.and_then(|key| self.routers.get(key)) {
+            let control = &self.workers[managed.worker].control;
+            let _ended = control.send(Control::Activated(id));
         }
     }
 

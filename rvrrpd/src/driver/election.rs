@@ -14,7 +14,8 @@ use crate::config::model::Route;
 use crate::wire::{Mac, arp};
 
 impl Kernel {
-    /// Makes the routers in `wanted` active or not. Where one is so already nothing happens.
+    /// Makes the routers in `wanted` active or not. Where one is so already nothing changes; that
+    /// an active one is active is reported, for who asks has not heard it.
     pub(super) fn elect(&mut self, wanted: &BTreeMap<RouterId, bool>) {
         let changes: Vec<(RouterId, bool)> = wanted
             .iter()
@@ -25,11 +26,19 @@ impl Kernel {
                     .is_some_and(|router| router.active != *active)
             })
             .collect();
-        if changes.is_empty() {
-            return;
+        if !changes.is_empty() {
+            self.elect_changed(&changes);
         }
-        self.examine_before(&changes);
-        let mut failures = self.move_gate(&changes);
+        for (id, _) in wanted.iter().filter(|(_, active)| **active) {
+            if self.routers.contains_key(id) {
+                self.report(Report::Activated(*id));
+            }
+        }
+    }
+
+    fn elect_changed(&mut self, changes: &[(RouterId, bool)]) {
+        self.examine_before(changes);
+        let mut failures = self.move_gate(changes);
         let mut batch = Batch::default();
         // Out before in: an address may move from one router to another.
         for (id, active) in changes.iter().filter(|(_, active)| !active) {
@@ -41,12 +50,9 @@ impl Kernel {
         let (first, _) = changes[0];
         self.change_static_routes(first, &mut batch);
         failures.extend(self.execute(batch));
-        self.announce_changes(&changes);
+        self.announce_changes(changes);
         for (id, error) in failures {
             self.report(Report::ActivationFailed(id, error));
-        }
-        for (id, _) in changes.into_iter().filter(|(_, active)| *active) {
-            self.report(Report::Activated(id));
         }
     }
 

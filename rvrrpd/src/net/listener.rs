@@ -7,8 +7,11 @@ use std::os::unix::net::UnixStream;
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
+use arc_swap::ArcSwapOption;
+
 use super::backlog::Backlog;
 use super::socket::Receiver;
+use super::solicitation;
 use super::sys::{self, mmsg::Batch, mmsg::Received};
 use crate::fsm::Time;
 use crate::wire::Family;
@@ -21,11 +24,18 @@ const LONGEST_QUEUE: core::time::Duration = core::time::Duration::from_secs(60);
 /// Batches of one socket before the other one, and the order to stop, have their turn.
 const MOST_BATCHES: usize = 64;
 
+/// Least time between two looks at solicitations, one batch each: a flood of them costs next to
+/// nothing, and what has no room meanwhile is lost. Each router answers every 3 s at most.
+const SOLICITATION_PAUSE: core::time::Duration = core::time::Duration::from_millis(100);
+
 /// Takes what a listener receives.
 pub trait Sink: Send + 'static {
     /// One packet of protocol 112, or why it is not even a datagram, and when the kernel
     /// received it.
     fn packet(&mut self, datagram: Result<Datagram<'_>, Reject>, received: Time);
+
+    /// One ICMPv6 packet that may be a router solicitation.
+    fn solicitation(&mut self, datagram: &Datagram<'_>, received: Time);
 }
 
 /// How far the listener of an interface has come. Whoever wants to conclude something from
@@ -36,6 +46,8 @@ pub struct Progress {
     receivers: Vec<(Receiver, Backlog)>,
     /// One that was added while the listener ran.
     added: OnceLock<(Receiver, Backlog)>,
+    /// Where solicitations come in; no election depends on them.
+    solicitations: ArcSwapOption<solicitation::Receiver>,
 }
 
 impl Progress {
@@ -86,6 +98,7 @@ impl Listener {
                 .map(|receiver| (receiver, Backlog::default()))
                 .collect(),
             added: OnceLock::new(),
+            solicitations: ArcSwapOption::empty(),
         });
         let shared = Arc::clone(&progress);
         let thread = std::thread::Builder::new()
@@ -107,6 +120,26 @@ impl Listener {
     /// The listener cannot be woken.
     pub fn add(&self, receiver: Receiver) -> io::Result<()> {
         let _second = self.progress.added.set((receiver, Backlog::default()));
+        self.wake()
+    }
+
+    /// Lets the running listener read solicitations from this socket, or from none; the one
+    /// before closes.
+    ///
+    /// # Errors
+    /// The listener cannot be woken.
+    pub fn solicitations(&self, receiver: Option<solicitation::Receiver>) -> io::Result<()> {
+        self.progress.solicitations.store(receiver.map(Arc::new));
+        self.wake()
+    }
+
+    /// Whether there is a socket for solicitations.
+    #[must_use]
+    pub fn hears_solicitations(&self) -> bool {
+        self.progress.solicitations.load().is_some()
+    }
+
+    fn wake(&self) -> io::Result<()> {
         match &self.stop {
             Some(stop) => (&mut &*stop).write_all(&[0]),
             None => Ok(()),
@@ -131,36 +164,72 @@ impl Drop for Listener {
 
 fn listen(progress: &Progress, stopped: &UnixStream, mut sink: impl Sink) {
     let mut batch = Batch::default();
+    let mut pause = None;
     loop {
-        if let Err(error) = wait(progress, stopped) {
-            if let Some(error) = error {
-                tracing::error!("listener ends: {error}");
+        let solicitations = progress.solicitations.load_full();
+        let asked = match wait(progress, solicitations.as_deref(), pause, stopped) {
+            Ok(asked) => asked,
+            Err(error) => {
+                if let Some(error) = error {
+                    tracing::error!("listener ends: {error}");
+                }
+                return;
             }
-            return;
-        }
+        };
         for (receiver, backlog) in progress.sockets() {
             backlog.begin();
             read(receiver, &mut batch, backlog, &mut sink);
             backlog.end();
         }
+        if let Some(receiver) = solicitations.as_deref().filter(|_| asked) {
+            read_solicitations(receiver, &mut batch, &mut sink);
+            pause = Some(sys::clock::monotonic() + SOLICITATION_PAUSE);
+        }
     }
 }
 
-/// Waits for a packet or one more socket; an error without a cause is the order to stop.
-fn wait(progress: &Progress, mut stopped: &UnixStream) -> Result<(), Option<io::Error>> {
+/// Waits for a packet or for a change of the sockets, and says whether somebody solicits;
+/// solicitations are not looked at before `pause` is over. An error without a cause is the order
+/// to stop.
+fn wait(
+    progress: &Progress,
+    solicitations: Option<&solicitation::Receiver>,
+    pause: Option<Time>,
+    mut stopped: &UnixStream,
+) -> Result<bool, Option<io::Error>> {
     let stop = stopped.as_fd();
     let mut receivers = progress.receivers().map(AsFd::as_fd);
     let [first, second, third] = [(); 3].map(|()| receivers.next().unwrap_or(stop));
-    match sys::socket::poll([stop, first, second, third], -1) {
-        // A byte says that there is one more socket, the end of the stream that it is over.
+    let left = pause.map(|pause| pause.since(sys::clock::monotonic()));
+    let left = left.filter(|left| solicitations.is_some() && !left.is_zero());
+    let timeout = left.map_or(-1, |left| {
+        i32::try_from(left.as_millis() + 1).unwrap_or(i32::MAX)
+    });
+    let fourth = solicitations
+        .filter(|_| left.is_none())
+        .map_or(stop, AsFd::as_fd);
+    match sys::socket::poll([stop, first, second, third, fourth], timeout) {
+        // A byte says that the sockets are others, the end of the stream that it is over.
         Ok([true, ..]) => match stopped.read(&mut [0]) {
             Ok(0) => Err(None),
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+            Ok(_) => Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(false),
             Err(error) => Err(Some(error)),
         },
-        Ok(_) => Ok(()),
+        Ok([.., asked]) => Ok(asked),
         Err(error) => Err(Some(error)),
+    }
+}
+
+/// Reads one batch.
+fn read_solicitations(receiver: &solicitation::Receiver, batch: &mut Batch, sink: &mut impl Sink) {
+    if let Err(error) = batch.receive(receiver.as_fd()) {
+        tracing::debug!("receive: {error}");
+        return;
+    }
+    let clocks = (sys::clock::monotonic(), sys::clock::realtime());
+    for packet in batch.packets() {
+        sink.solicitation(&datagram_v6(&packet), received(&packet, clocks));
     }
 }
 
@@ -175,19 +244,10 @@ fn read(receiver: &Receiver, batch: &mut Batch, backlog: &Backlog, sink: &mut im
                 return;
             }
         };
-        let (monotonic, realtime) = (sys::clock::monotonic(), sys::clock::realtime());
+        let clocks = (sys::clock::monotonic(), sys::clock::realtime());
         let mut last = None;
         for packet in batch.packets() {
-            let age = packet
-                .stamp
-                .map_or_else(Default::default, |stamp| realtime.saturating_sub(stamp));
-            let age = if age > LONGEST_QUEUE {
-                core::time::Duration::ZERO
-            } else {
-                age
-            };
-            let age = u64::try_from(age.as_micros()).unwrap_or(0);
-            let received = Time::from_micros(monotonic.as_micros().saturating_sub(age));
+            let received = received(&packet, clocks);
             sink.packet(datagram(receiver.family(), &packet), received);
             last = Some(received);
         }
@@ -200,16 +260,36 @@ fn read(receiver: &Receiver, batch: &mut Batch, backlog: &Backlog, sink: &mut im
     }
 }
 
+/// When the kernel received a packet, by the monotonic clock; `clocks` are this one and the wall
+/// clock, now.
+fn received(packet: &Received<'_>, clocks: (Time, core::time::Duration)) -> Time {
+    let (monotonic, realtime) = clocks;
+    let age = packet
+        .stamp
+        .map_or_else(Default::default, |stamp| realtime.saturating_sub(stamp));
+    let age = if age > LONGEST_QUEUE {
+        core::time::Duration::ZERO
+    } else {
+        age
+    };
+    let age = u64::try_from(age.as_micros()).unwrap_or(0);
+    Time::from_micros(monotonic.as_micros().saturating_sub(age))
+}
+
 fn datagram<'a>(family: Family, packet: &Received<'a>) -> Result<Datagram<'a>, Reject> {
     match family {
         Family::V4 => Datagram::from_ipv4(packet.bytes),
-        Family::V6 => Ok(Datagram {
-            family,
-            source: IpAddr::V6(packet.source.unwrap_or(Ipv6Addr::UNSPECIFIED)),
-            destination: IpAddr::V6(packet.destination.unwrap_or(Ipv6Addr::UNSPECIFIED)),
-            ttl: packet.hop_limit.unwrap_or(0),
-            payload: packet.bytes,
-            ah: None,
-        }),
+        Family::V6 => Ok(datagram_v6(packet)),
+    }
+}
+
+fn datagram_v6<'a>(packet: &Received<'a>) -> Datagram<'a> {
+    Datagram {
+        family: Family::V6,
+        source: IpAddr::V6(packet.source.unwrap_or(Ipv6Addr::UNSPECIFIED)),
+        destination: IpAddr::V6(packet.destination.unwrap_or(Ipv6Addr::UNSPECIFIED)),
+        ttl: packet.hop_limit.unwrap_or(0),
+        payload: packet.bytes,
+        ah: None,
     }
 }

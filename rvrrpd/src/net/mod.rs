@@ -12,5 +12,6 @@ pub mod listener;
 mod membership;
 pub mod sender;
 pub mod socket;
+pub mod solicitation;
 pub mod sys;
 pub mod unicast;

@@ -9,7 +9,7 @@ use crossbeam_channel::Sender;
 
 use super::mixed::Mixed;
 use super::replay::Replay;
-use super::{Delivery, Entry, Table};
+use super::{Control, Delivery, Entry, Table};
 use crate::fsm::{self, Time};
 use crate::log::Limiter;
 use crate::net::listener::Sink;
@@ -17,7 +17,7 @@ use crate::net::sys::clock;
 use crate::stats::{Global, Status};
 use crate::wire::advert::{Accepted, Advert, Datagram, peek_vrid};
 use crate::wire::verdict::Reject;
-use crate::wire::{Family, PRIORITY_RESIGN, Version, Versions};
+use crate::wire::{Family, PRIORITY_RESIGN, Version, Versions, ra};
 
 /// Intervals without an advertisement after which a Master counts as gone (RFC 3768 §6.1,
 /// Master_Down_Interval without the skew).
@@ -29,6 +29,7 @@ pub struct Dispatcher {
     interface: String,
     table: Arc<Table>,
     workers: Vec<Sender<Delivery>>,
+    controls: Vec<Sender<Control>>,
     global: Arc<Global>,
     complaints: [Limiter; Reject::ALL.len()],
     notices: [Limiter; Notice::NUMBER],
@@ -85,12 +86,19 @@ impl Dispatcher {
             interface: interface.to_owned(),
             table,
             workers,
+            controls: Vec::new(),
             global,
             complaints: core::array::from_fn(|_| Limiter::new()),
             notices: core::array::from_fn(|_| Limiter::new()),
             replay: RefCell::default(),
             mixed: RefCell::default(),
         }
+    }
+
+    /// The same, telling the workers of router solicitations by their control queues.
+    #[must_use]
+    pub fn with_controls(self, controls: Vec<Sender<Control>>) -> Self {
+        Self { controls, ..self }
     }
 
     fn dispatch(&self, datagram: &Datagram<'_>, received: Time) -> Result<(), Reject> {
@@ -292,5 +300,26 @@ impl Sink for Dispatcher {
             }
             Err(reject) => self.complain(reject, None, received),
         }
+    }
+
+    fn solicitation(&mut self, datagram: &Datagram<'_>, received: Time) {
+        if let Err(invalid) = ra::check_solicitation(datagram) {
+            self.global.solicitations_refused.count();
+            let source = datagram.source;
+            tracing::trace!(
+                "{}: solicitation of {source} refused: {invalid}",
+                self.interface
+            );
+            return;
+        }
+        self.table.advertising(|entry, doorbell| {
+            entry.status.router_solicitation_rcvd.count();
+            if doorbell.ring()
+                && let Some(control) = self.controls.get(entry.worker)
+            {
+                // A worker that is gone has nothing to answer with.
+                let _ended = control.send(Control::Solicited(entry.id, received));
+            }
+        });
     }
 }

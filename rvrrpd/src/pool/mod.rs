@@ -10,8 +10,10 @@
 //! life. Nothing in here waits for the kernel, a file or a script. What a worker decides is its
 //! [`Engine`], which knows no thread, clock or socket, so that a simulation can run it.
 
+mod advertising;
 mod deadlines;
 mod dispatch;
+mod doorbell;
 mod engine;
 mod frames;
 mod mixed;
@@ -21,6 +23,7 @@ mod senders;
 mod table;
 mod worker;
 
+use core::time::Duration;
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -28,18 +31,19 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Receiver, Sender};
 
 pub use dispatch::Dispatcher;
+pub use doorbell::Doorbell;
 pub use engine::{Engine, Host};
 pub use port::Port;
 pub use table::{Entry, Table};
 pub use worker::Worker;
 
 use crate::driver::{Command, RouterId};
-use crate::fsm::{Advert, Params, Reasons};
+use crate::fsm::{Advert, Params, Reasons, Time};
 use crate::stats::Status;
 use crate::wire::advert::{ChecksumForm, Peers};
 use crate::wire::auth::{Key, Stamp};
 use crate::wire::{Family, Mac, Versions, Vrid};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 /// Advertisements that may wait for one worker. A worker that is this far behind has lost them
 /// anyway; bounding the queue bounds the memory that the LAN can make us use.
@@ -80,6 +84,33 @@ pub struct Message {
     pub checksum_form: Option<ChecksumForm>,
 }
 
+/// The router advertisements of an IPv6 virtual router, which it sends while Master.
+#[derive(Clone, Debug)]
+pub struct RouterAdvertisements {
+    /// The whole frame.
+    pub frame: Vec<u8>,
+    /// The one with router lifetime 0, for when the configuration ends them, not for when Master
+    /// is given up: the virtual router lives on (RA-5).
+    pub farewell: Vec<u8>,
+    /// Source of both, the virtual link-local address.
+    pub source: Ipv6Addr,
+    /// Least time between two unsolicited ones, at least 3 s (MinRtrAdvInterval).
+    pub min_interval: Duration,
+    /// Most time between two (MaxRtrAdvInterval).
+    pub max_interval: Duration,
+    /// What hosts ring that ask for one.
+    pub doorbell: Arc<Doorbell>,
+}
+
+impl RouterAdvertisements {
+    /// Whether both say the same, equally often.
+    fn says_the_same(&self, other: &Self) -> bool {
+        self.frame == other.frame
+            && self.min_interval == other.min_interval
+            && self.max_interval == other.max_interval
+    }
+}
+
 /// Everything a worker needs to run a virtual router. `P` is how it knows an interface.
 #[derive(Clone, Debug)]
 pub struct Setup<P = Arc<Port>> {
@@ -91,19 +122,25 @@ pub struct Setup<P = Arc<Port>> {
     pub params: Params,
     /// What it sends.
     pub message: Message,
+    /// Its router advertisements; none: it sends none.
+    pub router_advertisements: Option<RouterAdvertisements>,
     /// The interface it sends on and hears; none while there is no such interface.
     pub port: Option<P>,
     /// Where its state is published.
     pub status: Arc<Status>,
 }
 
-/// What the supervisor tells a worker.
+/// What a worker is told beside advertisements.
 #[derive(Debug)]
 pub enum Control<P = Arc<Port>> {
     /// A new virtual router, or new values for one that is there: it keeps its state.
     Set(Box<Setup<P>>),
     /// The reasons why it cannot run have changed.
     Readiness(RouterId, Reasons),
+    /// What the Master needs is in the kernel, and its addresses have been announced.
+    Activated(RouterId),
+    /// A host asked for a router advertisement at this time.
+    Solicited(RouterId, Time),
     /// They leave: as Master with priority 0. Everything of theirs is then taken out of the
     /// kernel. The sender is dropped when the last advertisements have left.
     Remove(Vec<RouterId>, Sender<()>),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+use super::Doorbell;
 use crate::driver::RouterId;
 use crate::net::filter::VridSet;
 use crate::stats::Status;
@@ -21,6 +22,8 @@ pub struct Entry {
     pub expect: Expect,
     /// Its counters.
     pub status: Arc<Status>,
+    /// Where hosts ring that ask for a router advertisement; none: it sends none.
+    pub doorbell: Option<Arc<Doorbell>>,
 }
 
 /// The virtual routers of one interface, by family and VRID. Replaced as a whole, read without a
@@ -53,6 +56,16 @@ impl Table {
     ) -> Option<T> {
         let entries = self.of(family).load();
         entries[usize::from(vrid.number())].as_deref().map(found)
+    }
+
+    /// Calls `found` with every router that sends router advertisements, and its doorbell.
+    pub fn advertising(&self, mut found: impl FnMut(&Entry, &Doorbell)) {
+        let entries = self.v6.load();
+        for entry in entries.iter().flatten() {
+            if let Some(doorbell) = &entry.doorbell {
+                found(entry, doorbell);
+            }
+        }
     }
 
     /// Replaces all routers of a family.
@@ -116,6 +129,7 @@ mod tests {
                     auth: Key::None,
                 },
                 status: Arc::new(Status::default()),
+                doorbell: None,
             })
         };
         let table = Table::default();

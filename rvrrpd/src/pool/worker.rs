@@ -1,6 +1,8 @@
 //! A worker: the thread that runs an engine. It owns the queues, the clock and the sockets.
 
+use core::hash::BuildHasher as _;
 use core::time::Duration;
+use std::hash::RandomState;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -31,6 +33,10 @@ struct Rim {
     adverts: Receiver<Delivery>,
     driver: Sender<Command>,
     send_complaint: Limiter,
+    /// SipHash with a secret key: numbers that nobody on the LAN can guess.
+    random: RandomState,
+    /// How many of them were drawn.
+    drawn: u64,
 }
 
 impl Worker {
@@ -48,6 +54,8 @@ impl Worker {
                 adverts,
                 driver,
                 send_complaint: Limiter::new(),
+                random: RandomState::new(),
+                drawn: 0,
             },
         }
     }
@@ -93,6 +101,11 @@ impl Host for Rim {
 
     fn wall_clock(&self) -> Duration {
         clock::realtime()
+    }
+
+    fn random(&mut self) -> u64 {
+        self.drawn += 1;
+        self.random.hash_one(self.drawn)
     }
 
     fn waiting(&self) -> usize {

@@ -13,6 +13,7 @@ mod ipv4;
 mod ipv6;
 pub mod message;
 pub mod ndp;
+pub mod ra;
 mod v2;
 mod v3;
 pub mod verdict;

@@ -8,7 +8,7 @@ use super::ethernet::{self, TYPE_IPV6};
 use super::{Mac, ipv6};
 
 /// Next header of ICMPv6.
-const ICMPV6: u8 = 58;
+pub(super) const ICMPV6: u8 = 58;
 /// ICMPv6 type of a neighbour advertisement.
 const NEIGHBOUR_ADVERTISEMENT: u8 = 136;
 /// R: the sender is a router.
@@ -20,9 +20,9 @@ const TARGET_LINK_LAYER: [u8; 2] = [2, 1];
 /// Length of the message with its one option, in bytes.
 const LEN: usize = 32;
 /// All nodes on the link.
-const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+pub(super) const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 /// Ethernet address of all nodes.
-const ALL_NODES_MAC: Mac = Mac([0x33, 0x33, 0, 0, 0, 1]);
+pub(super) const ALL_NODES_MAC: Mac = Mac([0x33, 0x33, 0, 0, 0, 1]);
 
 /// Whole frame of 86 bytes from `mac` and `address` to all nodes: target `address`, target
 /// link-layer address `mac`, flags O and, with `router`, R (ND-3: a virtual router sets it).

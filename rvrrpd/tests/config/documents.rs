@@ -36,6 +36,11 @@ fn documented(markdown: &str) -> BTreeMap<&'static str, Vec<[&str; 4]>> {
         ("## `[[vrouter]]`", "vrouter"),
         ("#### `timers`", "vrouter.timers"),
         ("#### `auth_keys`", "vrouter.auth_keys"),
+        (
+            "#### `router_advertisement`",
+            "vrouter.router_advertisement",
+        ),
+        ("#### `prefixes`", "vrouter.router_advertisement.prefixes"),
         ("#### `routes`", "vrouter.routes"),
         ("## `[protocols]`", "protocols"),
         ("### `[[protocols.static]]`", "protocols.static"),

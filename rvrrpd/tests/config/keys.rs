@@ -1,16 +1,17 @@
 //! Every key of the schema: type, range, required, twice, unknown, not supported yet.
 
 use rvrrpd::config::schema::{self, Support, Table};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::text::{FORMATS, Pairs, accepted, one_table, only_error, pairs, value_of};
+use crate::text::{FORMATS, Pairs, accepted, one_table, only_error, pairs, router, value_of};
 
 /// A table of the schema as it is tested: where it stands, and what it needs beside the key.
 struct Place {
     schema: &'static Table,
     /// Table with a header that it stands in.
     header: &'static str,
-    /// Key of that table that holds it; empty when it has a header itself.
+    /// Key of that table that holds it, and the key of that one behind a dot; empty when it has a
+    /// header itself.
     inside: &'static str,
     /// Whether `inside` is an array.
     array: bool,
@@ -68,6 +69,24 @@ const PLACES: &[Place] = &[
             ("secret", "\"0123456789abcdef0123456789abcdef\""),
         ],
         prefix: "auth_keys.",
+    },
+    Place {
+        schema: &schema::ROUTER_ADVERTISEMENT,
+        header: "vrouter",
+        inside: "router_advertisement",
+        array: false,
+        beside: &[("vip", "\"fe80::1\"")],
+        base: &[("rdnss", "\"2001:db8::53\"")],
+        prefix: "router_advertisement.",
+    },
+    Place {
+        schema: &schema::PREFIXES,
+        header: "vrouter",
+        inside: "router_advertisement.prefixes",
+        array: true,
+        beside: &[("vip", "\"fe80::1\"")],
+        base: &[("prefix", "\"2001:db8::/64\"")],
+        prefix: "router_advertisement.prefixes.",
     },
     Place {
         schema: &schema::ROUTES,
@@ -129,10 +148,13 @@ impl Place {
             } else {
                 table
             };
-            own = pairs(VROUTER_BASE);
-            own.extend(pairs(self.beside));
-            own.push((self.inside.to_owned(), held));
-            self.inside
+            let (outer, held) = match self.inside.split_once('.') {
+                Some((outer, inner)) => (outer, json!({ inner: held })),
+                None => (self.inside, held),
+            };
+            own = router(self.beside);
+            own.push((outer.to_owned(), held));
+            outer
         };
         let line = own
             .iter()
@@ -236,6 +258,66 @@ const RANGES: &[(&str, &str, [&str; 2], &[&str])] = &[
         "advert",
         ["1", "255"],
         &["0", "256", "-1", "1.5", "99999999999999999999"],
+    ),
+    (
+        "vrouter.router_advertisement",
+        "lifetime",
+        ["0", "9000"],
+        &["-1", "9001", "1", "599"],
+    ),
+    (
+        "vrouter.router_advertisement",
+        "max_interval",
+        ["4", "1800"],
+        &["-1", "0", "3", "1801", "4.5"],
+    ),
+    (
+        "vrouter.router_advertisement",
+        "min_interval",
+        ["3", "450"],
+        &["0", "2", "451", "1350", "1351"],
+    ),
+    (
+        "vrouter.router_advertisement",
+        "hop_limit",
+        ["0", "255"],
+        &["-1", "256"],
+    ),
+    (
+        "vrouter.router_advertisement",
+        "reachable_time",
+        ["0", "3600000"],
+        &["-1", "3600001"],
+    ),
+    (
+        "vrouter.router_advertisement",
+        "retrans_timer",
+        ["0", "4294967295"],
+        &["-1", "4294967296"],
+    ),
+    (
+        "vrouter.router_advertisement",
+        "mtu",
+        ["1280", "65535"],
+        &["0", "1279", "65536"],
+    ),
+    (
+        "vrouter.router_advertisement",
+        "dns_lifetime",
+        ["0", "4294967295"],
+        &["-1", "4294967296"],
+    ),
+    (
+        "vrouter.router_advertisement.prefixes",
+        "valid_lifetime",
+        ["0", "4294967295"],
+        &["-1", "4294967296"],
+    ),
+    (
+        "vrouter.router_advertisement.prefixes",
+        "preferred_lifetime",
+        ["0", "2592000"],
+        &["-1", "2592001", "4294967296"],
     ),
     (
         "vrouter.routes",
@@ -412,7 +494,7 @@ fn every_required_key_is_missed() {
             }
         }
     }
-    assert_eq!(found, 8);
+    assert_eq!(found, 9);
 }
 
 #[test]
@@ -424,6 +506,12 @@ fn every_table_names_the_key_nearest_to_an_unknown_one() {
         ("vrouter", "preempt", "preemption"),
         ("vrouter.timers", "adver", "advert"),
         ("vrouter.routes", "metrics", "metric"),
+        ("vrouter.router_advertisement", "life_time", "lifetime"),
+        (
+            "vrouter.router_advertisement.prefixes",
+            "autonom",
+            "autonomous",
+        ),
         ("protocols", "statics", "static"),
         ("protocols.static", "rout", "route"),
         ("api", "user", "users"),

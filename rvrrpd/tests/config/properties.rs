@@ -170,6 +170,7 @@ fn router() -> impl Strategy<Value = VirtualRouter> {
                 socket_filter_type,
                 enabled,
                 routes,
+                router_advertisement: None,
             }
         },
     )
@@ -468,7 +469,7 @@ fn configuration_like() -> impl Strategy<Value = String> {
             "[[vrouter]]\n", "[api]\n", "[protocols]\n", "[[protocols.static]]\n", "group = ",
             "interface = ", "vip = ", "timers = ", "timers.advert = ", "advert", "routes = ", "route = ",
             "prefix = ", "mask = ", "nh = ", "priority = ", "host = ", "users = ", "auth_type = ",
-            "auth_secret = ", "auth_keys = ", "hex = ", "\"hmac-sha256\"", "\"eth0\"", "\"192.0.2.1\"", "\"192.0.2.1/24\"", "\"::1/129\"",
+            "auth_secret = ", "auth_keys = ", "router_advertisement = ", "prefixes = ", "\"fe80::1\"", "\"2001:db8::/64\"", "hex = ", "\"hmac-sha256\"", "\"eth0\"", "\"192.0.2.1\"", "\"192.0.2.1/24\"", "\"::1/129\"",
             "\"255.0.255.0\"", "\n", " ", ",", "=", ":", "{", "}", "[", "]", "\"", "1", "-1", "0.5",
             "1e999", "nan", "inf", "true", "null", "99999999999999999999999999999999999999999",
             "\"vrouter\"", "\"group\"", "\"static\"", "\"protocols\"", "\\u0000", "\u{feff}", "#",

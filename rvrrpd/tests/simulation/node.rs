@@ -119,6 +119,7 @@ impl Node {
                             worker: 0,
                             expect: expect(group, &group.settings[number]),
                             status: Arc::clone(&self.status[index]),
+                            doorbell: None,
                         };
                         (group.vrid, Arc::new(entry))
                     });
@@ -130,6 +131,7 @@ impl Node {
             title: String::new(),
             params: params(settings),
             message: message(&groups[group], settings),
+            router_advertisements: None,
             port: Some(INDEX),
             status: Arc::clone(&self.status[group]),
         })));
@@ -161,7 +163,7 @@ impl Node {
                 Control::Readiness(id, reasons) => {
                     rim.deeds.push(Deed::Ready(*id, reasons.is_ready()));
                 }
-                Control::Remove(..) => {}
+                Control::Remove(..) | Control::Activated(_) | Control::Solicited(..) => {}
                 Control::Stop => {
                     runs = false;
                     let ids = (0..self.status.len()).map(id);
@@ -198,6 +200,11 @@ impl Host for Rim<'_> {
 
     fn wall_clock(&self) -> Duration {
         Duration::from_micros(self.now.as_micros())
+    }
+
+    /// No router of the simulation sends router advertisements.
+    fn random(&mut self) -> u64 {
+        0
     }
 
     fn waiting(&self) -> usize {

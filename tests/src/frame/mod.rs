@@ -7,6 +7,7 @@ pub mod arp;
 pub mod icmp;
 pub mod ip;
 pub mod nd;
+pub mod ra;
 pub mod vrrp;
 
 use std::fmt;
@@ -16,6 +17,7 @@ use crate::sys::Stamp;
 pub use arp::Arp;
 pub use icmp::Icmp;
 pub use nd::Nd;
+pub use ra::{Ra, RsSpec};
 pub use vrrp::{Advert, AdvertSpec, Sum};
 
 /// EtherType of IPv4.
@@ -137,6 +139,12 @@ impl Frame {
         Nd::decode(self)
     }
 
+    /// The frame as a router advertisement.
+    #[must_use]
+    pub fn ra(&self) -> Option<Ra> {
+        Ra::decode(self)
+    }
+
     /// Whether it is an advertisement of virtual router `vrid`.
     #[must_use]
     pub fn is_advert_of(&self, vrid: u8) -> bool {
@@ -165,6 +173,9 @@ impl fmt::Debug for Frame {
         }
         if let Some(nd) = self.nd() {
             return write!(f, "{nd}");
+        }
+        if let Some(ra) = self.ra() {
+            return write!(f, "{ra}");
         }
         write!(f, "{:04x}, {} bytes", self.ethertype(), self.bytes.len())
     }

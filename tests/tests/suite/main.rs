@@ -20,6 +20,7 @@ mod keepalived_interop_forms;
 mod life;
 mod mixed;
 mod modes;
+mod ra;
 mod reload;
 mod routes;
 mod rules_announcements;

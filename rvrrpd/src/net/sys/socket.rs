@@ -13,6 +13,10 @@ const AF_PACKET: u16 = libc::AF_PACKET as u16;
 const LINK_ADDRESS_SIZE: libc::socklen_t = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
 #[allow(clippy::cast_possible_truncation, reason = "constants that fit")]
 const INT_SIZE: libc::socklen_t = size_of::<i32>() as libc::socklen_t;
+/// `ICMPV6_FILTER` of linux/icmpv6.h.
+const ICMPV6_FILTER: i32 = 1;
+#[allow(clippy::cast_possible_truncation, reason = "constants that fit")]
+const ICMPV6_FILTER_SIZE: libc::socklen_t = size_of::<[u32; 8]>() as libc::socklen_t;
 
 /// Asks the kernel for a receive time stamp on each packet (`SO_TIMESTAMPNS`, socket(7)).
 ///
@@ -57,6 +61,28 @@ pub fn set_priority(socket: &impl AsRawFd, priority: i32) -> io::Result<()> {
 pub fn enable_ipv6_details(socket: &impl AsRawFd) -> io::Result<()> {
     set_int(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1)?;
     set_int(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVHOPLIMIT, 1)
+}
+
+/// Lets messages of one type alone pass an ICMPv6 socket (`ICMPV6_FILTER`, RFC 3542 §3.2).
+///
+/// # Errors
+/// That of setsockopt(2).
+pub fn pass_icmpv6_type(socket: &impl AsRawFd, kind: u8) -> io::Result<()> {
+    // `struct icmp6_filter` of linux/icmpv6.h: a bit that is set keeps its type out.
+    let mut filter = [u32::MAX; 8];
+    filter[usize::from(kind >> 5)] &= !(1 << (kind & 31));
+    // SAFETY: the pointer is to a filter of our own that outlives the call, and the length is its
+    // size.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_ICMPV6,
+            ICMPV6_FILTER,
+            (&raw const filter).cast(),
+            ICMPV6_FILTER_SIZE,
+        )
+    };
+    done(result)
 }
 
 /// Binds a packet socket to one interface without receiving anything (protocol 0, packet(7)).

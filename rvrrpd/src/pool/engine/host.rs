@@ -22,6 +22,9 @@ pub trait Host {
     /// Wall clock, since 1970, which numbers messages where authentication does.
     fn wall_clock(&self) -> Duration;
 
+    /// Any number, each as likely as any other.
+    fn random(&mut self) -> u64;
+
     /// How many advertisements are in the queue.
     fn waiting(&self) -> usize;
 

@@ -21,7 +21,7 @@ pub use host::Host;
 use super::deadlines::Deadlines;
 use super::{Control, Delivery, Setup};
 use crate::driver::{Command, RouterId};
-use crate::fsm::{Action, Event, Reason, Reasons, Router, Time};
+use crate::fsm::{Action, Deadline, Event, Reason, Reasons, Router, Time};
 use crate::wire::advert::Peers;
 use slot::Slot;
 
@@ -32,6 +32,8 @@ pub struct Engine<P> {
     slots: Vec<Option<Slot<P>>>,
     places: HashMap<RouterId, usize>,
     deadlines: Deadlines,
+    /// When router advertisements are due.
+    advertising: Deadlines,
     /// Reused in every pass, so that no pass allocates.
     actions: Vec<Action>,
     outgoing: Vec<Outgoing>,
@@ -49,7 +51,20 @@ struct Outgoing {
     /// To unicast peers, not to the group.
     to_peers: bool,
     slot: usize,
-    resign: bool,
+    packet: Packet,
+}
+
+/// What a router sends.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Packet {
+    /// An advertisement.
+    Advert,
+    /// The one with priority 0.
+    Resign,
+    /// A router advertisement.
+    RouterAdvertisement,
+    /// The one with router lifetime 0.
+    Farewell,
 }
 
 impl Outgoing {
@@ -65,6 +80,7 @@ impl<P> Default for Engine<P> {
             slots: Vec::new(),
             places: HashMap::new(),
             deadlines: Deadlines::default(),
+            advertising: Deadlines::default(),
             actions: Vec::new(),
             outgoing: Vec::new(),
             refused: Vec::new(),
@@ -79,7 +95,9 @@ impl<P> Engine<P> {
     /// When the next [`Self::pass`] is due, if nothing happens before.
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {
-        self.deadlines.first().map(|(deadline, _)| deadline.at)
+        let of = |deadlines: &Deadlines| Some(deadlines.first()?.0.at);
+        let deadlines = [of(&self.deadlines), of(&self.advertising)];
+        deadlines.into_iter().flatten().min()
     }
 
     /// The state machine of a router.
@@ -97,6 +115,14 @@ impl<P> Engine<P> {
                 if let Some(&place) = self.places.get(&id) {
                     self.handle(place, Event::Readiness(reasons), host);
                 }
+            }
+            Control::Activated(id) => {
+                let now = host.now();
+                self.advertise(id, |slot| slot.activated(now));
+            }
+            Control::Solicited(id, received) => {
+                let random = host.random();
+                self.advertise(id, |slot| slot.solicited(received, random));
             }
             Control::Remove(ids, _left) => self.remove(ids, host),
             Control::Stop => self.stop(host),
@@ -125,16 +151,70 @@ impl<P> Engine<P> {
     pub fn pass<H: Host<Port = P>>(&mut self, host: &mut H) {
         self.empty_queue(host);
         self.fire(host);
+        self.fire_router_advertisements(host);
         self.flush(host);
     }
 
+    /// Changes when the router advertisements of a router leave.
+    fn advertise(&mut self, id: RouterId, change: impl FnOnce(&mut Slot<P>)) {
+        let Some(&place) = self.places.get(&id) else {
+            return;
+        };
+        if let Some(slot) = &mut self.slots[place] {
+            change(slot);
+            let next = slot.next_router_advertisement();
+            self.advertising.set(place, next.map(deadline));
+        }
+    }
+
+    /// Lets the router advertisements leave that are due.
+    fn fire_router_advertisements<H: Host<Port = P>>(&mut self, host: &mut H) {
+        let now = host.now();
+        while let Some((due, place)) = self.advertising.first()
+            && due.at <= now
+        {
+            self.send_router_advertisement::<H>(place, Packet::RouterAdvertisement);
+            let slot = self.slots[place].as_mut();
+            let next = slot.and_then(|slot| {
+                slot.advertised(now, host.random());
+                // It is later by the shortest interval; were that 0, this would never end.
+                slot.next_router_advertisement().filter(|next| *next > now)
+            });
+            self.advertising.set(place, next.map(deadline));
+        }
+    }
+
+    fn send_router_advertisement<H: Host<Port = P>>(&mut self, place: usize, packet: Packet) {
+        let port = self.slots[place]
+            .as_ref()
+            .and_then(|slot| slot.setup.port.as_ref())
+            .map(H::index);
+        self.outgoing.extend(port.map(|port| Outgoing {
+            port,
+            to_peers: false,
+            slot: place,
+            packet,
+        }));
+    }
+
     fn set<H: Host<Port = P>>(&mut self, setup: Setup<P>, host: &mut H) {
+        let known = self.places.get(&setup.id).copied();
+        let now = host.now();
+        if let Some(place) = known
+            && let Some(slot) = &mut self.slots[place]
+            && slot.ends_advertising(&setup)
+        {
+            slot.advertised(now, host.random());
+            self.send_router_advertisement::<H>(place, Packet::Farewell);
+        }
         // What is due was decided with the old values and leaves with them.
         self.flush(host);
         let params = setup.params;
-        if let Some(&place) = self.places.get(&setup.id) {
+        if let Some(place) = known {
             if let Some(slot) = &mut self.slots[place] {
-                slot.replace(setup);
+                slot.replace(setup, now);
+                let next = slot.next_router_advertisement();
+                self.advertising.set(place, next.map(deadline));
             }
             self.handle(place, Event::Params(params), host);
         } else {
@@ -166,6 +246,7 @@ impl<P> Engine<P> {
         for place in places {
             self.slots[place] = None;
             self.deadlines.set(place, None);
+            self.advertising.set(place, None);
         }
     }
 
@@ -205,13 +286,17 @@ impl<P> Engine<P> {
         for action in self.actions.drain(..) {
             match action {
                 Action::SendAdvert | Action::SendResign => {
-                    let resign = action == Action::SendResign;
+                    let packet = if action == Action::SendResign {
+                        Packet::Resign
+                    } else {
+                        Packet::Advert
+                    };
                     let to_peers = slot.setup.message.peers != Peers::Group;
                     self.outgoing.extend(port.map(|port| Outgoing {
                         port,
                         to_peers,
                         slot: place,
-                        resign,
+                        packet,
                     }));
                 }
                 Action::Activate => self.commands.push(Command::Activate(id)),
@@ -223,6 +308,9 @@ impl<P> Engine<P> {
                 }
             }
         }
+        slot.follow_state();
+        let next = slot.next_router_advertisement();
+        self.advertising.set(place, next.map(deadline));
     }
 
     /// Seals the frames that are due, in the order in which they will leave.
@@ -234,7 +322,7 @@ impl<P> Engine<P> {
         self.outgoing.retain(|outgoing| {
             slots[outgoing.slot]
                 .as_mut()
-                .is_some_and(|slot| slot.seal(outgoing.resign, now))
+                .is_some_and(|slot| slot.seal(outgoing.packet, now))
         });
     }
 
@@ -258,25 +346,23 @@ impl<P> Engine<P> {
             if batch.first().is_some_and(|outgoing| outgoing.to_peers) {
                 for outgoing in batch {
                     if let Some(slot) = &slots[outgoing.slot] {
-                        slot.send_to_peers(port, outgoing.resign, host);
+                        slot.send_to_peers(port, outgoing.packet, host);
                     }
                 }
                 continue;
             }
             let due = batch.iter().filter_map(|outgoing| {
                 let slot = slots[outgoing.slot].as_ref()?;
-                Some((slot, outgoing.resign))
+                Some((slot, outgoing.packet))
             });
-            let frames = due
-                .clone()
-                .flat_map(|(slot, resign)| slot.frames.frames(resign));
+            let frames = due.clone().flat_map(|(slot, packet)| slot.packets(packet));
             let refused = &mut self.refused;
             host.send(port, frames, |place| refused.push(place));
             let mut first = 0;
-            for (slot, resign) in due {
-                let end = first + slot.frames.frames(resign).count();
+            for (slot, packet) in due {
+                let end = first + slot.packets(packet).count();
                 let failed = refused.iter().filter(|place| (first..end).contains(place));
-                slot.count(end - first, failed.count(), resign);
+                slot.count(end - first, failed.count(), packet);
                 first = end;
             }
             refused.clear();
@@ -286,4 +372,9 @@ impl<P> Engine<P> {
             host.command(command);
         }
     }
+}
+
+/// A time by itself; its generation has no meaning.
+const fn deadline(at: Time) -> Deadline {
+    Deadline { at, generation: 0 }
 }

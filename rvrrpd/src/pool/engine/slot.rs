@@ -2,10 +2,11 @@
 
 use core::time::Duration;
 
-use super::super::Setup;
+use super::super::advertising::Schedule;
 use super::super::frames::Frames;
-use super::Host;
-use crate::fsm::Router;
+use super::super::{RouterAdvertisements, Setup};
+use super::{Host, Packet};
+use crate::fsm::{Router, State, Time};
 use crate::wire::advert::ChecksumForm;
 
 /// A virtual router of the engine.
@@ -15,6 +16,9 @@ pub(super) struct Slot<P> {
     pub(super) router: Router,
     checksum_form: ChecksumForm,
     pub(super) frames: Frames,
+    /// What the Master needs is in the kernel.
+    activated: bool,
+    schedule: Schedule,
 }
 
 impl<P> Slot<P> {
@@ -26,14 +30,22 @@ impl<P> Slot<P> {
             router,
             checksum_form,
             frames: Frames::default(),
+            activated: false,
+            schedule: Schedule::default(),
         };
         slot.make_frames();
         slot
     }
 
     /// New values for the frames; the state machine is told apart.
-    pub(super) fn replace(&mut self, setup: Setup<P>) {
-        self.setup = setup;
+    pub(super) fn replace(&mut self, setup: Setup<P>, now: Time) {
+        let before = core::mem::replace(&mut self.setup, setup);
+        let new = self.setup.router_advertisements.as_ref();
+        match (before.router_advertisements, new) {
+            (_, None) => self.schedule.end(),
+            (Some(old), Some(new)) if old.says_the_same(new) => {}
+            (_, Some(_)) => self.begin_advertising(now),
+        }
         if let Some(form) = self.setup.message.checksum_form {
             self.checksum_form = form;
         }
@@ -52,20 +64,98 @@ impl<P> Slot<P> {
         }
     }
 
-    /// Makes a frame that is due ready to be sent at `now`; see [`Frames::seal`].
-    pub(super) fn seal(&mut self, resign: bool, now: Duration) -> bool {
-        let key = &self.setup.message.auth;
-        self.frames.seal(key, resign, now)
+    /// What the Master needs is in the kernel: router advertisements begin, which wait for the
+    /// addresses and the virtual MAC (RA-1, RFC 9568 §8.2.3).
+    pub(super) fn activated(&mut self, now: Time) {
+        if self.router.state() == State::Master && !self.activated {
+            self.activated = true;
+            self.begin_advertising(now);
+        }
     }
 
-    /// Counts an advertisement, which is a packet for each version and receiver, as sent if one of
-    /// the packets was, and as an error if one was not.
-    pub(super) fn count(&self, packets: usize, failed: usize, resign: bool) {
+    fn begin_advertising(&mut self, now: Time) {
+        if self.activated && self.setup.router_advertisements.is_some() {
+            self.schedule.begin(now);
+        }
+    }
+
+    /// RA-1, RA-5: who is not Master any more falls silent at once, without a word to hosts: their
+    /// default router is the virtual one, which lives on.
+    pub(super) fn follow_state(&mut self) {
+        if self.router.state() != State::Master {
+            self.activated = false;
+            self.schedule.end();
+        }
+    }
+
+    /// A host asked for a router advertisement.
+    pub(super) fn solicited(&mut self, received: Time, random: u64) {
+        self.schedule.solicited(received, random);
+    }
+
+    /// When the next router advertisement is due.
+    pub(super) const fn next_router_advertisement(&self) -> Option<Time> {
+        self.schedule.next()
+    }
+
+    /// A router advertisement leaves.
+    pub(super) fn advertised(&mut self, now: Time, random: u64) {
+        if let Some(ra) = &self.setup.router_advertisements {
+            ra.doorbell.answer();
+            let (least, most) = (ra.min_interval, ra.max_interval);
+            self.schedule.sent(now, least, most, random);
+        }
+    }
+
+    /// Whether hosts have to be told that the address that router advertisements came from until
+    /// now is no default router any more: the configuration ends them (RFC 4861 §6.2.5) or has
+    /// another address send them (§6.2.8).
+    pub(super) fn ends_advertising(&self, new: &Setup<P>) -> bool {
+        let source = |ra: &RouterAdvertisements| ra.source;
+        let before = self.setup.router_advertisements.as_ref().map(source);
+        self.schedule.next().is_some() && before != new.router_advertisements.as_ref().map(source)
+    }
+
+    /// Makes a packet that is due ready to be sent at `now`; see [`Frames::seal`].
+    pub(super) fn seal(&mut self, packet: Packet, now: Duration) -> bool {
+        match packet {
+            Packet::Advert | Packet::Resign => {
+                let key = &self.setup.message.auth;
+                self.frames.seal(key, packet == Packet::Resign, now)
+            }
+            Packet::RouterAdvertisement | Packet::Farewell => true,
+        }
+    }
+
+    /// The whole frames of a packet; none for an advertisement to unicast peers.
+    pub(super) fn packets(&self, packet: Packet) -> impl Iterator<Item = &[u8]> {
+        let ra = self.setup.router_advertisements.as_ref();
+        let (resign, ra) = match packet {
+            Packet::Advert => (Some(false), None),
+            Packet::Resign => (Some(true), None),
+            Packet::RouterAdvertisement => (None, ra.map(|ra| ra.frame.as_slice())),
+            Packet::Farewell => (None, ra.map(|ra| ra.farewell.as_slice())),
+        };
+        let adverts = resign.into_iter();
+        adverts
+            .flat_map(|resign| self.frames.frames(resign))
+            .chain(ra)
+    }
+
+    /// Counts what is one packet for each version and receiver as sent if one of them was, and as an
+    /// error if one was not.
+    pub(super) fn count(&self, packets: usize, failed: usize, packet: Packet) {
         let status = &self.setup.status;
         if failed < packets {
-            status.advertisement_sent.count();
-            if resign {
-                status.priority_zero_pkts_sent.count();
+            match packet {
+                Packet::Advert => status.advertisement_sent.count(),
+                Packet::Resign => {
+                    status.advertisement_sent.count();
+                    status.priority_zero_pkts_sent.count();
+                }
+                Packet::RouterAdvertisement | Packet::Farewell => {
+                    status.router_advertisement_sent.count();
+                }
             }
         }
         if failed > 0 {
@@ -74,10 +164,11 @@ impl<P> Slot<P> {
     }
 
     /// Sends the advertisement, or the one with priority 0, to the unicast peers.
-    pub(super) fn send_to_peers<H: Host<Port = P>>(&self, port: &P, resign: bool, host: &mut H) {
+    pub(super) fn send_to_peers<H: Host<Port = P>>(&self, port: &P, packet: Packet, host: &mut H) {
+        let resign = packet == Packet::Resign;
         let family = self.setup.message.family;
         let failed = host.send_to_peers(port, family, self.frames.datagrams(resign));
-        self.count(self.frames.datagrams(resign).count(), failed, resign);
+        self.count(self.frames.datagrams(resign).count(), failed, packet);
     }
 
     fn make_frames(&mut self) {
