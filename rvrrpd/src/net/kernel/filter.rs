@@ -14,7 +14,7 @@ use super::counters::Counters;
 use super::slots::Slots;
 use super::{io_error, take};
 use crate::net::sys;
-use crate::wire::{Family, Version, Vrid};
+use crate::wire::{Family, Versions, Vrid};
 
 const PROGRAM: &str = "rvrrpd_filter";
 
@@ -34,8 +34,8 @@ pub struct Filter {
 pub struct Demands {
     /// Least TTL or hop limit.
     pub least_ttl: u8,
-    /// Version.
-    pub version: Version,
+    /// Versions that it speaks.
+    pub versions: Versions,
 }
 
 impl Filter {
@@ -81,9 +81,10 @@ impl Filter {
         let demand = Demand {
             slot,
             least_ttl: demands.least_ttl,
-            versions: match demands.version {
-                Version::V2 => 1 << 2,
-                Version::V3 => 1 << 3,
+            versions: match demands.versions {
+                Versions::V2 => 1 << 2,
+                Versions::V3 => 1 << 3,
+                Versions::Both => 1 << 2 | 1 << 3,
             },
             reserved: 0,
         };
