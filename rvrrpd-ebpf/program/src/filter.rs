@@ -23,8 +23,7 @@ use rvrrpd_ebpf::{
 };
 
 #[map]
-static DEMANDS: HashMap<RouterKey, Demand> =
-    HashMap::with_max_entries(ROUTERS, BPF_F_NO_PREALLOC);
+static DEMANDS: HashMap<RouterKey, Demand> = HashMap::with_max_entries(ROUTERS, BPF_F_NO_PREALLOC);
 #[map]
 static SLOTS: Array<Slot> = Array::with_max_entries(ROUTERS, BPF_F_MMAPABLE);
 /// Packets that no virtual router of the interface and family may want, by [`Foreign`].
@@ -141,7 +140,13 @@ fn absorb(skb: *mut __sk_buff, slot: *mut Slot, is_v4: bool, start: u32, length:
         let loaded = if is_v4 {
             bpf_skb_load_bytes(skb.cast(), IPV4_ADDRESSES, to, 8)
         } else {
-            bpf_skb_load_bytes_relative(skb.cast(), IPV6_ADDRESSES, to, 32, BPF_HDR_START_NET as u32)
+            bpf_skb_load_bytes_relative(
+                skb.cast(),
+                IPV6_ADDRESSES,
+                to,
+                32,
+                BPF_HDR_START_NET as u32,
+            )
         };
         if loaded != 0 {
             return PASS;
@@ -203,7 +208,9 @@ fn drop_for(slot: *mut Slot, reason: Dropped) -> i64 {
             write_volatile(&raw mut (*slot).told, now);
             return PASS;
         }
-        let counter = (&raw mut (*slot).dropped).cast::<u64>().add(reason as usize);
+        let counter = (&raw mut (*slot).dropped)
+            .cast::<u64>()
+            .add(reason as usize);
         atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(counter, 1);
     }
     DROP

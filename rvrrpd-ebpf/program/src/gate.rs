@@ -13,8 +13,8 @@ use aya_ebpf::macros::{classifier, map};
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
 use aya_ebpf::programs::TcContext;
 use rvrrpd_ebpf::{
-    GATE_STATES, GATED_INTERFACES, GateState, MAPPED, REFUSED_ADDRESSES, REFUSED_COUNT,
-    RefusedKey, Stopped,
+    GATE_STATES, GATED_INTERFACES, GateState, MAPPED, REFUSED_ADDRESSES, REFUSED_COUNT, RefusedKey,
+    Stopped,
 };
 
 /// Number of an interface, by its index: 0..[`GATED_INTERFACES`].
@@ -164,7 +164,12 @@ fn load<T: Copy>(skb: *mut __sk_buff, at: u32) -> Option<T> {
     let mut value = MaybeUninit::<T>::uninit();
     // SAFETY: as many bytes go into room for as many; it is read only if it was written.
     unsafe {
-        (bpf_skb_load_bytes(skb.cast(), at, value.as_mut_ptr().cast(), size_of::<T>() as u32) == 0)
+        (bpf_skb_load_bytes(
+            skb.cast(),
+            at,
+            value.as_mut_ptr().cast(),
+            size_of::<T>() as u32,
+        ) == 0)
             .then(|| value.assume_init())
     }
 }

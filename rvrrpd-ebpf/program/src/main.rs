@@ -3,7 +3,10 @@
 #![no_std]
 #![no_main]
 #![feature(core_intrinsics)]
-#![allow(internal_features, reason = "compare-and-exchange, which core has not for this target")]
+#![allow(
+    internal_features,
+    reason = "compare-and-exchange, which core has not for this target"
+)]
 
 mod filter;
 mod gate;

@@ -80,9 +80,18 @@ fn differences(family: Family) -> Vec<(&'static str, Vec<u8>)> {
         ("priority", changed(&|advert| advert.priority = 101)),
         ("resignation", changed(&|advert| advert.priority = 0)),
         ("interval", changed(&|advert| advert.interval = 2)),
-        ("another address", changed(&|advert| advert.addresses[1] = address)),
-        ("one address more", changed(&|advert| advert.addresses.push(address))),
-        ("one address less", changed(&|advert| advert.addresses.truncate(1))),
+        (
+            "another address",
+            changed(&|advert| advert.addresses[1] = address),
+        ),
+        (
+            "one address more",
+            changed(&|advert| advert.addresses.push(address)),
+        ),
+        (
+            "one address less",
+            changed(&|advert| advert.addresses.truncate(1)),
+        ),
         (
             "the other order",
             changed(&|advert| advert.addresses.reverse()),
@@ -160,7 +169,9 @@ fn a_slot_is_empty_when_it_is_taken() {
         let number = filter.slots().take().unwrap();
         let slot = filter.slots().slot(number).unwrap();
         let key = (wire.index, family, crate::wire::vrid(10));
-        filter.admit(key, crate::wire::demands(family), number).unwrap();
+        filter
+            .admit(key, crate::wire::demands(family), number)
+            .unwrap();
         let master = Advert::new(family, 10).frame();
         keep(slot, family, &master);
         assert_eq!(wire.outcome(&vec![&master; 3], || slot.absorbed()), (0, 3));
@@ -171,7 +182,9 @@ fn a_slot_is_empty_when_it_is_taken() {
         filter.slots().give_back(number);
         assert_eq!(filter.slots().take(), Some(number));
         assert_eq!((slot.absorbed(), slot.dropped()), (0, [0; 3]));
-        filter.admit(key, crate::wire::demands(family), number).unwrap();
+        filter
+            .admit(key, crate::wire::demands(family), number)
+            .unwrap();
         assert_eq!(wire.outcome(&[&master], || slot.absorbed()), (1, 0));
         let (shown, _) = wire.outcome(&[&far], || slot.dropped()[0]);
         assert_eq!(shown, 1);

@@ -43,7 +43,10 @@ fn a_detached_gate_lets_everything_through() {
         close(&gate, lan);
         drop(gate);
         assert!(lab.answers(VIP));
-        assert!(!lab.router("tc filter show dev lan ingress").contains("rvrrpd"));
+        assert!(
+            !lab.router("tc filter show dev lan ingress")
+                .contains("rvrrpd")
+        );
     });
 }
 
@@ -70,7 +73,9 @@ fn programs_of_others_are_named_and_run_as_well() {
         // Whoever closes, the other one does not open.
         close(&others, lan);
         assert!(!lab.answers(VIP));
-        others.set(lan, (Family::V4, vrid(7)), GateState::Open).unwrap();
+        others
+            .set(lan, (Family::V4, vrid(7)), GateState::Open)
+            .unwrap();
         assert!(lab.answers(VIP));
         others.detach(lan);
         others.attach_by(lan, Hook::Clsact).unwrap();
@@ -118,13 +123,13 @@ fn a_parent_that_is_made_again_is_attached_again() {
 }
 
 #[test]
-fn there_is_room_for_so_many_interfaces_and_no_interface_is_refused_twice() {
-    let test = "hooks::there_is_room_for_so_many_interfaces_and_no_interface_is_refused_twice";
+fn there_is_room_for_so_many_interfaces_and_no_more() {
+    let test = "hooks::there_is_room_for_so_many_interfaces_and_no_more";
     inside(test, |lab| {
         let Some(mut gate) = gate(test) else { return };
         lab.router(&format!(
-            "for i in $(seq 0 {GATED_INTERFACES}); do echo link add d$i type dummy; done |
-             ip -batch -"
+            "for i in $(seq 0 2 {GATED_INTERFACES})
+             do echo link add d$i type veth peer name d$((i + 1)); done | ip -batch -"
         ));
         let indexes: Vec<u32> = (0..=GATED_INTERFACES)
             .map(|i| lab.index(&format!("d{i}")))
@@ -172,10 +177,7 @@ fn what_a_killed_process_leaves_behind() {
         assert!(!lab.answers(VIP));
         drop(gate);
         assert!(lab.answers(VIP));
-        assert_eq!(
-            Gate::remove_leftover(9999).unwrap_err().kind(),
-            Gate::remove_leftover(9999).unwrap_err().kind()
-        );
+        Gate::remove_leftover(9999).unwrap_err();
     });
 }
 
@@ -206,7 +208,11 @@ fn process_that_holds_the_gate() {
     let Ok(hook) = std::env::var(HOLD) else {
         return;
     };
-    let hook = if hook == "Tcx" { Hook::Tcx } else { Hook::Clsact };
+    let hook = if hook == "Tcx" {
+        Hook::Tcx
+    } else {
+        Hook::Clsact
+    };
     let mut gate = Kernel::load().unwrap().gate.unwrap();
     let lan = std::fs::read_to_string("/sys/class/net/lan/ifindex").unwrap();
     let lan = lan.trim().parse().unwrap();

@@ -1,5 +1,10 @@
 //! The eBPF programs in the kernel, in network namespaces.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "tests"
+)]
 
 #[path = "../lab/mod.rs"]
 mod lab;

@@ -7,7 +7,7 @@ use rvrrpd::net::filter::Channel;
 use rvrrpd::net::sys::socket;
 use rvrrpd::wire::Family;
 
-use crate::lab::inside;
+use crate::lab::{eventually, inside};
 use crate::load;
 use crate::wire::{Advert, Wire, admit, keep, message_at};
 
@@ -27,7 +27,9 @@ fn every_advertisement_is_kept_or_delivered_once() {
                 advert.priority = priority;
                 advert.frame()
             });
-            let frames: Vec<_> = (0..BATCH).map(|n| if n % 3 == 0 { &b } else { &a }).collect();
+            let frames: Vec<_> = (0..BATCH)
+                .map(|n| if n % 3 == 0 { &b } else { &a })
+                .collect();
             let (stop, changes) = (AtomicBool::new(false), AtomicU64::new(0));
             let (mut kept, mut delivered) = (0, 0);
             std::thread::scope(|scope| {
@@ -39,18 +41,22 @@ fn every_advertisement_is_kept_or_delivered_once() {
                             2 => drop(slot.end()),
                             which => keep(slot, family, frames[usize::from(which == 1)]),
                         }
+                        // Some packets meet a slot that stays as it is, some do not.
+                        (0..change * 97 % 10_000).for_each(|_| core::hint::spin_loop());
                     }
                 });
                 let _ends = Ends(&stop);
-                for _ in 0..ROUNDS {
+                let mut rounds = 0;
+                eventually("packets are kept, and packets are delivered", || {
                     let (some, others) = wire.outcome(&frames, || slot.absorbed());
                     delivered += some;
                     kept += others;
-                }
+                    rounds += 1;
+                    let changes = changes.load(Ordering::Relaxed);
+                    rounds >= ROUNDS && changes > 1000 && kept > 1000 && delivered > 1000
+                });
+                assert_eq!(delivered + kept, rounds * BATCH, "{family:?}");
             });
-            assert_eq!(delivered + kept, ROUNDS * BATCH, "{family:?}");
-            assert!(kept > 0 && delivered > 0, "{kept} kept, {delivered} not");
-            assert!(changes.into_inner() > ROUNDS as u64);
             assert_eq!(socket::overflows(&wire.receiver.as_fd()).unwrap(), 0);
         }
     });

@@ -62,9 +62,32 @@ pub struct Gate {
 #[derive(Debug)]
 struct Attached {
     place: Place,
-    hook: Hook,
-    link: SchedClassifierLink,
+    link: Link,
     refused: BTreeSet<IpAddr>,
+}
+
+#[derive(Debug)]
+enum Link {
+    /// Dropping it detaches.
+    Tcx(#[expect(dead_code, reason = "lives as long as the attachment")] SchedClassifierLink),
+    /// The filter is found by its name: number and priority could be those of another one by now.
+    Clsact,
+}
+
+impl Link {
+    const fn hook(&self) -> Hook {
+        match self {
+            Self::Tcx(_) => Hook::Tcx,
+            Self::Clsact => Hook::Clsact,
+        }
+    }
+
+    fn detach(self, ifindex: u32) {
+        if self.hook() == Hook::Clsact {
+            // With the interface the filter is gone, too.
+            let _gone = Gate::remove_leftover(ifindex);
+        }
+    }
 }
 
 impl Gate {
@@ -126,11 +149,15 @@ impl Gate {
         };
         match linked {
             Ok(link) => {
-                let known = self.attached.remove(&ifindex);
-                let refused = known.map(|known| known.refused).unwrap_or_default();
+                let mut refused = BTreeSet::new();
+                if let Some(known) = self.attached.remove(&ifindex) {
+                    refused = known.refused;
+                    if known.link.hook() != hook {
+                        known.link.detach(ifindex);
+                    }
+                }
                 let attached = Attached {
                     place,
-                    hook,
                     link,
                     refused,
                 };
@@ -159,14 +186,15 @@ impl Gate {
         }
         self.publish_count();
         let _gone = self.numbers.remove(&ifindex);
-        drop(attached.link);
+        attached.link.detach(ifindex);
         self.states.clear(attached.place);
     }
 
     /// How the gate is attached to an interface; none where it is not.
     #[must_use]
     pub fn hook(&self, ifindex: u32) -> Option<Hook> {
-        self.attached.get(&ifindex).map(|attached| attached.hook)
+        let attached = self.attached.get(&ifindex)?;
+        Some(attached.link.hook())
     }
 
     /// What opens and closes virtual MACs, for any thread.
@@ -282,24 +310,26 @@ impl Gate {
     }
 }
 
+impl Drop for Gate {
+    fn drop(&mut self) {
+        while let Some((ifindex, attached)) = self.attached.pop_first() {
+            attached.link.detach(ifindex);
+        }
+    }
+}
+
 fn program(ebpf: &mut Ebpf) -> Result<&mut SchedClassifier, Box<dyn Error>> {
     let program = ebpf.program_mut(PROGRAM);
     Ok(program.ok_or("the object has no gate")?.try_into()?)
 }
 
-fn link_tcx(
-    program: &mut SchedClassifier,
-    name: &str,
-) -> Result<SchedClassifierLink, ProgramError> {
+fn link_tcx(program: &mut SchedClassifier, name: &str) -> Result<Link, ProgramError> {
     let order = TcAttachOptions::TcxOrder(LinkOrder::first());
     let link = program.attach_with_options(name, INGRESS, order)?;
-    program.take_link(link)
+    program.take_link(link).map(Link::Tcx)
 }
 
-fn link_clsact(
-    program: &mut SchedClassifier,
-    name: &str,
-) -> Result<SchedClassifierLink, ProgramError> {
+fn link_clsact(program: &mut SchedClassifier, name: &str) -> Result<Link, ProgramError> {
     match tc::qdisc_add_clsact(name) {
         Err(error) if os_error(&error) != Some(libc::EEXIST) => return Err(error.into()),
         _ => {}
@@ -313,7 +343,9 @@ fn link_clsact(
         ..NlOptions::default()
     });
     let link = program.attach_with_options(name, INGRESS, options)?;
-    program.take_link(link)
+    // Dropped, it would remove whatever filter has its number then.
+    core::mem::forget(program.take_link(link)?);
+    Ok(Link::Clsact)
 }
 
 /// No program of ours, or no clsact qdisc to look for one.
