@@ -28,11 +28,11 @@ fn repetitions_are_kept_and_everything_else_is_delivered() {
             admit(&kernel.filter, wire.index, family, 12);
             let absorbed = || slot.absorbed();
             let master = Advert::new(family, 10).frame();
-            assert_eq!(wire.outcome(&vec![&master; 5], absorbed), (5, 0));
+            assert_eq!(wire.outcome(&[&master; 5], absorbed), (5, 0));
 
             keep(slot, family, &master);
             let begun = slot.last();
-            assert_eq!(wire.outcome(&vec![&master; 5], absorbed), (0, 5));
+            assert_eq!(wire.outcome(&[&master; 5], absorbed), (0, 5));
             assert!(!wire.receiver.is_readable());
             let (last, now) = (slot.last(), clock::monotonic());
             assert!(begun < last && last <= now, "{begun} {last} {now}");
@@ -187,9 +187,9 @@ fn a_slot_is_empty_when_it_is_taken() {
             .unwrap();
         let master = Advert::new(family, 10).frame();
         keep(slot, family, &master);
-        assert_eq!(wire.outcome(&vec![&master; 3], || slot.absorbed()), (0, 3));
+        assert_eq!(wire.outcome(&[&master; 3], || slot.absorbed()), (0, 3));
         let far = with_ttl(family, master.clone(), 1);
-        wire.outcome(&vec![&far; 3], || slot.dropped()[0]);
+        wire.outcome(&[&far; 3], || slot.dropped()[0]);
 
         filter.refuse(key);
         filter.slots().give_back(number);

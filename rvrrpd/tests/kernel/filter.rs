@@ -37,7 +37,7 @@ fn each_reason_is_counted_and_one_packet_a_second_is_shown() {
                 // A slot of its own for each, so that its first packet is shown.
                 let slot = admit(&kernel.filter, wire.index, family, 10);
                 let count = || slot.dropped()[reason as usize];
-                let (shown, counted) = wire.outcome(&vec![&bad; COPIES], count);
+                let (shown, counted) = wire.outcome(&[&bad; COPIES], count);
                 assert!(shown >= 1, "{family:?} {reason:?}");
                 assert!(counted > COPIES / 2, "{family:?} {reason:?}: {counted}");
                 let all: u64 = slot.dropped().iter().sum();
@@ -79,7 +79,7 @@ fn both_versions_pass_where_both_are_spoken() {
             kernel.filter.admit(key, demands, slot).unwrap();
             let dropped = || kernel.filter.slots().slot(slot).unwrap().dropped()[1];
             for (frame, passes) in [&v2, &v3].into_iter().zip(expected) {
-                let (_, counted) = wire.outcome(&vec![frame; COPIES], dropped);
+                let (_, counted) = wire.outcome(&[frame; COPIES], dropped);
                 assert_eq!(counted == 0, passes, "{versions:?}");
             }
         }
@@ -104,10 +104,10 @@ fn the_least_ttl_is_that_of_the_virtual_router() {
             let dropped = || kernel.filter.slots().slot(slot).unwrap().dropped()[0];
             let frame = Advert::new(family, 10).frame();
             let near = with_ttl(family, frame.clone(), 200);
-            let outcome = wire.outcome(&vec![near; COPIES], dropped);
+            let outcome = wire.outcome(&[&near; COPIES], dropped);
             assert_eq!(outcome, (COPIES, 0), "{family:?}");
             let far = with_ttl(family, frame, 199);
-            let (_, counted) = wire.outcome(&vec![far; COPIES], dropped);
+            let (_, counted) = wire.outcome(&[&far; COPIES], dropped);
             assert!(counted > COPIES / 2, "{family:?}");
         }
     });
@@ -123,7 +123,7 @@ fn the_set_changes_while_packets_come_and_is_that_of_the_interface() {
             let mut wire = Wire::new(lab, "w", Channel::Vrrp(family), filter);
             let mut other = Wire::new(lab, "x", Channel::Vrrp(family), filter);
             let frames = [7, 200, 255].map(|vrid| Advert::new(family, vrid).frame());
-            let mut passing = |on: &mut Wire| {
+            let passing = |on: &mut Wire| {
                 let each = frames.iter();
                 let each = each.map(|frame| on.outcome(&[frame], || filter.foreign()).0 == 1);
                 each.collect::<Vec<_>>()
@@ -198,7 +198,7 @@ fn behind_authentication_headers_only_ours_passes() {
         assert_eq!(wire.outcome(&[&other], count), (0, 1));
         let far = with_ttl(Family::V4, ours, 254);
         let count = || slot.dropped()[Dropped::Ttl as usize];
-        assert!(wire.outcome(&vec![far; COPIES], count).1 > COPIES / 2);
+        assert!(wire.outcome(&[&far; COPIES], count).1 > COPIES / 2);
     });
 }
 
