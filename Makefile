@@ -4,6 +4,8 @@
 # make soak       simulated networks that were never tried before; SECONDS=60
 # make bench     rvrrpd beside keepalived, into docs/performance.md; KEEPALIVED=, BENCH="--runs 5"
 # make lint       format and lints alone
+# make ebpf       builds the eBPF programs and compares them with the committed object; UPDATE=1
+#                 replaces it
 # make rules      which test judges which rule of the protocol; fails where a MUST has none
 # make conformance  writes that into docs/conformance.md
 # make install    binaries, configuration and service; DESTDIR, PREFIX
@@ -18,7 +20,7 @@ PREFIX  ?= /usr/local
 
 release  := $(or $(CARGO_TARGET_DIR),target)/release
 programs := $(release)/rvrrpd $(release)/rvrrpd-pw
-sources  := Cargo.toml Cargo.lock $(shell find rvrrpd rvrrpd-ebpf rvrrpd-pw -name '*.rs' -o -name Cargo.toml)
+sources  := Cargo.toml Cargo.lock rvrrpd-ebpf/rvrrpd.bpf.o $(shell find rvrrpd rvrrpd-ebpf rvrrpd-pw -name '*.rs' -o -name Cargo.toml)
 
 sbin  := $(DESTDIR)$(PREFIX)/sbin
 bin   := $(DESTDIR)$(PREFIX)/bin
@@ -27,7 +29,7 @@ docs  := $(DESTDIR)$(PREFIX)/share/doc/rvrrpd
 
 lab := ip:iproute2 ping:iputils-ping tcpdump:tcpdump
 
-.PHONY: build demo test bench soak lint rules conformance install uninstall clean
+.PHONY: build demo test bench soak lint ebpf rules conformance install uninstall clean
 
 build: $(programs)
 
@@ -58,6 +60,12 @@ soak:
 
 lint:
 	@scripts/lint
+
+ebpf:
+	@scripts/need cc:build-essential /usr/bin/rustc:rustc-web \
+		/usr/lib/rustlib/bpfel-unknown-none/lib:libstd-rust-web-dev-bpf \
+		/usr/lib/llvm-22/bin/llvm-config:llvm-22 /usr/lib/llvm-22/include/llvm-c:llvm-22-dev
+	@scripts/ebpf $(if $(UPDATE),update,compare)
 
 rules:
 	@$(CARGO) run -q -p rvrrpd-tests --bin rules

@@ -73,6 +73,22 @@ pub struct Slot {
 /// Nanoseconds between two packets that would be dropped and are not.
 pub const TELL_EVERY: u64 = 1_000_000_000;
 
+/// Why the filter drops a packet that no virtual router of the interface and family may want. The
+/// values are places in the map `FOREIGN`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u32)]
+pub enum Foreign {
+    /// None of them has this VRID.
+    Vrid = 0,
+    /// Another protocol than VRRP, or one that an Authentication Header protects.
+    Protocol = 1,
+}
+
+impl Foreign {
+    /// All of them, in the order of their places.
+    pub const ALL: [Self; 2] = [Self::Vrid, Self::Protocol];
+}
+
 /// Why the filter drops a packet of a virtual router. The values are places in
 /// [`Slot::dropped`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -94,7 +110,7 @@ impl Dropped {
 /// What the gate does with frames to a virtual MAC.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u64)]
-pub enum Gate {
+pub enum GateState {
     /// Not one of our virtual MACs: the frame goes on.
     Foreign = 0,
     /// The virtual router is not Master: the frame is dropped.
@@ -105,5 +121,40 @@ pub enum Gate {
 
 /// Interfaces that can have a gate.
 pub const GATED_INTERFACES: u32 = 64;
-/// States of the gate for one interface: 256 of IPv4 and 256 of IPv6, by VRID.
+/// States of the gate for one interface: 256 of IPv4, then 256 of IPv6, by VRID.
 pub const GATE_STATES: u32 = 512;
+/// Place in the map `STATES`, behind the states of all interfaces, where the number of entries of
+/// the map `REFUSED` stands: while there is none, no address is looked up.
+pub const REFUSED_COUNT: u32 = GATED_INTERFACES * GATE_STATES;
+/// Entries of the map `REFUSED`.
+pub const REFUSED_ADDRESSES: u32 = 16384;
+
+/// Key of a virtual address whose packets are not accepted (`accept_mode = false`). The value is
+/// the place of its virtual router in the map `STATES`: a `u32`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(C)]
+pub struct RefusedKey {
+    /// In network byte order; an IPv4 address behind [`MAPPED`].
+    pub address: [u32; 4],
+    /// Interface index of the parent: link-local addresses mean another host on each.
+    pub ifindex: u32,
+}
+
+/// The words before an IPv4 address in [`RefusedKey::address`]: `::ffff:0:0/96` (RFC 4291
+/// §2.5.5.2), which no packet has as destination.
+pub const MAPPED: [u32; 3] = [0, 0, 0xffff_u32.to_be()];
+
+/// Why the gate drops a frame. The values are places in the map `STOPPED`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u32)]
+pub enum Stopped {
+    /// To a virtual MAC whose virtual router is not Master.
+    Closed = 0,
+    /// To a virtual address whose virtual router does not accept.
+    Refused = 1,
+}
+
+impl Stopped {
+    /// All of them, in the order of their places.
+    pub const ALL: [Self; 2] = [Self::Closed, Self::Refused];
+}

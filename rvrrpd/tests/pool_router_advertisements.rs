@@ -11,7 +11,7 @@ use std::time::Duration;
 use allocation_counter::measure;
 use rvrrpd::driver::{Command, RouterId};
 use rvrrpd::fsm::{Advert, Params, Reason, Reasons, State, Time, Transition};
-use rvrrpd::pool::{Control, Delivery, Engine, Host, Message, RouterAdvertisements, Setup};
+use rvrrpd::pool::{Control, Delivery, Engine, Host, Message, RouterAdvertisements, Sample, Setup};
 use rvrrpd::wire::advert::{ChecksumForm, Peers};
 use rvrrpd::wire::auth::Key;
 use rvrrpd::wire::{Family, Mac, Version, Versions, Vrid};
@@ -67,6 +67,7 @@ impl World {
             advert,
             checksum_form: Some(ChecksumForm::PseudoHeader),
             stamp: None,
+            sample: None,
         });
         let mut engine = self.engine.take().unwrap();
         engine.pass(self);
@@ -136,6 +137,18 @@ impl Host for World {
         now
     }
 
+    fn absorb(&mut self, _: &u32, _: (Family, Vrid), _: &Sample, _: Time) -> bool {
+        false
+    }
+
+    fn last_absorbed(&mut self, _: &u32, _: (Family, Vrid)) -> Time {
+        Time::default()
+    }
+
+    fn end_absorption(&mut self, _: &u32, _: (Family, Vrid)) -> Time {
+        Time::default()
+    }
+
     fn send<'a>(
         &mut self,
         _port: &u32,
@@ -181,6 +194,7 @@ fn setup(router_advertisements: Option<RouterAdvertisements>) -> Setup<u32> {
     let source = IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1));
     Setup {
         id: ID,
+        generation: 1,
         title: String::new(),
         params: Params {
             version: Version::V3,

@@ -1,12 +1,16 @@
-//! Socket filter of the raw sockets of protocol 112: passes what a virtual router of the interface
-//! may want, counts the rest by reason, and keeps repetitions of a Master's advertisement.
+//! Socket filter of the raw sockets of protocols 112 and 51: passes what a virtual router of the
+//! interface may want, counts the rest by reason, and keeps repetitions of a Master's
+//! advertisement. What is too short to be judged passes, so that user space says why it is refused.
+//!
+//! Without CAP_PERFMON the verifier takes neither loops over a buffer nor arrays filled at run
+//! time: hence the macros.
 
-use core::intrinsics::{AtomicOrdering, atomic_cxchg, atomic_xadd};
+use core::intrinsics::{AtomicOrdering, atomic_cxchg, atomic_or, atomic_xadd};
 use core::mem::MaybeUninit;
 use core::ptr::{read_volatile, write_volatile};
 
-use aya_ebpf::bindings::{__sk_buff, BPF_F_MMAPABLE};
 use aya_ebpf::bindings::bpf_hdr_start_off::BPF_HDR_START_NET;
+use aya_ebpf::bindings::{__sk_buff, BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
 use aya_ebpf::helpers::generated::{
     bpf_ktime_get_ns, bpf_skb_load_bytes, bpf_skb_load_bytes_relative,
 };
@@ -14,16 +18,17 @@ use aya_ebpf::macros::{map, socket_filter};
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
 use aya_ebpf::programs::SkBuffContext;
 use rvrrpd_ebpf::{
-    Demand, Dropped, FAMILY_V4, FAMILY_V6, MESSAGE_WORDS, ROUTERS, RouterKey, Slot, TELL_EVERY,
+    Demand, Dropped, FAMILY_V4, FAMILY_V6, Foreign, MESSAGE_WORDS, ROUTERS, RouterKey, Slot,
+    TELL_EVERY,
 };
 
 #[map]
-static DEMANDS: HashMap<RouterKey, Demand> = HashMap::with_max_entries(ROUTERS, 0);
+static DEMANDS: HashMap<RouterKey, Demand> = HashMap::with_max_entries(ROUTERS, BPF_F_NO_PREALLOC);
 #[map]
 static SLOTS: Array<Slot> = Array::with_max_entries(ROUTERS, BPF_F_MMAPABLE);
-/// Packets whose VRID no virtual router of the interface and family has.
+/// Packets that no virtual router of the interface and family may want, by [`Foreign`].
 #[map]
-static FOREIGN: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+static FOREIGN: PerCpuArray<u64> = PerCpuArray::with_max_entries(Foreign::ALL.len() as u32, 0);
 
 const DROP: i64 = 0;
 const PASS: i64 = u32::MAX as i64;
@@ -32,33 +37,46 @@ const PASS: i64 = u32::MAX as i64;
 const ETHERTYPE_IPV4: u32 = 0x0800_u16.to_be() as u32;
 const IPV4_HEADER: u32 = 20;
 const IPV4_TTL: u32 = 8;
+const IPV4_PROTOCOL: u32 = 9;
 const IPV4_ADDRESSES: u32 = 12;
 const IPV6_HOP_LIMIT: u32 = 7;
 const IPV6_ADDRESSES: u32 = 8;
+const PROTOCOL_VRRP: u8 = 112;
+const PROTOCOL_AH: u8 = 51;
+/// Authentication Header with an authenticator of 96 bits (RFC 2402 §2, RFC 2338 §5.3.6.3).
+const AH_HEADER: u32 = 24;
 /// Longest message that is compared, in bytes.
 const LONGEST: u32 = MESSAGE_WORDS as u32 * 8;
 
 #[socket_filter]
-pub fn vrrp_filter(ctx: SkBuffContext) -> i64 {
+pub fn rvrrpd_filter(ctx: SkBuffContext) -> i64 {
     filter(ctx.skb.skb)
 }
 
 #[inline(always)]
 fn filter(skb: *mut __sk_buff) -> i64 {
     // SAFETY: the context is valid while the program runs.
-    let (ifindex, protocol, length) =
-        unsafe { ((*skb).ifindex, (*skb).protocol, (*skb).len) };
+    let (ifindex, protocol, length) = unsafe { ((*skb).ifindex, (*skb).protocol, (*skb).len) };
     let is_v4 = protocol == ETHERTYPE_IPV4;
     // A raw IPv4 socket begins at the IP header, a raw IPv6 socket at the message.
-    let start = if is_v4 {
-        let Some(first) = byte(skb, 0) else {
-            return DROP;
+    let mut start = 0;
+    let mut is_plain = true;
+    if is_v4 {
+        let (Some(first), Some(inner)) = (byte(skb, 0), byte(skb, IPV4_PROTOCOL)) else {
+            return PASS;
         };
-        (u32::from(first) & 0x0f) * 4
-    } else {
-        0
-    };
-    let Some(vrid) = byte(skb, start + 1) else {
+        start = (u32::from(first) & 0x0f) * 4;
+        is_plain = start == IPV4_HEADER && inner == PROTOCOL_VRRP;
+        if inner == PROTOCOL_AH {
+            if byte(skb, start) != Some(PROTOCOL_VRRP) {
+                return drop_foreign(Foreign::Protocol);
+            }
+            start += AH_HEADER;
+        } else if inner != PROTOCOL_VRRP {
+            return drop_foreign(Foreign::Protocol);
+        }
+    }
+    let (Some(first), Some(vrid)) = (byte(skb, start), byte(skb, start + 1)) else {
         return PASS;
     };
     let key = RouterKey {
@@ -67,9 +85,11 @@ fn filter(skb: *mut __sk_buff) -> i64 {
         family: if is_v4 { FAMILY_V4 } else { FAMILY_V6 },
         reserved: 0,
     };
-    // SAFETY: the entry is read at once; the kernel frees deleted ones after the program's end.
+    // SAFETY: the entry is copied at once. One that is removed and used again at this moment could
+    // be that of another router, whose demands a single packet would meet then; what is kept is
+    // compared, VRID and addresses included.
     let Some(demand) = (unsafe { DEMANDS.get(key) }).copied() else {
-        return drop_foreign();
+        return drop_foreign(Foreign::Vrid);
     };
     let Some(slot) = SLOTS.get_ptr_mut(demand.slot) else {
         return PASS;
@@ -79,9 +99,6 @@ fn filter(skb: *mut __sk_buff) -> i64 {
         Some(ttl) if ttl >= demand.least_ttl => {}
         _ => return drop_for(slot, Dropped::Ttl),
     }
-    let Some(first) = byte(skb, start) else {
-        return PASS;
-    };
     let version = u32::from(first >> 4);
     if version > 7 || (u32::from(demand.versions) >> version) & 1 == 0 {
         return drop_for(slot, Dropped::Version);
@@ -89,7 +106,7 @@ fn filter(skb: *mut __sk_buff) -> i64 {
     if first & 0x0f != 1 {
         return drop_for(slot, Dropped::Type);
     }
-    if is_v4 && start != IPV4_HEADER {
+    if !is_plain {
         return PASS;
     }
     absorb(skb, slot, is_v4, start, length.wrapping_sub(start))
@@ -102,7 +119,12 @@ fn absorb(skb: *mut __sk_buff, slot: *mut Slot, is_v4: bool, start: u32, length:
     // SAFETY: the pointer is into an array map, which lives as long as the program; other CPUs and
     // user space change it meanwhile, hence volatile reads and the exchange at the end.
     unsafe {
-        let seen = read_volatile(&raw const (*slot).stamp);
+        if read_volatile(&raw const (*slot).stamp) == 0 {
+            return PASS;
+        }
+        // Changes nothing, but no later read comes before it on any processor, as a plain read
+        // would allow.
+        let seen = atomic_or::<u64, u64, { AtomicOrdering::SeqCst }>(&raw mut (*slot).stamp, 0);
         if seen == 0 || read_volatile(&raw const (*slot).length) != u64::from(length) {
             return PASS;
         }
@@ -118,7 +140,13 @@ fn absorb(skb: *mut __sk_buff, slot: *mut Slot, is_v4: bool, start: u32, length:
         let loaded = if is_v4 {
             bpf_skb_load_bytes(skb.cast(), IPV4_ADDRESSES, to, 8)
         } else {
-            bpf_skb_load_bytes_relative(skb.cast(), IPV6_ADDRESSES, to, 32, BPF_HDR_START_NET as u32)
+            bpf_skb_load_bytes_relative(
+                skb.cast(),
+                IPV6_ADDRESSES,
+                to,
+                32,
+                BPF_HDR_START_NET as u32,
+            )
         };
         if loaded != 0 {
             return PASS;
@@ -180,15 +208,17 @@ fn drop_for(slot: *mut Slot, reason: Dropped) -> i64 {
             write_volatile(&raw mut (*slot).told, now);
             return PASS;
         }
-        let counter = (&raw mut (*slot).dropped).cast::<u64>().add(reason as usize);
+        let counter = (&raw mut (*slot).dropped)
+            .cast::<u64>()
+            .add(reason as usize);
         atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(counter, 1);
     }
     DROP
 }
 
 #[inline(always)]
-fn drop_foreign() -> i64 {
-    if let Some(counter) = FOREIGN.get_ptr_mut(0) {
+fn drop_foreign(reason: Foreign) -> i64 {
+    if let Some(counter) = FOREIGN.get_ptr_mut(reason as u32) {
         // SAFETY: the counter is this CPU's own, and socket filters do not interrupt each other.
         unsafe { *counter += 1 };
     }

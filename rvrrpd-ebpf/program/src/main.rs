@@ -1,10 +1,15 @@
-//! The kernel side of rVRRPd: the socket filter, with absorption of the steady state.
+//! The kernel side of rVRRPd: the socket filter, with absorption of the steady state, and
+//! the gate.
 #![no_std]
 #![no_main]
 #![feature(core_intrinsics)]
-#![allow(internal_features, reason = "compare-and-exchange, which core has not for this target")]
+#![allow(
+    internal_features,
+    reason = "compare-and-exchange, which core has not for this target"
+)]
 
 mod filter;
+mod gate;
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {

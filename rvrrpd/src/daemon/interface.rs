@@ -294,7 +294,7 @@ fn admit(
         let router = (family, *vrid);
         let demands = Demands {
             least_ttl: entry.expect.peers.least_ttl(),
-            version: entry.expect.version,
+            versions: entry.expect.versions,
         };
         let slot = slots
             .take(router)

@@ -28,7 +28,7 @@ use crate::config::Format;
 use crate::config::model::{Config, FilterType, VirtualRouter};
 use crate::driver::view::View;
 use crate::driver::{Driver, KernelEvent};
-use crate::net::kernel::Filter;
+use crate::net::kernel::{Filter, Kernel};
 use crate::{driver, log, pool};
 use signals::Signal;
 use supervisor::{End, Supervisor};
@@ -138,10 +138,10 @@ fn load_filter(config: &Config) -> Option<Arc<Filter>> {
     if !config.vrouters.is_empty() && config.vrouters.iter().all(is_classic) {
         return None;
     }
-    match Filter::load() {
-        Ok(filter) => Some(Arc::new(filter)),
-        Err(reason) => {
-            tracing::warn!("no eBPF socket filter, the classic one instead: {reason}");
+    match Kernel::load() {
+        Ok(kernel) => Some(Arc::new(kernel.filter)),
+        Err(refusal) => {
+            tracing::warn!("{refusal}");
             None
         }
     }

@@ -14,6 +14,7 @@
 
 use std::env;
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::yield_now;
 use std::time::{Duration, Instant};
 
@@ -56,11 +57,9 @@ pub fn inside(test: &str, body: impl FnOnce(&Lab)) {
     if let Ok(names) = env::var(INSIDE) {
         return body(&Lab { names });
     }
-    let names = format!(
-        "rvg{}{:x}-",
-        std::process::id(),
-        test.len() * 31 + usize::from(test.as_bytes()[0])
-    );
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let names = format!("rvg{}{number:x}-", std::process::id());
     let _cleanup = Cleanup(names.clone());
     let program = env::current_exe().unwrap();
     let script = format!(

@@ -1,24 +1,32 @@
-//! The eBPF socket filter: loaded once, shared by the raw sockets of all interfaces.
+//! What the kernel does for this process: the eBPF programs, loaded once at start.
 //!
-//! It passes what a virtual router may want, counts the rest by reason, and keeps repetitions of a
-//! Master's advertisement to itself ([`slots`]). See rvrrpd-ebpf/program for the kernel's side.
+//! | part | program | what it does |
+//! |---|---|---|
+//! | [`Filter`] | socket filter, attached to raw sockets | passes what a virtual router may want, counts the rest by reason, and keeps repetitions of a Master's advertisement to itself ([`Slots`]) |
+//! | [`Gate`] | classifier at the ingress of a parent | drops frames to a virtual MAC that is closed and packets to addresses that are refused ([`States`]) |
+//!
+//! The source of both is rvrrpd-ebpf/program, the object is in the repository, and docs/ebpf.md
+//! says how it is made. Loading needs CAP_BPF, for the gate CAP_NET_ADMIN as well; after it
+//! everything works without capabilities, except where a function says otherwise.
 
+mod counters;
+mod filter;
+mod gate;
+mod refusal;
 mod slots;
+mod states;
 
-use std::fmt;
+use std::error::Error;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
 
-use aya::maps::{HashMap, Map, MapData, PerCpuArray};
-use aya::programs::SocketFilter;
+use aya::maps::Map;
 use aya::{Ebpf, EbpfLoader};
-use parking_lot::Mutex;
-use rvrrpd_ebpf::{Demand, FAMILY_V4, FAMILY_V6, RouterKey};
 
+pub use filter::{Demands, Filter};
+pub use gate::{Gate, Hook, Neighbour};
+pub use refusal::{Cause, Part, Refusal};
 pub use slots::{Slot, Slots};
-
-use super::sys;
-use crate::wire::{Family, Version, Vrid};
+pub use states::{Place, States};
 
 /// The object that `make ebpf` builds; `make test` compares where the tools for that are.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(
@@ -26,167 +34,76 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(
     "/../rvrrpd-ebpf/rvrrpd.bpf.o"
 ));
 
-/// The loaded filter. It needs no capability any more.
-pub struct Filter {
-    program: OwnedFd,
-    demands: Mutex<HashMap<MapData, [u8; 8], [u8; 8]>>,
-    /// None where the kernel does not tell the number of its processors (/sys is not mounted).
-    foreign: Option<PerCpuArray<MapData, u64>>,
-    slots: Slots,
-    /// Whether time stamps of the kernel are those of this process.
-    can_absorb: bool,
+/// The loaded programs.
+#[derive(Debug)]
+pub struct Kernel {
+    /// The socket filter.
+    pub filter: Filter,
+    /// The gate, which needs more than the filter does.
+    pub gate: Result<Gate, Refusal>,
 }
 
-/// What a virtual router demands of a packet.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Demands {
-    /// Least TTL or hop limit.
-    pub least_ttl: u8,
-    /// Version.
-    pub version: Version,
-}
-
-impl fmt::Debug for Filter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Filter").finish_non_exhaustive()
-    }
-}
-
-impl Filter {
-    /// Loads the programs.
+impl Kernel {
+    /// Loads the programs. It takes some 50 ms and for that time some 25 MB, so it belongs to the
+    /// start, before memory is locked.
     ///
     /// # Errors
-    /// What the kernel lacks or does not permit (CAP_BPF), as text for the log.
-    pub fn load() -> Result<Self, String> {
-        let mut ebpf = EbpfLoader::new().load(OBJECT).map_err(reason)?;
-        let program = program(&mut ebpf)?;
-        let demands = HashMap::try_from(take(&mut ebpf, "DEMANDS")?).map_err(reason)?;
-        let foreign = PerCpuArray::try_from(take(&mut ebpf, "FOREIGN")?).ok();
-        let Map::Array(slots) = take(&mut ebpf, "SLOTS")? else {
-            return Err("the map SLOTS is no array".into());
-        };
-        Ok(Self {
-            program,
-            demands: Mutex::new(demands),
-            foreign,
-            slots: Slots::map(slots).map_err(reason)?,
-            can_absorb: in_the_kernels_time(),
-        })
-    }
-
-    /// Attaches the filter to a raw socket of protocol 112.
-    ///
-    /// # Errors
-    /// That of setsockopt(2).
-    pub fn attach(&self, socket: &impl std::os::fd::AsRawFd) -> io::Result<()> {
-        sys::socket::attach_program(socket, self.program.as_fd())
-    }
-
-    /// Lets packets of a virtual router pass, which has this slot.
-    ///
-    /// # Errors
-    /// The map is full, which is 16384 routers.
-    pub fn admit(
-        &self,
-        (ifindex, family, vrid): (u32, Family, Vrid),
-        demands: Demands,
-        slot: u32,
-    ) -> io::Result<()> {
-        let demand = Demand {
-            slot,
-            least_ttl: demands.least_ttl,
-            versions: match demands.version {
-                Version::V2 => 1 << 2,
-                Version::V3 => 1 << 3,
-            },
-            reserved: 0,
-        };
-        let mut map = self.demands.lock();
-        map.insert(key(ifindex, family, vrid), value(demand), 0)
-            .map_err(io::Error::other)
-    }
-
-    /// Lets nothing of a virtual router pass.
-    pub fn refuse(&self, (ifindex, family, vrid): (u32, Family, Vrid)) {
-        // Gone already is what was wanted.
-        let _gone = self.demands.lock().remove(&key(ifindex, family, vrid));
-    }
-
-    /// Packets that were dropped because no virtual router of their interface has their VRID.
-    #[must_use]
-    pub fn foreign(&self) -> u64 {
-        let counts = self.foreign.as_ref().and_then(|map| map.get(&0, 0).ok());
-        counts.map_or(0, |counts| counts.iter().sum())
-    }
-
-    /// What the filter shares with this process, router by router.
-    #[must_use]
-    pub const fn slots(&self) -> &Slots {
-        &self.slots
-    }
-
-    /// Whether repetitions can be kept at all.
-    #[must_use]
-    pub const fn can_absorb(&self) -> bool {
-        self.can_absorb
+    /// What the kernel lacks or does not permit, also if that concerns the filter alone: without
+    /// it there is no gate either.
+    pub fn load() -> Result<Self, Refusal> {
+        let refused = |error: &(dyn Error + 'static)| Refusal::new(Part::Filter, error);
+        if cfg!(target_endian = "big") {
+            return Err(Refusal::of_this_machine(Part::Filter));
+        }
+        let mut ebpf = EbpfLoader::new()
+            .load(OBJECT)
+            .map_err(|error| refused(&error))?;
+        let filter = Filter::load(&mut ebpf).map_err(|error| refused(&*error))?;
+        let gate = Gate::load(ebpf).map_err(|error| Refusal::new(Part::Gate, &*error));
+        Ok(Self { filter, gate })
     }
 }
 
-fn program(ebpf: &mut Ebpf) -> Result<OwnedFd, String> {
-    let program: &mut SocketFilter = ebpf
-        .program_mut("vrrp_filter")
-        .ok_or("the object has no filter")?
-        .try_into()
-        .map_err(reason)?;
-    program.load().map_err(reason)?;
-    let descriptor = program.fd().map_err(reason)?;
-    descriptor.as_fd().try_clone_to_owned().map_err(reason)
-}
-
-fn take(ebpf: &mut Ebpf, name: &str) -> Result<Map, String> {
+fn take(ebpf: &mut Ebpf, name: &str) -> io::Result<Map> {
     ebpf.take_map(name)
-        .ok_or_else(|| format!("the object has no map {name}"))
+        .ok_or_else(|| io::Error::other(format!("the object has no map {name}")))
 }
 
-/// An error with its causes, for one line of the log.
-fn reason(error: impl std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
+/// What the kernel said, with the words of whoever asked it. The first line alone: the verifier's
+/// reasons are hundreds.
+fn io_error(error: &(dyn Error + 'static)) -> io::Error {
+    let cause = os_error(error).map_or(io::ErrorKind::Other, |code| {
+        io::Error::from_raw_os_error(code).kind()
+    });
+    io::Error::new(cause, text(error))
+}
+
+/// The error code among the causes of an error.
+fn os_error(error: &(dyn Error + 'static)) -> Option<i32> {
+    causes(error).find_map(|cause| cause.downcast_ref::<io::Error>()?.raw_os_error())
+}
+
+fn text(error: &(dyn Error + 'static)) -> String {
+    let mut text = String::new();
+    for cause in causes(error) {
+        let line = cause.to_string();
+        let line = line.lines().next().unwrap_or_default();
+        // Some name their cause themselves.
+        if !text.contains(line) {
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
+            text.push_str(line);
+        }
     }
-    if std::env::var("DBG").is_ok() { eprintln!("{text}"); }
-    text.lines().next().unwrap_or_default().to_owned()
+    text
 }
 
-/// Whether CLOCK_MONOTONIC here is that of the initial time namespace, which is the one that
-/// programs see (time_namespaces(7)).
-fn in_the_kernels_time() -> bool {
-    let Ok(offsets) = std::fs::read_to_string("/proc/self/timens_offsets") else {
-        return true;
-    };
-    let monotonic = offsets.lines().find(|line| line.starts_with("monotonic"));
-    monotonic.is_none_or(|line| line.split_whitespace().skip(1).all(|part| part == "0"))
-}
-
-fn key(ifindex: u32, family: Family, vrid: Vrid) -> [u8; 8] {
-    let key = RouterKey {
-        ifindex,
-        vrid: vrid.number(),
-        family: match family {
-            Family::V4 => FAMILY_V4,
-            Family::V6 => FAMILY_V6,
-        },
-        reserved: 0,
-    };
-    let [a, b, c, d] = key.ifindex.to_ne_bytes();
-    let [e, f] = key.reserved.to_ne_bytes();
-    [a, b, c, d, key.vrid, key.family, e, f]
-}
-
-const fn value(demand: Demand) -> [u8; 8] {
-    let [a, b, c, d] = demand.slot.to_ne_bytes();
-    let [e, f] = demand.reserved.to_ne_bytes();
-    [a, b, c, d, demand.least_ttl, demand.versions, e, f]
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    let mut next = Some(error);
+    core::iter::from_fn(move || {
+        let error = next?;
+        next = error.source();
+        Some(error)
+    })
 }

@@ -27,6 +27,7 @@ const ADDRESSES: usize = offset_of!(rvrrpd_ebpf::Slot, addresses) / 8;
 const MESSAGE: usize = offset_of!(rvrrpd_ebpf::Slot, message) / 8;
 const LAST: usize = offset_of!(rvrrpd_ebpf::Slot, last) / 8;
 const DROPPED: usize = offset_of!(rvrrpd_ebpf::Slot, dropped) / 8;
+const TOLD: usize = offset_of!(rvrrpd_ebpf::Slot, told) / 8;
 
 /// All slots.
 #[derive(Debug)]
@@ -74,7 +75,7 @@ impl Slots {
     pub fn give_back(&self, number: u32) {
         if let Some(slot) = self.slot(number) {
             slot.end();
-            for at in [ABSORBED, DROPPED, DROPPED + 1, DROPPED + 2] {
+            for at in [ABSORBED, DROPPED, DROPPED + 1, DROPPED + 2, TOLD] {
                 slot.word(at).store(0, Ordering::Relaxed);
             }
         }

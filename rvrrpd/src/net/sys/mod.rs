@@ -3,6 +3,7 @@
 
 pub mod clock;
 pub(crate) mod directory;
+pub mod interface;
 pub mod ioctl;
 pub mod mmsg;
 pub(crate) mod packet;

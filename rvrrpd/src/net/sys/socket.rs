@@ -145,6 +145,33 @@ pub fn attach_program(socket: &impl AsRawFd, program: BorrowedFd<'_>) -> io::Res
     )
 }
 
+/// Packets that found the receive buffer full since the socket was made, modulo 2^32
+/// (`SO_MEMINFO`, linux/sock_diag.h). No filter has seen these.
+///
+/// # Errors
+/// That of getsockopt(2).
+pub fn overflows(socket: &impl AsRawFd) -> io::Result<u32> {
+    /// `SK_MEMINFO_VARS` and `SK_MEMINFO_DROPS`.
+    const VARIABLES: usize = 9;
+    const DROPS: usize = 8;
+    let mut values = [0_u32; VARIABLES];
+    #[allow(clippy::cast_possible_truncation, reason = "a constant that fits")]
+    let mut length = size_of::<[u32; VARIABLES]>() as libc::socklen_t;
+    // SAFETY: the pointer is to an array of our own that outlives the call, and the length is its
+    // size.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_MEMINFO,
+            values.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    done(result)?;
+    Ok(values[DROPS])
+}
+
 /// Whether something can be read now; poll(2) without waiting.
 #[must_use]
 pub fn is_readable(socket: BorrowedFd<'_>) -> bool {
