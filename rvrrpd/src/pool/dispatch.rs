@@ -170,7 +170,8 @@ impl Dispatcher {
     }
 
     /// What an accepted advertisement looks like, if the kernel may keep repetitions of it to
-    /// itself. What is numbered is never repeated, and what is counted as different has to be seen.
+    /// itself. What is numbered is never repeated, and what is counted as different has to be seen;
+    /// so has everything where both versions are heard, for one decides about the other (MIX-1).
     fn sample(
         &self,
         entry: &Entry,
@@ -180,7 +181,8 @@ impl Dispatcher {
         let is_plain = accepted.stamp.is_none()
             && !accepted.interval_differs
             && !accepted.address_list_differs
-            && accepted.priority != PRIORITY_RESIGN;
+            && accepted.priority != PRIORITY_RESIGN
+            && entry.expect.versions != Versions::Both;
         let generation = entry.absorb.filter(|_| is_plain)?;
         let router = (datagram.family, entry.expect.vrid);
         let sample = self.steady.borrow_mut().note(router, datagram)?;
