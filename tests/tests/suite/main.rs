@@ -3,6 +3,7 @@
 //! The daemon is `target/debug/rvrrpd` or what `RVRRPD_BIN` names. Every test makes its own
 //! network namespaces; a failing one shows the last frames and log lines.
 
+mod absorb;
 mod arp;
 mod auth;
 mod badinput;

@@ -1,0 +1,109 @@
+//! The steady state stays in the kernel: a Backup is not woken by what says nothing new, and
+//! misses nothing.
+
+use std::time::Duration;
+
+use rvrrpd_tests::deadline::{until, within};
+use rvrrpd_tests::family::{FAMILIES, Family};
+use rvrrpd_tests::rvrrpd::{Rvrrpd, State, config};
+use rvrrpd_tests::scene::{Scene, VRID, advert_from, down_interval};
+use rvrrpd_tests::sys::Stamp;
+
+const INTERVAL: Duration = Duration::from_millis(100);
+/// Advertisements that are watched.
+const WATCHED: usize = 30;
+
+/// How often the threads that read packets of the network have slept.
+fn sleeps(daemon: &Rvrrpd) -> u64 {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", daemon.pid())).expect("threads");
+    let of_listener = tasks.flatten().filter(|task| {
+        std::fs::read_to_string(task.path().join("comm")).is_ok_and(|name| name.starts_with("rx-"))
+    });
+    let count = |text: String| {
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
+        line.trim().parse::<u64>().ok()
+    };
+    of_listener
+        .filter_map(|task| std::fs::read_to_string(task.path().join("status")).ok())
+        .filter_map(count)
+        .sum()
+}
+
+/// Whether this machine lets the daemon load eBPF programs.
+fn is_permitted(daemon: &Rvrrpd) -> bool {
+    let refused = |line: &rvrrpd_tests::process::Line| line.text.contains("eBPF");
+    !daemon.log().lines().iter().any(refused)
+}
+
+/// While the Master says the same again and again, the Backup sleeps and counts them all; a change
+/// wakes it, and so does silence (V3-TM-2).
+fn the_backup_sleeps(family: Family, keys: &[(&str, &str)], absorbs: bool) {
+    let scene = Scene::new("the_backup_sleeps");
+    let lan = scene.lan.capture();
+    let router = |priority| {
+        let vrouter = family.vrouter().priority(priority).preemption(true);
+        let keyed = keys
+            .iter()
+            .fold(vrouter, |vrouter, (key, value)| vrouter.key(key, value));
+        config(&[keyed])
+    };
+    let mut master = scene.start(&scene.r1, &router(200));
+    master.wait_state(family.name(), State::Master, within(5.0));
+    let backup = scene.start(&scene.r2, &router(100));
+    backup.wait_state(family.name(), State::Backup, within(5.0));
+    if absorbs && !is_permitted(&backup) {
+        eprintln!("skipped: eBPF is not permitted here");
+        return;
+    }
+    let ours = || advert_from(&scene.r1, VRID);
+    // Two that are the same, so that the kernel knows what is nothing new.
+    lan.wait_count(Stamp::now(), 5, "the steady state", within(5.0), ours());
+    let received = || backup.counters(family.name())["advertisement-rcvd"];
+    let (before, slept) = (received(), sleeps(&backup));
+    let start = Stamp::now();
+    lan.wait_count(start, WATCHED, "adverts", within(20.0), ours());
+    let woken = sleeps(&backup) - slept;
+    let counted = received() - before;
+    let sent = lan.adverts_since(start, VRID).len() as u64;
+    assert!(counted.abs_diff(sent) <= 3, "{counted} of {sent} counted");
+    let is_quiet = woken < WATCHED as u64 / 3;
+    assert_eq!(is_quiet, absorbs, "{family}: woken {woken} times");
+
+    // What says something new is heard: another priority, at once.
+    master.reload(&router(50));
+    backup.wait_state(family.name(), State::Master, within(5.0));
+    master.reload(&router(200));
+    backup.wait_state(family.name(), State::Backup, within(5.0));
+    lan.wait_count(Stamp::now(), 5, "the steady state", within(5.0), ours());
+    let killed = Stamp::now();
+    master.sigkill();
+    backup.wait_state(family.name(), State::Master, within(5.0));
+    let first = lan.wait_since(
+        killed,
+        "takeover",
+        within(5.0),
+        advert_from(&scene.r2, VRID),
+    );
+    let last = lan.adverts_since(start, VRID);
+    let last = last.iter().filter(|(frame, _)| frame.port == "r1").last();
+    let silence = first.stamp.since(last.expect("an advert").0.stamp);
+    assert!(silence >= down_interval(100, INTERVAL), "{silence:?}");
+    until("it is over", within(5.0), || (!master.runs()).then_some(()));
+}
+
+/// V3-TM-2, V3-RX-19: both families, with the filter's defaults.
+#[test]
+fn repetitions_stay_in_the_kernel() {
+    for family in FAMILIES {
+        the_backup_sleeps(*family, &[], true);
+    }
+}
+
+/// Without absorption, and with the classic filter, each advertisement is delivered.
+#[test]
+fn what_is_not_wanted_is_not_done() {
+    the_backup_sleeps(Family::V4, &[("socket_filter_absorb", "false")], false);
+    the_backup_sleeps(Family::V6, &[("socket_filter_type", "\"classic\"")], false);
+}
