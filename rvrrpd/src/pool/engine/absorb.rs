@@ -81,6 +81,14 @@ impl<P> Engine<P> {
         true
     }
 
+    /// The same for all routers, so that one wakes for all of them: their Masters, too, have spoken
+    /// since, and each would have to be looked at soon.
+    pub(super) fn all_heard_meanwhile<H: Host<Port = P>>(&mut self, host: &mut H) {
+        for place in 0..self.slots.len() {
+            self.heard_meanwhile(place, host);
+        }
+    }
+
     /// Ends absorption and returns the last repetition.
     fn reclaim<H: Host<Port = P>>(&mut self, place: usize, host: &mut H) -> Option<Kept> {
         let slot = self.slots[place].as_mut()?;

@@ -45,9 +45,12 @@ impl<P> Engine<P> {
             return;
         }
         let mut expired = core::mem::take(&mut self.expired);
-        expired.retain(|expired| {
-            !self.heard_meanwhile(expired.place, host) && self.is_proven(*expired, now, host)
-        });
+        let before = expired.len();
+        expired.retain(|expired| !self.heard_meanwhile(expired.place, host));
+        if expired.len() < before {
+            self.all_heard_meanwhile(host);
+        }
+        expired.retain(|expired| self.is_proven(*expired, now, host));
         self.empty_queue(host);
         for Expired { place, deadline } in expired.drain(..) {
             self.end_absorption(place, host);
