@@ -365,10 +365,16 @@ fn primary(reader: &mut Reader<'_, '_>, family: Option<Family>) -> Option<IpAddr
     let Field::Given { value, line } = reader.string("primary") else {
         return None;
     };
+    let to_group = reader.entry("unicast_peers").is_none();
     let primary = address::unicast(value).and_then(|primary| match family {
         Some(family) if family != address::family_of(primary) => Err(format!(
             "{primary} is of another family than vip, allowed: {}",
             address::family_name(family)
+        )),
+        // V3-TX-2: what is sent to the group comes from a link-local address.
+        _ if to_group && primary.is_ipv6() && !is_link_local(primary) => Err(format!(
+            "{primary} is not link-local, allowed: a link-local address of the interface, unless \
+             there are unicast_peers"
         )),
         _ => Ok(primary),
     });

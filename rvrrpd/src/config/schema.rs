@@ -552,7 +552,7 @@ const ROUTE: Key = key(
 const MASK: Key = key("mask", "dotted quad", "none", "mask of the destination");
 const PREFIX: Key = key(
     "prefix",
-    "0..32",
+    "0..32, for IPv6 0..128",
     "none",
     "prefix length of the destination",
 );

@@ -224,6 +224,10 @@ fn the_primary_address_is_of_the_family_of_the_vips() {
         "primary",
         "allowed: IPv4",
     );
+    // V3-TX-2: adverts to the group come from a link-local address.
+    let ipv6 = |primary| [("vip", "\"fe80::1\""), ("primary", primary)];
+    one(&ipv6("\"fe80::7\""));
+    refused(&ipv6("\"2001:db8::7\""), "primary", "is not link-local");
     refused(&[("primary", "\"224.0.0.1\"")], "primary", "multicast");
     refused(
         &[("primary", "\"192.0.2.7/24\"")],
