@@ -62,6 +62,7 @@ impl Kernel {
         self.prepare_parents(&fresh, &mut failures);
         self.set_gate(&ids, &mut failures);
         self.make_macvlans(&fresh, &mut failures);
+        self.find_unmade(&fresh, &mut failures);
         for (old, id) in changed {
             self.follow(&old, id, renamed.get(&id).copied());
         }
@@ -315,6 +316,21 @@ impl Kernel {
         let ids: Vec<RouterId> = wanted.iter().map(|(id, _, _)| *id).collect();
         self.set_gate(&ids, failures);
         self.run(up, failures);
+    }
+
+    /// A macvlan that was made and is not there, because somebody deleted or renamed it at once or
+    /// the list of links failed: a Master would have nothing to put its addresses on.
+    fn find_unmade(&self, fresh: &[RouterId], failures: &mut Failures) {
+        for router in fresh.iter().filter_map(|id| self.routers.get(id)) {
+            let Carrier::Macvlan { name } = &router.plan.carrier else {
+                continue;
+            };
+            if router.vif.is_none() {
+                let missing = io::Error::from(io::ErrorKind::NotFound);
+                let missing = Error::new(format!("macvlan {name}"), missing);
+                failures.entry(router.plan.id).or_insert(missing);
+            }
+        }
     }
 
     fn run(&mut self, batch: Batch, failures: &mut Failures) {
