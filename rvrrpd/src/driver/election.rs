@@ -9,6 +9,7 @@ use super::dataplane::{Step, uses_virtual_mac, virtual_mac};
 use super::gate::Change;
 use super::kernel::{Batch, Kernel};
 use super::netlink;
+use super::prepare::duties;
 use super::{Carrier, Error, Plan, Report, RouterId};
 use crate::config::model::Route;
 use crate::wire::{Mac, arp};
@@ -50,6 +51,11 @@ impl Kernel {
         let (first, _) = changes[0];
         self.change_static_routes(first, &mut batch);
         failures.extend(self.execute(batch));
+        for (id, _) in changes.iter().filter(|(_, active)| !active) {
+            if let Some(router) = self.routers.get(id).filter(|router| router.plan.owner) {
+                self.withdraw_duties(&router.with_plan(router.plan.clone()));
+            }
+        }
         self.announce_changes(changes);
         for (id, error) in failures {
             self.report(Report::ActivationFailed(id, error));
@@ -79,7 +85,10 @@ impl Kernel {
             // A parent that is gone has no gate, and nothing behind it.
             .filter(|(router, _)| self.parents.contains_key(&router.plan.parent))
             .map(|(router, active)| {
-                let (open, close) = router.dataplane().gate(router);
+                let (mut open, close) = router.dataplane().gate(router);
+                if router.plan.owner {
+                    open.extend(duties(router, true));
+                }
                 (router.plan.id, if active { open } else { close })
             })
             .collect();

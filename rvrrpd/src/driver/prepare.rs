@@ -212,7 +212,7 @@ impl Kernel {
             }
             let (open, close) = router.dataplane().gate(router);
             let mut own = if router.active { open } else { close };
-            own.extend(duties(router));
+            own.extend(duties(router, router.active));
             changes.push((plan.id, own));
         }
         failures.extend(self.change_gate(&changes));
@@ -546,8 +546,12 @@ impl Kernel {
 
     /// Takes out of the gate what the plan before wanted and no plan wants now.
     pub(super) fn withdraw_duties(&mut self, old: &Known) {
-        let wanted: Vec<Change> = self.routers.values().flat_map(duties).collect();
-        let changes: Vec<Change> = duties(old)
+        let routers = self.routers.values();
+        let wanted: Vec<Change> = routers
+            .flat_map(|router| duties(router, router.active))
+            .collect();
+        // Whether it was Master does not matter: what was never there is not taken out.
+        let changes: Vec<Change> = duties(old, true)
             .filter(|duty| !wanted.contains(duty))
             .map(|duty| match duty {
                 Change::Refuse(address) => Change::Accept(address),
@@ -604,10 +608,12 @@ fn own_mac(plan: &Plan, links: &[Link]) -> Option<Mac> {
         .filter(|mac| *mac != virtual_mac(plan))
 }
 
-/// What the gate does for a router in every state.
-fn duties(router: &Known) -> impl Iterator<Item = Change> + '_ {
+/// What the gate does for a router beside letting its frames in, as Master or not.
+pub(super) fn duties(router: &Known, active: bool) -> impl Iterator<Item = Change> + '_ {
     let (plan, carrier) = (&router.plan, router.carrier());
-    let owned = plan.owner && matches!(plan.carrier, Carrier::Macvlan { .. });
+    // The parent is silent while the macvlan speaks, and no longer: an owner that cannot run must
+    // not take from its host an address that the host has itself.
+    let owned = active && plan.owner && matches!(plan.carrier, Carrier::Macvlan { .. });
     let source = match plan.source {
         IpAddr::V6(source) if owned => Some(Change::AskFrom(plan.parent, source)),
         _ => None,
