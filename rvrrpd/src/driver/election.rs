@@ -51,14 +51,14 @@ impl Kernel {
         let (first, _) = changes[0];
         self.change_static_routes(first, &mut batch);
         failures.extend(self.execute(batch));
+        self.announce_changes(changes);
+        for (id, error) in failures {
+            self.report(Report::ActivationFailed(id, error));
+        }
         for (id, _) in changes.iter().filter(|(_, active)| !active) {
             if let Some(router) = self.routers.get(id).filter(|router| router.plan.owner) {
                 self.withdraw_duties(&router.with_plan(router.plan.clone()));
             }
-        }
-        self.announce_changes(changes);
-        for (id, error) in failures {
-            self.report(Report::ActivationFailed(id, error));
         }
     }
 

@@ -318,6 +318,12 @@ impl Kernel {
         self.run(up, failures);
     }
 
+    fn run(&mut self, batch: Batch, failures: &mut Failures) {
+        for (id, error) in self.execute(batch) {
+            failures.entry(id).or_insert(error);
+        }
+    }
+
     /// A macvlan that was made and is not there, because somebody deleted or renamed it at once or
     /// the list of links failed: a Master would have nothing to put its addresses on.
     fn find_unmade(&self, fresh: &[RouterId], failures: &mut Failures) {
@@ -330,12 +336,6 @@ impl Kernel {
                 let missing = Error::new(format!("macvlan {name}"), missing);
                 failures.entry(router.plan.id).or_insert(missing);
             }
-        }
-    }
-
-    fn run(&mut self, batch: Batch, failures: &mut Failures) {
-        for (id, error) in self.execute(batch) {
-            failures.entry(id).or_insert(error);
         }
     }
 
