@@ -92,7 +92,9 @@ impl Kernel {
         &mut self,
         changes: &[(RouterId, Vec<Change>)],
     ) -> Vec<(RouterId, Error)> {
-        let refused = together_or_apart(changes, |changes| self.gate.apply(changes));
+        let refused = together_or_apart(changes, |changes| {
+            self.gate.apply(changes, &mut self.journal)
+        });
         refused
             .into_iter()
             .map(|(id, error)| (id, Error::new("gate", error)))

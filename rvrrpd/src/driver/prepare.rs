@@ -5,7 +5,7 @@ use std::io;
 use std::net::IpAddr;
 
 use super::announce;
-use super::gate::Change;
+use super::gate::{Change, voices};
 use super::journal::Entry;
 use super::kernel::{Batch, Kernel, Known};
 use super::netlink::{self, Ipv4Silence};
@@ -191,8 +191,13 @@ impl Kernel {
             }
             let mut result = parent.set(settings, &mut self.journal);
             if under_macvlan && !parent.attached {
-                result = result.and_then(|()| self.gate.attach(&name, index));
-                parent.attached = result.is_ok();
+                result = result.and_then(|()| {
+                    let guard = self.gate.attach(&name, index, &mut self.journal)?;
+                    parent.attached = true;
+                    let guarded = Report::Guarded(index, name.clone(), guard);
+                    let _ended = self.reports.send(guarded);
+                    Ok(())
+                });
             }
             if let Err(error) = result {
                 failures.insert(*id, Error::new(format!("interface {name}"), error));
@@ -211,7 +216,7 @@ impl Kernel {
             }
             let (open, close) = router.dataplane().gate(router);
             let mut own = if router.active { open } else { close };
-            own.extend(duties(router));
+            own.extend(duties(router, self.gate.is_ebpf(plan.parent)));
             changes.push((plan.id, own));
         }
         failures.extend(self.change_gate(&changes));
@@ -530,18 +535,14 @@ impl Kernel {
 
     /// Takes out of the gate what the plan before wanted and no plan wants now.
     pub(super) fn withdraw_duties(&mut self, old: &Known) {
-        let wanted: Vec<Change> = self.routers.values().flat_map(duties).collect();
-        let changes: Vec<Change> = duties(old)
+        let of = |router: &Known| duties(router, self.gate.is_ebpf(router.plan.parent));
+        let wanted: Vec<Change> = self.routers.values().flat_map(of).collect();
+        let changes: Vec<Change> = of(old)
+            .into_iter()
             .filter(|duty| !wanted.contains(duty))
-            .map(|duty| match duty {
-                Change::Refuse(address) => Change::Accept(address),
-                Change::RefuseLinkLocal(index, address) => Change::AcceptLinkLocal(index, address),
-                Change::Own(parent, address) => Change::Disown(parent, address),
-                Change::AskFrom(parent, address) => Change::AskAsBefore(parent, address),
-                other => other,
-            })
+            .map(Change::opposite)
             .collect();
-        if let Err(error) = self.gate.apply(&changes) {
+        if let Err(error) = self.gate.apply(&changes, &mut self.journal) {
             self.report(Report::ActivationFailed(
                 old.plan.id,
                 Error::new("gate", error),
@@ -567,7 +568,8 @@ impl Kernel {
         }
         let attached = core::mem::take(&mut parent.attached);
         let detached = if attached {
-            self.gate.detach(index)
+            self.report(Report::Unguarded(index));
+            self.gate.detach(index, &mut self.journal)
         } else {
             Ok(())
         };
@@ -588,24 +590,52 @@ fn own_mac(plan: &Plan, links: &[Link]) -> Option<Mac> {
         .filter(|mac| *mac != virtual_mac(plan))
 }
 
-/// What the gate does for a router in every state.
-fn duties(router: &Known) -> impl Iterator<Item = Change> + '_ {
+/// What the gate does for a router in every state; `is_ebpf`: that of its parent is the eBPF gate.
+fn duties(router: &Known, is_ebpf: bool) -> Vec<Change> {
     let (plan, carrier) = (&router.plan, router.carrier());
-    let owned = plan.owner && matches!(plan.carrier, Carrier::Macvlan { .. });
-    let source = match plan.source {
-        IpAddr::V6(source) if owned => Some(Change::AskFrom(plan.parent, source)),
-        _ => None,
-    };
-    let of_address = move |(address, _): &(IpAddr, u8)| match address {
-        // The same one may be in use on another interface.
-        IpAddr::V6(local) if !plan.accept && local.is_unicast_link_local() => {
-            Some(Change::RefuseLinkLocal(carrier?, *local))
+    let on_macvlan = matches!(plan.carrier, Carrier::Macvlan { .. });
+    let owned = plan.owner && on_macvlan;
+    let mut duties = Vec::new();
+    if let (IpAddr::V6(source), true) = (plan.source, owned) {
+        duties.push(Change::AskFrom(plan.parent, source));
+    }
+    if let (Family::V6, true, Some(macvlan)) = (plan.family, on_macvlan, carrier) {
+        duties.push(Change::Silence(macvlan));
+    }
+    for (address, _) in &plan.addresses {
+        if let (IpAddr::V6(address), true, Some(macvlan)) = (*address, on_macvlan, carrier) {
+            duties.extend(voices(macvlan, address));
         }
-        _ if !plan.accept => Some(Change::Refuse(*address)),
-        _ if owned => Some(Change::Own(plan.parent, *address)),
+        if !plan.accept {
+            duties.extend(refusals(plan, carrier, *address, on_macvlan && is_ebpf));
+        } else if owned {
+            duties.push(Change::Own(plan.parent, *address));
+        }
+    }
+    duties
+}
+
+/// What refuses packets to a virtual address (`accept_mode = false`): at the parent the eBPF gate
+/// where there is one, and by whatever way else they come the tables. A link-local one may be in
+/// use on another interface, and no packet comes to it from there.
+fn refusals(
+    plan: &Plan,
+    carrier: Option<u32>,
+    address: IpAddr,
+    by_ebpf: bool,
+) -> impl Iterator<Item = Change> {
+    let local = match address {
+        IpAddr::V6(local) if local.is_unicast_link_local() => Some(local),
         _ => None,
     };
-    plan.addresses.iter().filter_map(of_address).chain(source)
+    let at_parent = by_ebpf.then_some(Change::RefuseAt(plan.parent, virtual_mac(plan), address));
+    let elsewhere = match (local, carrier) {
+        (Some(_), _) if by_ebpf => None,
+        (Some(local), Some(carrier)) => Some(Change::RefuseLinkLocal(carrier, local)),
+        (Some(_), None) => None,
+        (None, _) => Some(Change::Refuse(address)),
+    };
+    at_parent.into_iter().chain(elsewhere)
 }
 
 /// The journal's entry for a route.

@@ -13,9 +13,9 @@ use aya::programs::tc::{
     NlOptions, SchedClassifier, SchedClassifierLink, TcAttachOptions, TcAttachType, TcError,
 };
 use aya::programs::{ProgramError, tc};
-use rvrrpd_ebpf::{GateState, MAPPED, RefusedKey, Stopped};
+use rvrrpd_ebpf::{GateState, MAPPED, RefusedKey};
 
-use super::counters::Counters;
+use super::counters::{Counters, StoppedFrames};
 use super::states::{Place, States, index};
 use super::{io_error, os_error, take};
 use crate::net::sys::interface;
@@ -54,7 +54,7 @@ pub struct Gate {
     ebpf: Ebpf,
     numbers: HashMap<MapData, u32, u32>,
     refused: HashMap<MapData, [u8; 20], u32>,
-    stopped: Counters,
+    stopped: StoppedFrames,
     states: Arc<States>,
     attached: BTreeMap<u32, Attached>,
 }
@@ -99,7 +99,7 @@ impl Gate {
         Ok(Self {
             numbers: HashMap::try_from(take(&mut ebpf, "INTERFACES")?)?,
             refused: HashMap::try_from(take(&mut ebpf, "REFUSED")?)?,
-            stopped: Counters::new(take(&mut ebpf, "STOPPED")?)?,
+            stopped: StoppedFrames(Arc::new(Counters::new(take(&mut ebpf, "STOPPED")?)?)),
             states: Arc::new(States::map(states)?),
             attached: BTreeMap::new(),
             ebpf,
@@ -174,6 +174,34 @@ impl Gate {
         }
     }
 
+    /// Attaches the gate anew where it is attached by [`Hook::Tcx`] and somebody has detached it, or
+    /// where another interface has the index by now, and says whether it did. A filter of
+    /// [`Hook::Clsact`] is not looked for.
+    ///
+    /// # Errors
+    /// What the kernel says, but that there is no such interface.
+    pub fn examine(&mut self, ifindex: u32) -> io::Result<bool> {
+        if self.hook(ifindex) != Some(Hook::Tcx) {
+            return Ok(false);
+        }
+        let Ok(name) = interface::name(ifindex) else {
+            return Ok(false);
+        };
+        let program = program(&mut self.ebpf).map_err(|error| io_error(&*error))?;
+        match link_tcx(program, &name) {
+            Ok(link) => {
+                if let Some(known) = self.attached.get_mut(&ifindex) {
+                    known.link = link;
+                }
+                Ok(true)
+            }
+            Err(error) => match os_error(&error) {
+                Some(libc::EEXIST | libc::ENODEV | libc::ENXIO) => Ok(false),
+                _ => Err(io_error(&error)),
+            },
+        }
+    }
+
     /// Detaches the gate from an interface, which may be gone, and forgets all that was said about
     /// it. Some 10 to 30 ms where it is there.
     pub fn detach(&mut self, ifindex: u32) {
@@ -245,11 +273,10 @@ impl Gate {
         }
     }
 
-    /// Frames that were dropped for a reason; none where the kernel does not tell the number of
-    /// its processors.
+    /// What was dropped.
     #[must_use]
-    pub fn stopped(&self, reason: Stopped) -> Option<u64> {
-        self.stopped.count(reason as u32)
+    pub const fn stopped(&self) -> &StoppedFrames {
+        &self.stopped
     }
 
     /// The tcx programs of others at the ingress of an interface, in the order in which they run.
