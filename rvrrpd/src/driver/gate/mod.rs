@@ -13,8 +13,8 @@
 //! | what an owner's interface answers and asks | [`Tables`] | never |
 //!
 //! "Never" means: with the configuration, not with an election. So with the eBPF gate an election is
-//! a store to memory that is shared with the kernel, and netlink is not asked. The tables are made
-//! when something needs them first; for IPv4 routers that accept nothing does.
+//! a store to memory that is shared with the kernel, and netlink is not asked. The tables are there
+//! while something needs them; for IPv4 routers that accept, nothing does.
 
 mod change;
 pub mod tables;
@@ -107,7 +107,8 @@ impl Gate {
         let guard = match self.attach_program(parent, index, journal) {
             Ok(hook) => Guard::Ebpf(hook),
             Err(why) => {
-                self.tables(journal)?.attach(parent, index)?;
+                let attached = self.tables(journal)?.attach(parent, index);
+                attached.and(self.tidy(journal))?;
                 if self.told != why {
                     tracing::warn!("{why}");
                     self.told.clone_from(&why);
@@ -169,7 +170,7 @@ impl Gate {
             .tables
             .as_mut()
             .map_or(Ok(()), |tables| tables.detach(index));
-        forgotten.and(detached)
+        forgotten.and(detached).and(self.tidy(journal))
     }
 
     /// Makes all changes: those of the eBPF gate, then those of the tables in one transaction. Of
@@ -190,7 +191,7 @@ impl Gate {
         }
         if self.tables.is_some() || rest.iter().any(|change| change.needs_tables()) {
             let applied = self.tables(journal).and_then(|tables| tables.apply(&rest));
-            result = result.and(applied);
+            result = result.and(applied).and(self.tidy(journal));
         }
         result
     }
@@ -256,6 +257,16 @@ impl Gate {
     pub(super) fn remove(self) -> io::Result<()> {
         drop(self.program);
         self.tables.map_or(Ok(()), Tables::remove)
+    }
+
+    /// Removes the tables where nothing is in them any more.
+    fn tidy(&mut self, journal: &mut Journal) -> io::Result<()> {
+        let Some(tables) = self.tables.take_if(|tables| tables.is_empty()) else {
+            return Ok(());
+        };
+        let name = tables.name().to_owned();
+        tables.remove()?;
+        journal.forget(|entry| matches!(entry, Entry::Table { name: of } if *of == name))
     }
 
     /// The tables, made where there are none yet; under another name where another daemon with

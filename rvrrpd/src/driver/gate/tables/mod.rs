@@ -166,10 +166,16 @@ impl Tables {
         self.rebuild(next, Some(index))
     }
 
-    /// Whether the gate of a parent is here.
+    /// Whether nothing is in them, not even the gate of a parent.
     #[must_use]
-    pub fn has(&self, index: u32) -> bool {
-        self.state.parents.contains_key(&index)
+    pub fn is_empty(&self) -> bool {
+        self.state.parents.is_empty() && self.state.elements.is_empty()
+    }
+
+    /// Their name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Removes the gate of a parent, and what was closed and owned there. The interface itself may
