@@ -86,10 +86,10 @@ fn hold_backup(scene: &Scene, daemon: &Rvrrpd) {
     daemon.wait_state(NAME, State::Backup, within(5.0));
 }
 
-/// Makes a Backup with preemption Master, and waits until that is announced.
+/// Makes a Backup Master, as the peer is silent, and waits until that is announced.
 fn make_master(scene: &Scene, lan: &Capture, daemon: &Rvrrpd) {
     let start = Stamp::now();
-    scene.inject(scene.ghost(0, 10));
+    scene.inject(scene.ghost(200, 10));
     daemon.wait_state(NAME, State::Master, within(5.0));
     lan.wait_since(start, "its ARP", within(5.0), |frame| {
         frame.arp().is_some_and(|arp| arp.announces(VIP))
@@ -151,7 +151,8 @@ fn each_way_opens_and_closes() {
             Way::WithoutTcx => {
                 assert_eq!(said, "kind=ebpf hook=clsact");
                 assert_eq!(programs, 0);
-                assert_eq!(filters(&scene.r2).matches("rvrrpd_gate").count(), 1);
+                let filters = filters(&scene.r2);
+                assert_eq!(filters.matches("0x56525250").count(), 1, "{filters}");
                 assert_eq!(rules(&scene.r2), "");
                 assert!(told.is_empty(), "{told:?}");
             }
@@ -167,7 +168,7 @@ fn each_way_opens_and_closes() {
         daemon.stop();
         assert!(bpf::programs(&scene.r2, "eth0").is_empty());
         assert_eq!(rules(&scene.r2), "", "{way:?}");
-        assert!(!filters(&scene.r2).contains("rvrrpd_gate"), "{way:?}");
+        assert!(!filters(&scene.r2).contains("0x56525250"), "{way:?}");
     }
 }
 
@@ -389,14 +390,14 @@ fn sigkill_leaves_nothing_for_long() {
         daemon.wait_state(NAME, State::Backup, within(5.0));
         hold_backup(&scene, &daemon);
         daemon.sigkill();
-        let left = filters(&scene.r2).contains("rvrrpd_gate");
+        let left = filters(&scene.r2).contains("0x56525250");
         assert_eq!(left, way == Way::WithoutTcx, "{way:?}");
         until("no program", within(5.0), || {
             bpf::programs(&scene.r2, "eth0").is_empty().then_some(())
         });
         let daemon = Way::Root.start(&scene, &scene.r2, &text);
         daemon.wait_state(NAME, State::Master, within(5.0));
-        assert!(!filters(&scene.r2).contains("rvrrpd_gate"), "{way:?}");
+        assert!(!filters(&scene.r2).contains("0x56525250"), "{way:?}");
         until("the Master is reached", within(5.0), || {
             (reach(&scene, &lan) == (3, 3)).then_some(())
         });
@@ -422,7 +423,7 @@ fn the_gate_follows_its_interface() {
             let filter = scene
                 .r2
                 .run("tc", &["filter", "show", "dev", interface, "ingress"]);
-            bpf::programs(&scene.r2, interface).len() + filter.matches("rvrrpd_gate").count()
+            bpf::programs(&scene.r2, interface).len() + filter.matches("0x56525250").count()
         };
         assert_eq!(has_gate("eth0"), 1);
         scene.r2.ip_batch(&[

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use aya::Ebpf;
 use aya::maps::{HashMap, Map, MapData};
-use aya::programs::links::LinkOrder;
+use aya::programs::links::{Link as _, LinkOrder};
 use aya::programs::tc::{
-    NlOptions, SchedClassifier, SchedClassifierLink, TcAttachOptions, TcAttachType, TcError,
+    NlOptions, SchedClassifier, SchedClassifierLink, TcAttachOptions, TcAttachType, TcHandle,
 };
 use aya::programs::{ProgramError, tc};
 use rvrrpd_ebpf::{GateState, MAPPED, RefusedKey};
@@ -21,11 +21,13 @@ use super::{io_error, os_error, take};
 use crate::net::sys::interface;
 use crate::wire::{Family, Vrid};
 
-/// Also the name of the filter where the kernel has no tcx; 15 bytes at most.
 const PROGRAM: &str = "rvrrpd_gate";
 const INGRESS: TcAttachType = TcAttachType::Ingress;
 /// Before the filters of others, as far as their owners have not chosen the same.
 const CLSACT_PRIORITY: u16 = 1;
+/// By which the filter is known, "VRRP". Not by its name: a process without CAP_PERFMON cannot give
+/// it one, for want of an answer to whether the kernel has names.
+const HANDLE: TcHandle = TcHandle::new(0x5652, 0x5250);
 
 /// How the program is attached.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -70,7 +72,7 @@ struct Attached {
 enum Link {
     /// Dropping it detaches.
     Tcx(#[expect(dead_code, reason = "lives as long as the attachment")] SchedClassifierLink),
-    /// The filter is found by its name: number and priority could be those of another one by now.
+    /// The filter is found by its handle.
     Clsact,
 }
 
@@ -311,12 +313,7 @@ impl Gate {
     /// # Errors
     /// Without CAP_NET_ADMIN, and `ENXIO` where there is no such interface.
     pub fn remove_leftover(ifindex: u32) -> io::Result<()> {
-        let name = interface::name(ifindex)?;
-        match tc::qdisc_detach_program(&name, INGRESS, PROGRAM) {
-            Ok(()) => Ok(()),
-            Err(error) if is_nothing_there(&error) => Ok(()),
-            Err(error) => Err(io_error(&error)),
-        }
+        remove_filter(&interface::name(ifindex)?).map_err(|error| io_error(&error))
     }
 
     fn free_place(&self) -> io::Result<Place> {
@@ -360,24 +357,25 @@ fn link_clsact(program: &mut SchedClassifier, name: &str) -> Result<Link, Progra
         Err(error) if os_error(&error) != Some(libc::EEXIST) => return Err(error.into()),
         _ => {}
     }
-    match tc::qdisc_detach_program(name, INGRESS, PROGRAM) {
-        Err(error) if !is_nothing_there(&error) => return Err(error.into()),
-        _ => {}
-    }
+    remove_filter(name)?;
     let options = TcAttachOptions::Netlink(NlOptions {
         priority: CLSACT_PRIORITY,
+        handle: HANDLE,
         ..NlOptions::default()
     });
     let link = program.attach_with_options(name, INGRESS, options)?;
-    // Dropped, it would remove whatever filter has its number then.
+    // Dropped, it would remove the filter of whatever interface has its index then.
     core::mem::forget(program.take_link(link)?);
     Ok(Link::Clsact)
 }
 
-/// No program of ours, or no clsact qdisc to look for one.
-fn is_nothing_there(error: &TcError) -> bool {
-    matches!(error, TcError::IoError(error) if error.kind() == io::ErrorKind::NotFound)
-        || matches!(os_error(error), Some(libc::ENOENT | libc::EINVAL))
+/// No filter of ours, or no clsact qdisc to look for one, is what is wanted.
+fn remove_filter(name: &str) -> Result<(), ProgramError> {
+    let known = SchedClassifierLink::attached(name, INGRESS, CLSACT_PRIORITY, HANDLE, None);
+    match known.map_err(ProgramError::IOError)?.detach() {
+        Err(error) if !matches!(os_error(&error), Some(libc::ENOENT | libc::EINVAL)) => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn not_attached() -> io::Error {
