@@ -108,7 +108,8 @@ impl Gate {
             Ok(hook) => Guard::Ebpf(hook),
             Err(why) => {
                 let attached = self.tables(journal)?.attach(parent, index);
-                attached.and(self.tidy(journal))?;
+                let tidied = self.tidy(journal);
+                attached.and(tidied)?;
                 if self.told != why {
                     tracing::warn!("{why}");
                     self.told.clone_from(&why);
@@ -170,7 +171,8 @@ impl Gate {
             .tables
             .as_mut()
             .map_or(Ok(()), |tables| tables.detach(index));
-        forgotten.and(detached).and(self.tidy(journal))
+        let tidied = self.tidy(journal);
+        forgotten.and(detached).and(tidied)
     }
 
     /// Makes all changes: those of the eBPF gate, then those of the tables in one transaction. Of
@@ -191,7 +193,8 @@ impl Gate {
         }
         if self.tables.is_some() || rest.iter().any(|change| change.needs_tables()) {
             let applied = self.tables(journal).and_then(|tables| tables.apply(&rest));
-            result = result.and(applied).and(self.tidy(journal));
+            let tidied = self.tidy(journal);
+            result = result.and(applied).and(tidied);
         }
         result
     }
