@@ -54,6 +54,11 @@ impl Kernel {
         for (id, error) in failures {
             self.report(Report::ActivationFailed(id, error));
         }
+        for (id, _) in changes.iter().filter(|(_, active)| !active) {
+            if let Some(router) = self.routers.get(id).filter(|router| router.plan.owner) {
+                self.withdraw_duties(&router.with_plan(router.plan.clone()));
+            }
+        }
     }
 
     /// Addresses leave an interface itself only where they go alone: another daemon that has
@@ -79,7 +84,10 @@ impl Kernel {
             // A parent that is gone has no gate, and nothing behind it.
             .filter(|(router, _)| self.parents.contains_key(&router.plan.parent))
             .map(|(router, active)| {
-                let (open, close) = router.dataplane().gate(router);
+                let (mut open, close) = router.dataplane().gate(router);
+                if router.plan.owner {
+                    open.extend(self.duties(router, true));
+                }
                 (router.plan.id, if active { open } else { close })
             })
             .collect();

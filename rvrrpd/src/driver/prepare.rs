@@ -5,7 +5,6 @@ use std::io;
 use std::net::IpAddr;
 
 use super::announce;
-use super::gate::{Change, voices};
 use super::journal::Entry;
 use super::kernel::{Batch, Kernel, Known};
 use super::netlink::{self, Ipv4Silence};
@@ -62,6 +61,7 @@ impl Kernel {
         self.prepare_parents(&fresh, &mut failures);
         self.set_gate(&ids, &mut failures);
         self.make_macvlans(&fresh, &mut failures);
+        self.find_unmade(&fresh, &mut failures);
         for (old, id) in changed {
             self.follow(&old, id, renamed.get(&id).copied());
         }
@@ -216,7 +216,7 @@ impl Kernel {
             }
             let (open, close) = router.dataplane().gate(router);
             let mut own = if router.active { open } else { close };
-            own.extend(duties(router, self.gate.is_ebpf(plan.parent)));
+            own.extend(self.duties(router, router.active));
             changes.push((plan.id, own));
         }
         failures.extend(self.change_gate(&changes));
@@ -325,6 +325,21 @@ impl Kernel {
     fn run(&mut self, batch: Batch, failures: &mut Failures) {
         for (id, error) in self.execute(batch) {
             failures.entry(id).or_insert(error);
+        }
+    }
+
+    /// A macvlan that was made and is not there, because somebody deleted or renamed it at once or
+    /// the list of links failed: a Master would have nothing to put its addresses on.
+    fn find_unmade(&self, fresh: &[RouterId], failures: &mut Failures) {
+        for router in fresh.iter().filter_map(|id| self.routers.get(id)) {
+            let Carrier::Macvlan { name } = &router.plan.carrier else {
+                continue;
+            };
+            if router.vif.is_none() {
+                let missing = io::Error::from(io::ErrorKind::NotFound);
+                let missing = Error::new(format!("macvlan {name}"), missing);
+                failures.entry(router.plan.id).or_insert(missing);
+            }
         }
     }
 
@@ -533,23 +548,6 @@ impl Kernel {
             .collect()
     }
 
-    /// Takes out of the gate what the plan before wanted and no plan wants now.
-    pub(super) fn withdraw_duties(&mut self, old: &Known) {
-        let of = |router: &Known| duties(router, self.gate.is_ebpf(router.plan.parent));
-        let wanted: Vec<Change> = self.routers.values().flat_map(of).collect();
-        let changes: Vec<Change> = of(old)
-            .into_iter()
-            .filter(|duty| !wanted.contains(duty))
-            .map(Change::opposite)
-            .collect();
-        if let Err(error) = self.gate.apply(&changes, &mut self.journal) {
-            self.report(Report::ActivationFailed(
-                old.plan.id,
-                Error::new("gate", error),
-            ));
-        }
-    }
-
     /// A router leaves its parent; the last one takes the changes of the parent along.
     pub(super) fn leave_parent(&mut self, index: u32, id: RouterId) {
         self.all.users.remove(&id);
@@ -588,54 +586,6 @@ fn own_mac(plan: &Plan, links: &[Link]) -> Option<Mac> {
     parent
         .and_then(|link| link.mac)
         .filter(|mac| *mac != virtual_mac(plan))
-}
-
-/// What the gate does for a router in every state; `is_ebpf`: that of its parent is the eBPF gate.
-fn duties(router: &Known, is_ebpf: bool) -> Vec<Change> {
-    let (plan, carrier) = (&router.plan, router.carrier());
-    let on_macvlan = matches!(plan.carrier, Carrier::Macvlan { .. });
-    let owned = plan.owner && on_macvlan;
-    let mut duties = Vec::new();
-    if let (IpAddr::V6(source), true) = (plan.source, owned) {
-        duties.push(Change::AskFrom(plan.parent, source));
-    }
-    if let (Family::V6, true, Some(macvlan)) = (plan.family, on_macvlan, carrier) {
-        duties.push(Change::Silence(macvlan));
-    }
-    for (address, _) in &plan.addresses {
-        if let (IpAddr::V6(address), true, Some(macvlan)) = (*address, on_macvlan, carrier) {
-            duties.extend(voices(macvlan, address));
-        }
-        if !plan.accept {
-            duties.extend(refusals(plan, carrier, *address, on_macvlan && is_ebpf));
-        } else if owned {
-            duties.push(Change::Own(plan.parent, *address));
-        }
-    }
-    duties
-}
-
-/// What refuses packets to a virtual address (`accept_mode = false`): at the parent the eBPF gate
-/// where there is one, and by whatever way else they come the tables. A link-local one may be in
-/// use on another interface, and no packet comes to it from there.
-fn refusals(
-    plan: &Plan,
-    carrier: Option<u32>,
-    address: IpAddr,
-    by_ebpf: bool,
-) -> impl Iterator<Item = Change> {
-    let local = match address {
-        IpAddr::V6(local) if local.is_unicast_link_local() => Some(local),
-        _ => None,
-    };
-    let at_parent = by_ebpf.then_some(Change::RefuseAt(plan.parent, virtual_mac(plan), address));
-    let elsewhere = match (local, carrier) {
-        (Some(_), _) if by_ebpf => None,
-        (Some(local), Some(carrier)) => Some(Change::RefuseLinkLocal(carrier, local)),
-        (Some(_), None) => None,
-        (None, _) => Some(Change::Refuse(address)),
-    };
-    at_parent.into_iter().chain(elsewhere)
 }
 
 /// The journal's entry for a route.

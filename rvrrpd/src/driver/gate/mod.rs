@@ -10,10 +10,10 @@
 //! | packets to addresses of `accept_mode = false` that arrive at a parent | the same | never: the program looks whether the virtual MAC is open |
 //! | the same packets, by another interface | [`Tables`] | never |
 //! | what leaves by the macvlan of an IPv6 router | [`Tables`] | never |
-//! | what an owner's interface answers and asks | [`Tables`] | never |
+//! | what an owner's interface answers and asks | [`Tables`] | with its own elections |
 //!
 //! "Never" means: with the configuration, not with an election. So with the eBPF gate an election is
-//! a store to memory that is shared with the kernel, and netlink is not asked. The tables are there
+//! a store to memory that is shared with the kernel, and the tables are asked for owners alone. The tables are there
 //! while something needs them; for IPv4 routers that accept, nothing does.
 
 mod change;
