@@ -1,9 +1,11 @@
-//! SIGUSR2: state and counters of the daemon and of every virtual router, one log line each.
+//! SIGUSR2: state and counters of the daemon and of every virtual router and the gate of every
+//! interface, one log line each.
 
 use core::fmt::{self, Write as _};
 use std::time::SystemTime;
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use rvrrpd_ebpf::Stopped;
 
 use super::supervisor::{Managed, Supervisor};
 use crate::config::model::Protocol;
@@ -33,7 +35,21 @@ pub(super) fn log(supervisor: &Supervisor) {
         supervisor.global.solicitations_refused.value(),
     );
     append(&mut line, rejects);
+    if let Some(stopped) = &supervisor.stopped {
+        for (name, reason) in [
+            ("gate-closed-frames", Stopped::Closed),
+            ("gate-refused-packets", Stopped::Refused),
+        ] {
+            if let Some(count) = stopped.count(reason) {
+                // Writing to a string cannot fail.
+                let _infallible = write!(line, " {name}={count}");
+            }
+        }
+    }
     tracing::info!("{line}");
+    for (name, guard) in supervisor.guards.values() {
+        tracing::info!("gate interface={name} kind={guard}");
+    }
     for managed in supervisor.routers.values() {
         let router = &managed.config;
         let filter = supervisor.filter_in_use(&router.interface, router.family);

@@ -13,9 +13,9 @@ use super::signals::Signal;
 use super::{reload, routers, status, threads};
 use crate::config::model::{Config, FilterType, RouterKey, VirtualRouter};
 use crate::driver::view::View;
-use crate::driver::{self, Command, DriverHandle, KernelEvent, Plan, Report, RouterId};
+use crate::driver::{self, Command, DriverHandle, Guard, KernelEvent, Plan, Report, RouterId};
 use crate::fsm::{Reason, Reasons};
-use crate::net::kernel::Filter;
+use crate::net::kernel::{Filter, StoppedFrames};
 use crate::pool::{self, Control, Entry, Setup};
 use crate::stats::{Global, Rejects, Status};
 use crate::wire::Family;
@@ -39,6 +39,10 @@ pub(super) struct Supervisor {
     interfaces: BTreeMap<String, Interface>,
     /// The eBPF filter; none where the kernel does not permit it.
     filter: Option<Arc<Filter>>,
+    /// What the eBPF gate has dropped; none where there is none.
+    pub(super) stopped: Option<StoppedFrames>,
+    /// Name and gate of the interfaces that have one, by index.
+    pub(super) guards: BTreeMap<u32, (String, Guard)>,
     generation: u64,
     keys: HashMap<RouterId, RouterKey>,
     next_id: u32,
@@ -81,6 +85,7 @@ impl Supervisor {
         reports: Receiver<Report>,
         workers: Vec<pool::Handle>,
         filter: Option<Arc<Filter>>,
+        stopped: Option<StoppedFrames>,
     ) -> Self {
         Self {
             config,
@@ -92,6 +97,8 @@ impl Supervisor {
             workers,
             interfaces: BTreeMap::new(),
             filter,
+            stopped,
+            guards: BTreeMap::new(),
             generation: 0,
             keys: HashMap::new(),
             next_id: 0,
@@ -540,6 +547,12 @@ impl Supervisor {
                 }
                 Report::Repaired(id, what) => {
                     tracing::warn!("VR {} - Put back: {what}", self.title(id));
+                }
+                Report::Guarded(index, name, guard) => {
+                    self.guards.insert(index, (name, guard));
+                }
+                Report::Unguarded(index) => {
+                    self.guards.remove(&index);
                 }
             }
             report = self.reports.try_recv().ok();

@@ -39,7 +39,7 @@ pub(super) struct Kernel {
     pub(super) hidden: Hidden,
     /// Link group of our macvlans.
     pub(super) group: u32,
-    reports: Sender<Report>,
+    pub(super) reports: Sender<Report>,
 }
 
 /// A router as the driver knows it.

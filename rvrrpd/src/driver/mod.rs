@@ -13,6 +13,7 @@
 
 mod announce;
 mod dataplane;
+mod duties;
 mod election;
 pub mod gate;
 pub mod ioctl;
@@ -31,6 +32,7 @@ mod thread;
 mod undo;
 pub mod view;
 
+pub use gate::Guard;
 pub use monitor::snapshot;
 pub use thread::{Driver, DriverHandle};
 
@@ -137,6 +139,10 @@ pub enum Report {
     ActivationFailed(RouterId, Error),
     /// Something of ours was removed by somebody else and put back.
     Repaired(RouterId, String),
+    /// The interface with this index and name has a gate.
+    Guarded(u32, String, Guard),
+    /// It has none any more.
+    Unguarded(u32),
     /// What the kernel says has happened.
     Kernel(KernelEvent),
 }

@@ -15,11 +15,10 @@ use super::netlink::{self, Netlink};
 use super::repair::ROUND;
 use super::{Command, Error, Report, RouterId, monitor, undo};
 use crate::config::model::Route;
+use crate::net::kernel;
 
 /// Commands that are taken together at the most.
 const MOST_COMMANDS: usize = 16_384;
-/// Name of the nftables tables.
-const TABLE: &str = "rvrrpd";
 
 /// The driver of one network namespace.
 #[derive(Debug)]
@@ -35,13 +34,15 @@ pub struct DriverHandle {
 
 impl Driver {
     /// Takes back what a predecessor left, then starts the thread, which calls `prepare` once
-    /// (scheduling) and tells through `reports` what happens.
+    /// (scheduling) and tells through `reports` what happens. `program` is the eBPF gate, or a line
+    /// for the log that says why there is none.
     ///
     /// # Errors
     /// The kernel or the journal in `run_dir` cannot be used.
     pub fn start(
         run_dir: &Path,
         reports: Sender<Report>,
+        program: Result<kernel::Gate, String>,
         prepare: impl FnOnce() + Send + 'static,
     ) -> Result<DriverHandle, Error> {
         let (mut journal, left) = open_journal(run_dir)?;
@@ -51,17 +52,17 @@ impl Driver {
             .map_err(|error| Error::new("clean-up after a predecessor", error))?;
         let group =
             undo::free_group(&mut netlink).map_err(|error| Error::new("list of links", error))?;
-        let gate = open_gate(&mut journal)?;
+        let gate = Gate::new(program);
         let (commands, queue) = crossbeam_channel::unbounded();
         monitor::start(commands.clone(), reports.clone())
             .map_err(|error| Error::new("netlink monitor", error))?;
-        let kernel = Kernel::new(netlink, gate, journal, group, reports)
+        let driver = Kernel::new(netlink, gate, journal, group, reports)
             .map_err(|error| Error::new("ioctl socket", error))?;
         let thread = std::thread::Builder::new()
             .name("driver".to_owned())
             .spawn(move || {
                 prepare();
-                run(kernel, &queue)
+                run(driver, &queue)
             })
             .map_err(|error| Error::new("driver thread", error))?;
         Ok(DriverHandle { commands, thread })
@@ -100,22 +101,6 @@ fn open_journal(run_dir: &Path) -> Result<(Journal, Vec<Entry>), Error> {
         Journal::open(run_dir)
     });
     opened.map_err(|error| Error::new(format!("journal in {}", run_dir.display()), error))
-}
-
-/// The gate; under another name where another daemon with another runtime directory has it.
-fn open_gate(journal: &mut Journal) -> Result<Gate, Error> {
-    let mut open = |name: &str| {
-        journal.record([Entry::Table {
-            name: name.to_owned(),
-        }])?;
-        Gate::new(name)
-    };
-    open(TABLE)
-        .or_else(|error| match error.kind() {
-            io::ErrorKind::PermissionDenied => open(&format!("{TABLE}_{}", std::process::id())),
-            _ => Err(error),
-        })
-        .map_err(|error| Error::new("gate", error))
 }
 
 fn run(mut kernel: Kernel, queue: &Receiver<Command>) -> Result<(), Error> {

@@ -133,7 +133,7 @@ fn what_is_loaded_needs_no_capability() {
         frame[..6].copy_from_slice(&crate::gate::MAC.0);
         wire.send(&[frame]);
         eventually("the frame is stopped", || {
-            gate.stopped(Stopped::Closed) == Some(1)
+            gate.stopped().count(Stopped::Closed) == Some(1)
         });
     });
 }

@@ -14,6 +14,7 @@ mod failover;
 mod frames;
 mod frr_interop;
 mod gate;
+mod gate_ebpf;
 mod hosts;
 mod ipv6;
 mod keepalived_interop;
