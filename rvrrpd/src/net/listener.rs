@@ -31,8 +31,11 @@ const SOLICITATION_PAUSE: core::time::Duration = core::time::Duration::from_mill
 /// Takes what a listener receives.
 pub trait Sink: Send + 'static {
     /// One packet of protocol 112, or why it is not even a datagram, and when the kernel
-    /// received it.
-    fn packet(&mut self, datagram: Result<Datagram<'_>, Reject>, received: Time);
+    /// received it. False where it was lost: whom it is for has no room for it.
+    fn packet(&mut self, datagram: Result<Datagram<'_>, Reject>, received: Time) -> bool;
+
+    /// So many packets found a receive buffer full, and were lost before any filter saw them.
+    fn overflowed(&mut self, packets: u32, now: Time);
 
     /// One ICMPv6 packet that may be a router solicitation.
     fn solicitation(&mut self, datagram: &Datagram<'_>, received: Time);
@@ -59,6 +62,15 @@ impl Progress {
             .map(|(receiver, backlog)| backlog.until(now, || receiver.is_readable()))
             .min()
             .unwrap_or(now)
+    }
+
+    /// No packet was lost for want of room that the kernel received later than this.
+    #[must_use]
+    pub fn lost_until(&self, now: Time) -> Time {
+        let sockets = self.sockets();
+        let losses =
+            sockets.map(|(receiver, backlog)| backlog.lost_until(now, receiver.overflows()));
+        losses.max().unwrap_or_default()
     }
 
     /// The receive sockets, to change their filters.
@@ -180,6 +192,11 @@ fn listen(progress: &Progress, stopped: &UnixStream, mut sink: impl Sink) {
             backlog.begin();
             read(receiver, &mut batch, backlog, &mut sink);
             backlog.end();
+            let now = sys::clock::monotonic();
+            let overflows = backlog.overflows(receiver.overflows(), now);
+            if overflows > 0 {
+                sink.overflowed(overflows, now);
+            }
         }
         if let Some(receiver) = solicitations.as_deref().filter(|_| asked) {
             read_solicitations(receiver, &mut batch, &mut sink);
@@ -248,7 +265,9 @@ fn read(receiver: &Receiver, batch: &mut Batch, backlog: &Backlog, sink: &mut im
         let mut last = None;
         for packet in batch.packets() {
             let received = received(&packet, clocks);
-            sink.packet(datagram(receiver.family(), &packet), received);
+            if !sink.packet(datagram(receiver.family(), &packet), received) {
+                backlog.lost(received);
+            }
             last = Some(received);
         }
         if let Some(last) = last {
