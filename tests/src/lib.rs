@@ -11,6 +11,7 @@
 //! * [`lab`] makes and removes the namespaces and holds the watchdog; [`host`] is one of them.
 //! * [`capture`] keeps every frame with the kernel's time stamp; [`inject`] sends whole frames.
 //! * [`rvrrpd`] and [`keepalived`], [`frr`] are the daemons; [`process`] is what they have in common.
+//! * [`flood`] sends as fast as the machine can.
 //! * [`snapshot`] is the state of a host's kernel as comparable text.
 //! * [`probe`] asks as a client would: ping, ARP.
 //! * [`scene`] is the network that most tests use; [`random`] makes repeatable cases.
@@ -21,6 +22,7 @@
 pub mod capture;
 pub mod deadline;
 pub mod family;
+pub mod flood;
 pub mod frame;
 pub mod frr;
 pub mod host;
