@@ -40,7 +40,10 @@ impl fmt::Display for Volume {
         let seconds = self.span.as_secs_f64();
         let rate = self.frames as f64 / seconds / 1000.0;
         let frames = self.frames;
-        write!(f, "{frames} frames in {seconds:.1} s, {rate:.0} thousand per second")
+        write!(
+            f,
+            "{frames} frames in {seconds:.1} s, {rate:.0} thousand per second"
+        )
     }
 }
 
@@ -112,5 +115,4 @@ fn send(socket: &OwnedFd, batch: &[Vec<u8>], shared: &Shared) {
             Err(error) => panic!("flood: {error}"),
         }
     }
-    eprintln!("CPU {} stat {}", std::fs::read_to_string("/proc/thread-self/schedstat").unwrap(), std::fs::read_to_string("/proc/thread-self/stat").unwrap());
 }

@@ -81,6 +81,13 @@ impl Lab {
         let bridges = make_host(&tag, "bridges");
         bridges.sysctl("ipv6/conf/all/disable_ipv6", "1");
         bridges.sysctl("ipv6/conf/default/disable_ipv6", "1");
+        // Where br_netfilter is loaded, it would look at every frame.
+        for family in ["arp", "ip", "ip6"] {
+            let path = format!("bridge/bridge-nf-call-{family}tables");
+            if bridges.read_sysctl(&path).is_some() {
+                bridges.sysctl(&path, "0");
+            }
+        }
         Self {
             tag,
             dir,
