@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::io::Write as _;
 use std::net::IpAddr;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use crate::capture::Capture;
 use crate::deadline::{slowness, until, within};
+use crate::frame::Mac;
 use crate::host::{Host, command_output};
 use crate::sys;
 
@@ -79,6 +81,13 @@ impl Lab {
         let bridges = make_host(&tag, "bridges");
         bridges.sysctl("ipv6/conf/all/disable_ipv6", "1");
         bridges.sysctl("ipv6/conf/default/disable_ipv6", "1");
+        // Where br_netfilter is loaded, it would look at every frame.
+        for family in ["arp", "ip", "ip6"] {
+            let path = format!("bridge/bridge-nf-call-{family}tables");
+            if bridges.read_sysctl(&path).is_some() {
+                bridges.sysctl(&path, "0");
+            }
+        }
         Self {
             tag,
             dir,
@@ -200,10 +209,15 @@ impl Lan {
     /// Captures every frame that a host sends into this LAN, once, with the host's name as port.
     #[must_use]
     pub fn capture(&self) -> Capture {
+        self.capture_by(|_| ())
+    }
+
+    fn capture_by(&self, prepare: impl FnOnce(&OwnedFd)) -> Capture {
         let ports = Arc::clone(&self.ports);
         let socket = self
             .bridges
             .inside(|| sys::packet_socket(0, true, true).expect("capture socket"));
+        prepare(&socket);
         Capture::start(&format!("LAN {}", self.name), socket, move |index| {
             ports
                 .lock()
@@ -211,6 +225,13 @@ impl Lan {
                 .get(&index)
                 .map(|(host, _)| host.clone())
         })
+    }
+
+    /// The same without the frames that have this Ethernet source, so that a flood of them costs the
+    /// capture nothing.
+    #[must_use]
+    pub fn capture_without(&self, mac: Mac) -> Capture {
+        self.capture_by(|socket| sys::ignore_source(socket, mac.0).expect("filter"))
     }
 
     /// Takes `host` off the LAN without its link going down.

@@ -135,6 +135,23 @@ pub fn program() -> PathBuf {
     beside("RVRRPD_BIN", "rvrrpd")
 }
 
+/// Environment variable that takes the right to load eBPF programs from the daemons.
+const WITHOUT_BPF: &str = "RVRRPD_TESTS_WITHOUT_BPF";
+
+/// A command that runs the program under test on `host`. Where `RVRRPD_TESTS_WITHOUT_BPF` is set it
+/// has none of the capabilities that permit eBPF, and cannot get them.
+#[must_use]
+pub fn command_on(host: &Host) -> Command {
+    if std::env::var_os(WITHOUT_BPF).is_none() {
+        return host.command(program());
+    }
+    let mut command = host.command("setpriv");
+    command
+        .args(["--bounding-set", "-sys_admin,-bpf,-perfmon", "--"])
+        .arg(program());
+    command
+}
+
 /// A program of the workspace: the value of `variable`, else `name` beside the directory of this
 /// program.
 fn beside(variable: &str, name: &str) -> PathBuf {
@@ -161,7 +178,7 @@ fn beside(variable: &str, name: &str) -> PathBuf {
 /// stopped after 10 s.
 #[must_use]
 pub fn run(host: &Host, arguments: &[&str]) -> (Option<i32>, Vec<String>, Vec<String>) {
-    let mut command = host.command(program());
+    let mut command = command_on(host);
     command.args(arguments);
     let mut process = Process::start(&format!("rvrrpd {}", arguments.join(" ")), command);
     let status = process.wait_exit(within(10.0));
@@ -227,7 +244,7 @@ impl Rvrrpd {
     pub fn start(lab: &Lab, host: &Host, text: &str) -> Self {
         let files = Files::of(lab, host);
         files.write(text);
-        let mut command = host.command(program());
+        let mut command = command_on(host);
         command.args(["-m", "1", "-c"]).arg(&files.config);
         Self::start_command(host, files, command)
     }

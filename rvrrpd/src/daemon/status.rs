@@ -23,7 +23,7 @@ pub(super) fn log(supervisor: &Supervisor) {
     let mut line = format!(
         "stats global virtual-routers={} interfaces={} discontinuity-datetime={} \
          checksum-errors={} version-errors={} vrid-errors={} ip-ttl-errors={} queue-overflows={} \
-         router-solicitations-refused={}",
+         receive-overflows={} router-solicitations-refused={}",
         supervisor.routers.len(),
         supervisor.used_interfaces(),
         datetime(supervisor.global.discontinuity),
@@ -32,6 +32,7 @@ pub(super) fn log(supervisor: &Supervisor) {
         rejects.of(Reject::Vrid).value(),
         rejects.of(Reject::Ttl).value(),
         supervisor.global.queue_overflows.value(),
+        supervisor.global.receive_overflows.value(),
         supervisor.global.solicitations_refused.value(),
     );
     append(&mut line, rejects);
@@ -72,7 +73,8 @@ fn router(managed: &Managed, filter: &str) -> String {
          master-transitions={} advertisement-rcvd={} advertisement-sent={} \
          priority-zero-pkts-rcvd={} priority-zero-pkts-sent={} interval-errors={} \
          invalid-type-pkts-rcvd={} address-list-errors={} packet-length-errors={} \
-         auth-failures={} auth-type-mismatch={} send-errors={} socket-filter={filter} absorbed={}",
+         auth-failures={} auth-type-mismatch={} send-errors={} takeovers-postponed={} \
+         socket-filter={filter} absorbed={}",
         router.name,
         router.vrid,
         router.interface,
@@ -103,6 +105,7 @@ fn router(managed: &Managed, filter: &str) -> String {
         rejects.of(Reject::AuthData).value(),
         rejects.of(Reject::AuthType).value(),
         status.send_errors.value(),
+        status.takeovers_postponed.value(),
         status.absorbed(),
     );
     if router.protocol == Protocol::Both {

@@ -28,11 +28,45 @@ const MOST_BATCHES: usize = 64;
 /// nothing, and what has no room meanwhile is lost. Each router answers every 3 s at most.
 const SOLICITATION_PAUSE: core::time::Duration = core::time::Duration::from_millis(100);
 
+/// How long a listener lets packets gather that come so fast that it is woken for each, in
+/// milliseconds. The socket has room for more of them than can come meanwhile, nobody believes in
+/// silence before they are read, and times are those of the kernel.
+const MODERATION_PAUSE: i32 = 1;
+
+/// Wakeups in a row, each within a pause of the one before, that are too often.
+const MODERATION_STREAK: u32 = 16;
+
+/// Whether a listener is woken so often that it should let packets gather: a thousand wakeups a
+/// second cost next to nothing, a hundred thousand a whole processor.
+#[derive(Debug, Default)]
+struct Moderation {
+    woken: Time,
+    streak: u32,
+}
+
+impl Moderation {
+    /// It was woken at this time.
+    fn is_too_often(&mut self, woken: Time) -> bool {
+        // The pause itself is in between once it is kept.
+        let is_near = woken.since(self.woken) < core::time::Duration::from_millis(2);
+        self.woken = woken;
+        self.streak = if is_near {
+            self.streak.saturating_add(1)
+        } else {
+            0
+        };
+        self.streak >= MODERATION_STREAK
+    }
+}
+
 /// Takes what a listener receives.
 pub trait Sink: Send + 'static {
     /// One packet of protocol 112, or why it is not even a datagram, and when the kernel
-    /// received it.
-    fn packet(&mut self, datagram: Result<Datagram<'_>, Reject>, received: Time);
+    /// received it. False where it was lost: whom it is for has no room for it.
+    fn packet(&mut self, datagram: Result<Datagram<'_>, Reject>, received: Time) -> bool;
+
+    /// So many packets found a receive buffer full, and were lost before any filter saw them.
+    fn overflowed(&mut self, packets: u32, now: Time);
 
     /// One ICMPv6 packet that may be a router solicitation.
     fn solicitation(&mut self, datagram: &Datagram<'_>, received: Time);
@@ -59,6 +93,15 @@ impl Progress {
             .map(|(receiver, backlog)| backlog.until(now, || receiver.is_readable()))
             .min()
             .unwrap_or(now)
+    }
+
+    /// No packet was lost for want of room that the kernel received later than this.
+    #[must_use]
+    pub fn lost_until(&self, now: Time) -> Time {
+        let sockets = self.sockets();
+        let losses =
+            sockets.map(|(receiver, backlog)| backlog.lost_until(now, receiver.overflows()));
+        losses.max().unwrap_or_default()
     }
 
     /// The receive sockets, to change their filters.
@@ -164,6 +207,7 @@ impl Drop for Listener {
 
 fn listen(progress: &Progress, stopped: &UnixStream, mut sink: impl Sink) {
     let mut batch = Batch::default();
+    let mut moderation = Moderation::default();
     let mut pause = None;
     loop {
         let solicitations = progress.solicitations.load_full();
@@ -176,14 +220,24 @@ fn listen(progress: &Progress, stopped: &UnixStream, mut sink: impl Sink) {
                 return;
             }
         };
+        let woken = sys::clock::monotonic();
         for (receiver, backlog) in progress.sockets() {
             backlog.begin();
             read(receiver, &mut batch, backlog, &mut sink);
             backlog.end();
+            let now = sys::clock::monotonic();
+            let overflows = backlog.overflows(receiver.overflows(), now);
+            if overflows > 0 {
+                sink.overflowed(overflows, now);
+            }
         }
         if let Some(receiver) = solicitations.as_deref().filter(|_| asked) {
             read_solicitations(receiver, &mut batch, &mut sink);
             pause = Some(sys::clock::monotonic() + SOLICITATION_PAUSE);
+        }
+        if moderation.is_too_often(woken) {
+            // Only the order to stop is worth waking for.
+            drop(sys::socket::poll([stopped.as_fd()], MODERATION_PAUSE));
         }
     }
 }
@@ -248,7 +302,9 @@ fn read(receiver: &Receiver, batch: &mut Batch, backlog: &Backlog, sink: &mut im
         let mut last = None;
         for packet in batch.packets() {
             let received = received(&packet, clocks);
-            sink.packet(datagram(receiver.family(), &packet), received);
+            if !sink.packet(datagram(receiver.family(), &packet), received) {
+                backlog.lost(received);
+            }
             last = Some(received);
         }
         if let Some(last) = last {

@@ -132,6 +132,13 @@ impl Receiver {
         self.channel.family()
     }
 
+    /// Packets that found the receive buffer full so far, modulo 2^32. 0 where the kernel does not
+    /// tell: then nobody knows of a loss.
+    #[must_use]
+    pub fn overflows(&self) -> u32 {
+        sys::socket::overflows(&self.socket).unwrap_or(0)
+    }
+
     /// Whether a packet is waiting.
     #[must_use]
     pub fn is_readable(&self) -> bool {

@@ -34,6 +34,11 @@ impl Port {
         self.progress.until(now)
     }
 
+    /// No advertisement was lost for want of room that the kernel received later than this.
+    pub(super) fn lost_until(&self, now: Time) -> Time {
+        self.progress.lost_until(now)
+    }
+
     /// The kernel keeps repetitions of an advertisement; see [`Host::absorb`](super::Host::absorb).
     pub(super) fn absorb(&self, router: (Family, Vrid), sample: &Sample, received: Time) -> bool {
         let addresses = [sample.source, sample.destination];

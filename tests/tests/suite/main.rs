@@ -11,6 +11,7 @@ mod cleanup;
 mod election;
 mod ether;
 mod failover;
+mod flood;
 mod frames;
 mod frr_interop;
 mod gate;

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use rvrrpd_tests::host::Host;
 use rvrrpd_tests::lab::Lab;
 use rvrrpd_tests::process::Process;
-use rvrrpd_tests::rvrrpd::{Files, Vrouter, config, program};
+use rvrrpd_tests::rvrrpd::{self, Files, Vrouter, config};
 
 use crate::round::Load;
 
@@ -39,7 +39,7 @@ impl Contender {
     pub(crate) fn start(self, lab: &Lab, host: &Host) -> Process {
         let command = match self {
             Self::Rvrrpd => {
-                let mut command = host.command(program());
+                let mut command = rvrrpd::command_on(host);
                 let config = Files::of(lab, host).config;
                 command.args(["-m", "1", "-c"]).arg(config);
                 command
