@@ -17,7 +17,7 @@ use crate::observer::{Observer, Word};
 /// A round or trial that lasts longer hangs.
 const LIMIT: Duration = Duration::from_secs(600);
 /// Seconds that a daemon has for what it is asked.
-const PATIENCE: f64 = 20.0;
+const PATIENCE: f64 = 90.0;
 
 /// Numbers of the hosts in what the observer sees.
 pub(crate) const R1: u8 = 0;
