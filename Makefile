@@ -2,7 +2,7 @@
 # make demo       two routers and a client in network namespaces, a failover, its timeline
 # make test       lint, unit and property tests, black-box tests
 # make soak       simulated networks that were never tried before; SECONDS=60
-# make bench     rvrrpd beside keepalived, into docs/performance.md; KEEPALIVED=, BENCH="--runs 5"
+# make bench      rvrrpd beside keepalived, into docs/performance.md; KEEPALIVED=PATH, BENCH=--quick
 # make lint       format and lints alone
 # make ebpf       builds the eBPF programs and compares them with the committed object; UPDATE=1
 #                 replaces it
@@ -50,10 +50,13 @@ test:
 	@scripts/need cc:build-essential $(lab) nft:nftables keepalived:keepalived /usr/lib/frr/vrrpd:frr ps:procps
 	@scripts/test
 
+# Built by whoever has cargo, run by root.
 bench: build
-	@scripts/need $(lab) keepalived:keepalived
-	$(CARGO) build --release -p rvrrpd-tests --bin bench
-	@RVRRPD_BIN=$(abspath $(release)/rvrrpd) $(release)/bench $(BENCH) --write docs/performance.md
+	@scripts/need ip:iproute2 $(if $(KEEPALIVED),,keepalived:keepalived)
+	@! command -v $(CARGO) >/dev/null || $(CARGO) build -q --profile observer -p rvrrpd-tests --bin bench
+	@$(if $(filter 0,$(shell id -u)),,sudo) env PATH="$$PATH:/usr/sbin:/sbin" KEEPALIVED=$(KEEPALIVED) \
+		RVRRPD_BIN=$(abspath $(release)/rvrrpd) \
+		$(abspath $(dir $(release))observer/bench) --write docs/performance.md $(BENCH)
 
 soak:
 	@SECONDS=$(or $(SECONDS),60) $(CARGO) test -p rvrrpd --test simulation soak -- --ignored --nocapture

@@ -186,6 +186,7 @@ impl Lab {
         let indices: Vec<i32> = ports.keys().copied().collect();
         let socket = self.bridges.inside(|| {
             let socket = sys::packet_socket(0, true, true)?;
+            sys::bulk::keep_many(&socket)?;
             sys::bulk::take_only(&socket, &indices).map(|()| socket)
         });
         (socket.expect("socket of a tap"), ports)

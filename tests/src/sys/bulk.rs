@@ -21,6 +21,15 @@ const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
 /// SKF_AD_OFF + SKF_AD_IFINDEX: index of the interface that the frame came in by.
 const INTERFACE: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_IFINDEX) as u32;
 
+/// Bytes that frames may take while nobody fetches them; the kernel doubles it. Some 500 000 frames:
+/// their time stamps are right however late somebody looks at them.
+const BUFFER: libc::c_int = 256 << 20;
+
+/// Makes `socket` keep many frames for a reader that gets little time.
+pub fn keep_many(socket: &OwnedFd) -> io::Result<()> {
+    super::set_option(socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, BUFFER)
+}
+
 /// Makes `socket` take only frames of `interfaces`, so that others cost nothing and cannot fill it.
 pub fn take_only(socket: &OwnedFd, interfaces: &[i32]) -> io::Result<()> {
     let step = |code, jt, k| libc::sock_filter { code, jt, jf: 0, k };

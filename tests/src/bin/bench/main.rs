@@ -50,10 +50,14 @@ fn main() {
         std::process::exit(2);
     }
     leave_nothing_behind();
+    let versions = options.contenders.iter().map(|who| who.version());
+    let versions = versions.collect::<Vec<_>>().join(", ");
+    let about = format!("{}; {versions}.", host::description());
+    println!("{about}");
     let table = measure(&options);
     print!("{}{}{}", table.charts(), table.goals(), table.failures());
     if let Some(path) = &options.write {
-        if let Err(error) = std::fs::write(path, table.document()) {
+        if let Err(error) = std::fs::write(path, table.document(&about)) {
             eprintln!("bench: {path}: {error}");
             std::process::exit(1);
         }

@@ -63,16 +63,15 @@ impl Observer {
         }
     }
 
-    /// What was seen since `from`, in the order of the time stamps.
-    pub(crate) fn since(&self, from: Stamp) -> Vec<Sighting> {
+    /// What has been seen since the last call with this `mark`, zero at first.
+    pub(crate) fn after(&self, mark: &mut usize) -> Vec<Sighting> {
         let seen = self.seen.lock().expect("the reader lives");
-        let mut found: Vec<Sighting> = seen.iter().filter(|one| one.at >= from).copied().collect();
-        drop(seen);
-        found.sort_by_key(|one| one.at);
+        let found = seen.get(*mark..).unwrap_or_default().to_vec();
+        *mark = seen.len();
         found
     }
 
-    /// What was seen since the last call, which is forgotten.
+    /// Everything that was seen, in the order of the time stamps; it is forgotten.
     pub(crate) fn take(&self) -> Vec<Sighting> {
         let mut found = std::mem::take(&mut *self.seen.lock().expect("the reader lives"));
         found.sort_by_key(|one| one.at);
@@ -150,7 +149,8 @@ mod tests {
 
     #[test]
     fn adverts_and_announcements_are_told_apart_from_everything_else() {
-        let advert = AdvertSpec::v3(7, 200, "10.3.1.7".parse().expect("address"));
+        let source = [10, 3, 0, 1].into();
+        let advert = AdvertSpec::v3(7, 200, 10, source, &[Load::vip((3, 7))]);
         assert_eq!(word(3, &advert.frame()), Some(((3, 7), Word::Advert(200))));
         let vip = [10, 3, 1, 7].into();
         let announcement = Arp::request(Mac::virtual_v4(7), vip, vip);

@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use crate::contender::Contender;
 use crate::figures::{Sample, ratio};
 use crate::goals::{Goal, goals};
-use crate::host;
 use crate::load::Load;
 use crate::round::Round;
 use crate::rows::{ROWS, Row};
@@ -191,11 +190,9 @@ impl Table {
         format!("\n### Failed\n\n{lines}")
     }
 
-    /// docs/performance.md.
-    pub(crate) fn document(&self) -> String {
-        let mut text = String::from(include_str!("method.md"));
-        let versions: Vec<String> = self.contenders.iter().map(|who| who.version()).collect();
-        let _ = writeln!(text, "{}; {}.", host::description(), versions.join(", "));
+    /// docs/performance.md; `about` is the machine and the programs.
+    pub(crate) fn document(&self, about: &str) -> String {
+        let mut text = format!("{}{about}\n", include_str!("method.md"));
         text.push_str(&self.goals());
         text.push_str(&self.trials());
         text.push_str(&self.failures());
@@ -291,7 +288,7 @@ mod tests {
         table.add(LOAD, Contender::Rvrrpd, Err("not within 90 s".into()));
         assert!(
             table
-                .document()
+                .document("")
                 .contains("* rvrrpd, 250 routers at 1 s: not within 90 s\n")
         );
         let sample = table.sample(LOAD, Contender::Rvrrpd, |round| round.master_cpu);

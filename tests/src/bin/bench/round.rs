@@ -151,7 +151,7 @@ fn start(scene: &Scene) -> ((Process, f64), (Process, f64, f64)) {
     let last = scene.all_backup(&backup);
     let backup_needed = milliseconds(last.since(begin));
     scene.settle(BACKUP);
-    let claims = adverts_of(&observer.since(begin), R2) as f64;
+    let claims = adverts_of(&observer.take(), R2) as f64;
     observer.end();
     ((master, master_needed), (backup, backup_needed, claims))
 }

@@ -114,10 +114,15 @@ impl Scene {
     ) -> HashMap<Router, Stamp> {
         let name = self.host(host).name();
         let what = format!("{} on {name} says it of all {}", self.contender, self.load);
+        let (mut mark, mut found) = (0, HashMap::new());
         until(&what, within(PATIENCE), || {
             wait(Duration::from_millis(50));
-            let found = firsts(&observer.since(begin), host, &which);
-            (found.len() >= self.load.routers).then_some(found)
+            let mut new = observer.after(&mut mark);
+            new.retain(|one| one.at >= begin);
+            for (router, at) in firsts(&new, host, &which) {
+                found.entry(router).or_insert(at);
+            }
+            (found.len() >= self.load.routers).then(|| std::mem::take(&mut found))
         })
     }
 
