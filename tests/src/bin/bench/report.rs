@@ -270,7 +270,7 @@ mod tests {
             line("left behind"),
             "| interfaces left behind | 3 (3 to 3) | 3 (3 to 3) |  | —, — |"
         );
-        assert_eq!(line("descriptors"), "| descriptors | — | — |  | —, — |");
+        assert_eq!(line("descriptors"), "| descriptors | — | — |  | 0.5 %, 2.0 % |");
     }
 
     #[test]
