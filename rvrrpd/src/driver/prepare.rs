@@ -62,6 +62,7 @@ impl Kernel {
         self.prepare_parents(&fresh, &mut failures);
         self.set_gate(&ids, &mut failures);
         self.make_macvlans(&fresh, &mut failures);
+        self.find_unmade(&fresh, &mut failures);
         for (old, id) in changed {
             self.follow(&old, id, renamed.get(&id).copied());
         }
@@ -95,7 +96,7 @@ impl Kernel {
                     tracing::error!("not everything was taken out of the kernel: {error}");
                 }
             }
-            let own_mac = own_mac(&plan, links);
+            let own_mac = own_mac(&plan, links).or_else(|| self.mac_before(&plan));
             match self.routers.get_mut(&id) {
                 Some(router) if router.prepared => {
                     if !router.active {
@@ -103,9 +104,7 @@ impl Kernel {
                     }
                     changed.push((core::mem::replace(&mut router.plan, plan), id));
                 }
-                known => {
-                    // An interface that carries the virtual MAC still may have been given it by us.
-                    let own_mac = own_mac.or_else(|| known.and_then(|router| router.own_mac));
+                _ => {
                     let router = Known {
                         plan,
                         prepared: false,
@@ -120,11 +119,25 @@ impl Kernel {
         changed
     }
 
+    /// The parent's own Ethernet address as far as it is known. An interface that carries the
+    /// virtual one still, though its router is not Master, was given that by us.
+    fn mac_before(&self, plan: &Plan) -> Option<Mac> {
+        let known = self.routers.get(&plan.id);
+        known
+            .filter(|router| router.plan.parent == plan.parent)
+            .and_then(|router| router.own_mac)
+    }
+
     pub(super) fn journal_plans(&mut self, plans: &[Plan], links: &[Link]) -> io::Result<()> {
         let mut entries = Vec::new();
         for plan in plans {
-            let active = self.routers.get(&plan.id).filter(|router| router.active);
-            let own_mac = active.map_or_else(|| own_mac(plan, links), |router| router.own_mac);
+            let before = self.mac_before(plan);
+            let active = self.routers.get(&plan.id).is_some_and(|of| of.active);
+            let own_mac = if active {
+                before
+            } else {
+                own_mac(plan, links).or(before)
+            };
             entries.extend(super::dataplane::of(&plan.carrier).entries(plan, own_mac, self.group));
             entries.extend(plan.routes.iter().map(entry));
         }
@@ -199,7 +212,7 @@ impl Kernel {
             }
             let (open, close) = router.dataplane().gate(router);
             let mut own = if router.active { open } else { close };
-            own.extend(duties(router));
+            own.extend(duties(router, router.active));
             changes.push((plan.id, own));
         }
         failures.extend(self.change_gate(&changes));
@@ -308,6 +321,21 @@ impl Kernel {
     fn run(&mut self, batch: Batch, failures: &mut Failures) {
         for (id, error) in self.execute(batch) {
             failures.entry(id).or_insert(error);
+        }
+    }
+
+    /// A macvlan that was made and is not there, because somebody deleted or renamed it at once or
+    /// the list of links failed: a Master would have nothing to put its addresses on.
+    fn find_unmade(&self, fresh: &[RouterId], failures: &mut Failures) {
+        for router in fresh.iter().filter_map(|id| self.routers.get(id)) {
+            let Carrier::Macvlan { name } = &router.plan.carrier else {
+                continue;
+            };
+            if router.vif.is_none() {
+                let missing = io::Error::from(io::ErrorKind::NotFound);
+                let missing = Error::new(format!("macvlan {name}"), missing);
+                failures.entry(router.plan.id).or_insert(missing);
+            }
         }
     }
 
@@ -518,8 +546,12 @@ impl Kernel {
 
     /// Takes out of the gate what the plan before wanted and no plan wants now.
     pub(super) fn withdraw_duties(&mut self, old: &Known) {
-        let wanted: Vec<Change> = self.routers.values().flat_map(duties).collect();
-        let changes: Vec<Change> = duties(old)
+        let routers = self.routers.values();
+        let wanted: Vec<Change> = routers
+            .flat_map(|router| duties(router, router.active))
+            .collect();
+        // Whether it was Master does not matter: what was never there is not taken out.
+        let changes: Vec<Change> = duties(old, true)
             .filter(|duty| !wanted.contains(duty))
             .map(|duty| match duty {
                 Change::Refuse(address) => Change::Accept(address),
@@ -576,10 +608,12 @@ fn own_mac(plan: &Plan, links: &[Link]) -> Option<Mac> {
         .filter(|mac| *mac != virtual_mac(plan))
 }
 
-/// What the gate does for a router in every state.
-fn duties(router: &Known) -> impl Iterator<Item = Change> + '_ {
+/// What the gate does for a router beside letting its frames in, as Master or not.
+pub(super) fn duties(router: &Known, active: bool) -> impl Iterator<Item = Change> + '_ {
     let (plan, carrier) = (&router.plan, router.carrier());
-    let owned = plan.owner && matches!(plan.carrier, Carrier::Macvlan { .. });
+    // The parent is silent while the macvlan speaks, and no longer: an owner that cannot run must
+    // not take from its host an address that the host has itself.
+    let owned = active && plan.owner && matches!(plan.carrier, Carrier::Macvlan { .. });
     let source = match plan.source {
         IpAddr::V6(source) if owned => Some(Change::AskFrom(plan.parent, source)),
         _ => None,
