@@ -182,6 +182,30 @@ impl Lab {
             .insert(index, (host.name().to_owned(), port.to_owned()));
     }
 
+    /// A packet socket that takes what the hosts send into these LANs, and whose frames it takes:
+    /// number of the LAN in `lans` and name of the host for each interface index.
+    ///
+    /// # Panics
+    /// Where it cannot be made.
+    #[must_use]
+    pub fn tap(&self, lans: &[Lan], hosts: &[&Host]) -> (OwnedFd, HashMap<i32, (usize, String)>) {
+        let mut ports = HashMap::new();
+        for (number, lan) in lans.iter().enumerate() {
+            for (index, (name, _)) in lan.ports.lock().unwrap().iter() {
+                if hosts.iter().any(|host| host.name() == name) {
+                    ports.insert(*index, (number, name.clone()));
+                }
+            }
+        }
+        let indices: Vec<i32> = ports.keys().copied().collect();
+        let socket = self.bridges.inside(|| {
+            let socket = sys::packet_socket(0, true, true)?;
+            sys::bulk::keep_many(&socket)?;
+            sys::bulk::take_only(&socket, &indices).map(|()| socket)
+        });
+        (socket.expect("socket of a tap"), ports)
+    }
+
     /// A directory of this laboratory, removed with it.
     #[must_use]
     pub fn dir(&self) -> &Path {
@@ -341,6 +365,19 @@ fn sweep() {
     }
 }
 
+/// Removes all laboratories of this process, which is about to end.
+pub fn remove_all() {
+    if let Ok(live) = LIVE.try_lock() {
+        for netns in live.iter() {
+            remove_netns(netns);
+        }
+    }
+    let steps = STEPS.lock().unwrap_or_else(|error| error.into_inner());
+    for (tag, _) in steps.iter() {
+        drop(std::fs::remove_dir_all(std::env::temp_dir().join(tag)));
+    }
+}
+
 /// Starts the thread that ends the whole process when the test lasts longer than `limit`. It
 /// stops when the sender is dropped.
 fn start_watchdog(test: &str, tag: &str, limit: Duration) -> Sender<()> {
@@ -368,11 +405,7 @@ fn start_watchdog(test: &str, tag: &str, limit: Duration) -> Sender<()> {
             }
         }
         crate::process::print_logs(&mut out);
-        if let Ok(live) = LIVE.try_lock() {
-            for netns in live.iter() {
-                remove_netns(netns);
-            }
-        }
+        remove_all();
         std::process::exit(101);
     });
     alive

@@ -437,7 +437,8 @@ impl Rvrrpd {
 pub type Counters = BTreeMap<String, u64>;
 
 /// A line `stats global k=v ...` or `stats router=NAME k=v ...`: whose counters, and the counters.
-fn statistics_line(line: &str) -> Option<(String, Counters)> {
+#[must_use]
+pub fn statistics_line(line: &str) -> Option<(String, Counters)> {
     let (_, fields) = line.split_once("stats ")?;
     let mut name = "global";
     let mut counters = Counters::new();

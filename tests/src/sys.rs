@@ -4,6 +4,9 @@
     reason = "setns, packet sockets and control messages have no safe form in std"
 )]
 
+pub mod bulk;
+pub mod interrupt;
+
 use std::ffi::CString;
 use std::fs::File;
 use std::io;
