@@ -32,8 +32,8 @@ pub(super) struct Interface {
     /// Families whose group the interface has forgotten and could not be made to join again.
     deaf: BTreeSet<Family>,
     global: Arc<Global>,
-    /// What the eBPF filter was told to let pass.
-    admitted: BTreeMap<(Family, Vrid), Demands>,
+    /// What the eBPF filter was told to let pass, by the socket that it passes.
+    admitted: BTreeMap<(u64, Vrid), Demands>,
 }
 
 /// Which filter a socket is to have.
@@ -222,11 +222,9 @@ impl Interface {
             };
             if let (Channel::Vrrp(family), Some(slots)) = (channel, &self.port.slots) {
                 // Before the filter asks, and after it has asked for the last time.
-                let index = self.port.index;
                 admit(
                     slots,
-                    index,
-                    family,
+                    (receiver.cookie(), family),
                     &self.entries,
                     &mut self.admitted,
                     &self.global,
@@ -273,35 +271,35 @@ const fn group(family: Family) -> IpAddr {
     }
 }
 
-/// Makes the eBPF filter let pass what the virtual routers of a family want, and nothing else.
+/// Makes the eBPF filter let pass what the virtual routers of a family want, whose socket has this
+/// cookie, and nothing else.
 fn admit(
     slots: &PortSlots,
-    index: u32,
-    family: Family,
+    (socket, family): (u64, Family),
     entries: &BTreeMap<(Family, Vrid), Arc<Entry>>,
-    admitted: &mut BTreeMap<(Family, Vrid), Demands>,
+    admitted: &mut BTreeMap<(u64, Vrid), Demands>,
     global: &Global,
 ) -> io::Result<()> {
     let filter = slots.filter();
     admitted.retain(|(of, vrid), _| {
-        let stays = *of != family || entries.contains_key(&(*of, *vrid));
+        let stays = *of != socket || entries.contains_key(&(family, *vrid));
         if !stays {
-            filter.refuse((index, *of, *vrid));
+            filter.refuse((socket, *vrid));
         }
         stays
     });
     for ((_, vrid), entry) in entries.iter().filter(|((of, _), _)| *of == family) {
-        let router = (family, *vrid);
+        let router = (socket, *vrid);
         let demands = Demands {
             least_ttl: entry.expect.peers.least_ttl(),
             versions: entry.expect.versions,
         };
         let slot = slots
-            .take(router)
+            .take((family, *vrid))
             .ok_or_else(|| io::Error::other("the filter has no room for another virtual router"))?;
         entry.status.count_in_kernel(Some((filter, slot)), global);
         if admitted.get(&router) != Some(&demands) {
-            filter.admit((index, family, *vrid), demands, slot)?;
+            filter.admit(router, demands, slot)?;
             admitted.insert(router, demands);
         }
     }
@@ -313,8 +311,8 @@ impl Drop for Interface {
         let Some(slots) = &self.port.slots else {
             return;
         };
-        for (family, vrid) in self.admitted.keys() {
-            slots.filter().refuse((self.port.index, *family, *vrid));
+        for router in self.admitted.keys() {
+            slots.filter().refuse(*router);
         }
         // The slots may go to others when the last worker has forgotten this interface.
         for entry in self.entries.values() {

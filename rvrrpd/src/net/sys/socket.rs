@@ -145,6 +145,30 @@ pub fn attach_program(socket: &impl AsRawFd, program: BorrowedFd<'_>) -> io::Res
     )
 }
 
+/// Number of a socket that no other one of this boot has, in any network namespace (`SO_COOKIE`,
+/// socket(7); of all namespaces since Linux 5.4).
+///
+/// # Errors
+/// That of getsockopt(2).
+pub fn cookie(socket: &impl AsRawFd) -> io::Result<u64> {
+    let mut cookie = 0_u64;
+    #[allow(clippy::cast_possible_truncation, reason = "a constant that fits")]
+    let mut length = size_of::<u64>() as libc::socklen_t;
+    // SAFETY: the pointer is to a number of our own that outlives the call, and the length is its
+    // size.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_COOKIE,
+            (&raw mut cookie).cast(),
+            &raw mut length,
+        )
+    };
+    done(result)?;
+    Ok(cookie)
+}
+
 /// Packets that found the receive buffer full since the socket was made, modulo 2^32
 /// (`SO_MEMINFO`, linux/sock_diag.h). No filter has seen these.
 ///
