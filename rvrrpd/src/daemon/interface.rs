@@ -1,5 +1,6 @@
 //! An interface that carries virtual routers: its sockets, its listener, its table of VRIDs.
 
+use core::sync::atomic::{AtomicU32, Ordering};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
@@ -7,10 +8,10 @@ use std::sync::Arc;
 
 use crossbeam_channel::Sender;
 
-use crate::config::model::VirtualRouter;
+use crate::config::model::{Site, VirtualRouter};
 use crate::net::filter::{Channel, VridSet};
 use crate::net::kernel::{Demands, Filter};
-use crate::net::listener::Listener;
+use crate::net::listener::{Listener, SharedListener};
 use crate::net::sender;
 use crate::net::socket::Receiver;
 use crate::net::solicitation;
@@ -19,6 +20,18 @@ use crate::pool::{Control, Delivery, Dispatcher, Entry, Port, PortSlots, Table};
 use crate::stats::Global;
 use crate::wire::auth::Key;
 use crate::wire::{Family, GROUP_V4, GROUP_V6, Vrid};
+
+/// Number of the next interface that is opened.
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// Who reads what an interface receives.
+#[derive(Debug)]
+pub(super) enum Reader<'a, F> {
+    /// A thread of its own, in which this runs once.
+    Alone(F),
+    /// The one that reads for many.
+    Shared(&'a SharedListener),
+}
 
 /// A parent interface that is open.
 #[derive(Debug)]
@@ -55,20 +68,20 @@ enum Attached {
 }
 
 impl Interface {
-    /// Opens the sockets of an interface and starts its listener, which feeds the two queues of
-    /// each worker; `prepare` runs once in the listener's thread. A family that the interface does
+    /// Opens the sockets of an interface, in the network namespace of the calling thread, and has
+    /// them read into the two queues of each worker. A family that the interface does
     /// not have is told in the log and left out: the routers of the other one go on.
     ///
     /// # Errors
     /// A socket cannot be opened, for no family.
     pub(super) fn open(
-        name: &str,
+        site: &Site,
         index: u32,
         families: &[Family],
         workers: (Vec<Sender<Delivery>>, Vec<Sender<Control>>),
         global: Arc<Global>,
         filter: Option<&Arc<Filter>>,
-        prepare: impl FnOnce() + Send + 'static,
+        reader: Reader<'_, impl FnOnce() + Send + 'static>,
     ) -> io::Result<Self> {
         let sender = Arc::new(sender::Sender::open(index)?);
         let (mut receivers, mut unicast, mut failure) = (Vec::new(), Vec::new(), None);
@@ -80,7 +93,7 @@ impl Interface {
                 }
                 Err(error) => {
                     tracing::warn!(
-                        "no socket on interface {name} for {}: {error}",
+                        "no socket on interface {site} for {}: {error}",
                         group(*family)
                     );
                     failure = Some(error);
@@ -92,13 +105,21 @@ impl Interface {
         }
         let table = Arc::new(Table::default());
         let (adverts, controls) = workers;
-        let dispatcher = Dispatcher::new(name, Arc::clone(&table), adverts, Arc::clone(&global));
+        let name = site.to_string();
+        let dispatcher = Dispatcher::new(&name, Arc::clone(&table), adverts, Arc::clone(&global));
         let dispatcher = dispatcher.with_controls(controls);
-        let listener = Listener::start(name, receivers, prepare, dispatcher)?;
+        let listener = match reader {
+            Reader::Alone(prepare) => {
+                Listener::start(&site.interface, receivers, prepare, dispatcher)?
+            }
+            Reader::Shared(listener) => listener.add(receivers, dispatcher)?,
+        };
         let progress = Arc::clone(listener.progress());
         Ok(Self {
             port: Arc::new(Port {
+                number: NEXT.fetch_add(1, Ordering::Relaxed),
                 index,
+                name,
                 sender,
                 unicast,
                 progress,
@@ -151,7 +172,8 @@ impl Interface {
     }
 
     /// Joins the VRRP groups again that the interface has forgotten.
-    pub(super) fn join_again(&mut self, name: &str) {
+    pub(super) fn join_again(&mut self) {
+        let name = &self.port.name;
         for receiver in self.listener.progress().receivers() {
             let family = receiver.family();
             match receiver.join_again() {
@@ -257,8 +279,8 @@ impl Interface {
             .and_then(|receiver| self.listener.solicitations(receiver));
         if let Err(error) = published {
             tracing::warn!(
-                "router solicitations on interface index {} are not heard: {error}",
-                self.port.index
+                "router solicitations on interface {} are not heard: {error}",
+                self.port.name
             );
         }
     }

@@ -100,6 +100,10 @@ fn router(managed: &Managed) -> String {
             " router-advertisement-sent={sent} router-solicitation-rcvd={asked}"
         );
     }
+    if let Some(netns) = &router.netns {
+        // Writing to a string cannot fail.
+        let _infallible = write!(line, " netns={netns}");
+    }
     append(&mut line, &rejects);
     line
 }

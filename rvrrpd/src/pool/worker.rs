@@ -92,7 +92,7 @@ impl Host for Rim {
     type Port = Arc<Port>;
 
     fn index(port: &Arc<Port>) -> u32 {
-        port.index
+        port.number
     }
 
     fn now(&self) -> Time {
@@ -150,7 +150,7 @@ impl Host for Rim {
                 tracing::warn!(
                     "advertisements on interface {} not sent: {error} ({suppressed} more like it \
                      not logged)",
-                    port.index,
+                    port.name,
                 );
             }
         });
@@ -172,7 +172,7 @@ impl Host for Rim {
             tracing::warn!(
                 "advertisements on interface {} not sent to {peer}: {error} ({suppressed} more \
                  like it not logged)",
-                port.index,
+                port.name,
             );
         }
         count

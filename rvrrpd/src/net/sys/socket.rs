@@ -126,10 +126,14 @@ pub fn bind_to_interface(socket: &impl AsRawFd, index: u32) -> io::Result<()> {
 /// # Errors
 /// `InvalidInput` if the kernel does not take the program.
 pub fn attach_filter(socket: &impl AsRawFd, program: &[SockFilter]) -> io::Result<()> {
-    // SAFETY: the descriptor is open while `socket` is borrowed, which is longer than the
-    // borrowed descriptor lives.
-    let descriptor = unsafe { BorrowedFd::borrow_raw(socket.as_raw_fd()) };
-    SockRef::from(&descriptor).attach_filter(program)
+    SockRef::from(&borrow(socket)).attach_filter(program)
+}
+
+/// The descriptor of a socket whose type only tells its number.
+pub(crate) fn borrow(socket: &impl AsRawFd) -> BorrowedFd<'_> {
+    // SAFETY: the descriptor is open while `socket` is borrowed, which is as long as the borrowed
+    // descriptor lives.
+    unsafe { BorrowedFd::borrow_raw(socket.as_raw_fd()) }
 }
 
 /// Attaches an eBPF program in the place of whatever filter there was (`SO_ATTACH_BPF`, socket(7)).
