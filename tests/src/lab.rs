@@ -167,6 +167,23 @@ impl Lab {
             .insert(index, (host.name().to_owned(), port.to_owned()));
     }
 
+    /// Deletes the namespace of `host` by its name, as `ip netns delete` does.
+    ///
+    /// # Panics
+    /// Where that fails.
+    pub fn delete(&self, host: &Host) {
+        command_output(Command::new("ip").args(["netns", "delete", host.netns()]))
+            .unwrap_or_else(|error| panic!("{}: {error}", host.netns()));
+    }
+
+    /// Makes the namespace of a host that was deleted again, by the same name, without interfaces.
+    pub fn make_again(&self, host: &Host) {
+        command_output(Command::new("ip").args(["netns", "add", host.netns()]))
+            .unwrap_or_else(|error| panic!("{}: {error}", host.netns()));
+        host.ip("link set lo up");
+        host.sysctl("ipv6/conf/default/accept_dad", "0");
+    }
+
     /// A directory of this laboratory, removed with it.
     #[must_use]
     pub fn dir(&self) -> &Path {

@@ -636,8 +636,13 @@ mod tests {
     #[test]
     fn default_names_are_names() {
         let vrid = Vrid::new(7).unwrap();
-        assert_eq!(default_name("ens1.9", vrid, Family::V4), "ens1.9-7");
-        assert_eq!(default_name("ens1.9", vrid, Family::V6), "ens1.9-7-v6");
-        assert_eq!(default_name("a@ü", vrid, Family::V4), "a__-7");
+        assert_eq!(default_name(None, "ens1.9", vrid, Family::V4), "ens1.9-7");
+        assert_eq!(
+            default_name(None, "ens1.9", vrid, Family::V6),
+            "ens1.9-7-v6"
+        );
+        assert_eq!(default_name(None, "a@ü", vrid, Family::V4), "a__-7");
+        let name = default_name(Some("blue+1"), "eth0", vrid, Family::V6);
+        assert_eq!(name, "blue_1-eth0-7-v6");
     }
 }

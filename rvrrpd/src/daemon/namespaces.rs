@@ -86,7 +86,10 @@ impl Namespaces {
 
     /// The name of a namespace, which the daemon's own one has not; none where nobody is there any
     /// more.
-    #[allow(clippy::option_option, reason = "a namespace without a name is one, too")]
+    #[allow(
+        clippy::option_option,
+        reason = "a namespace without a name is one, too"
+    )]
     pub(super) fn name_of(&self, id: NamespaceId) -> Option<Option<String>> {
         if id == NamespaceId::OWN {
             return Some(None);
@@ -194,9 +197,8 @@ impl Supervisor {
             tracing::warn!("network namespaces are looked for every few seconds only: {error}");
         }
         let named = self.namespaces.named.iter();
-        let leaving = named.filter(|(name, named)| {
-            !wanted.contains(*name) || !named.namespace.has_its_name()
-        });
+        let leaving = named
+            .filter(|(name, named)| !wanted.contains(*name) || !named.namespace.has_its_name());
         let leaving: Vec<String> = leaving.map(|(name, _)| name.clone()).collect();
         let mut changed: BTreeSet<&str> = BTreeSet::new();
         for name in &leaving {
@@ -222,12 +224,18 @@ impl Supervisor {
                 }
             }
         }
-        self.namespaces.complaints.retain(|name, _| wanted.contains(name));
+        self.namespaces
+            .complaints
+            .retain(|name, _| wanted.contains(name));
         if self.namespaces.named.is_empty() {
             self.namespaces.listener = None;
         }
         let keys = self.routers.keys();
-        let keys = keys.filter(|key| key.netns.as_deref().is_some_and(|name| changed.contains(name)));
+        let keys = keys.filter(|key| {
+            key.netns
+                .as_deref()
+                .is_some_and(|name| changed.contains(name))
+        });
         keys.map(RouterKey::site).collect()
     }
 

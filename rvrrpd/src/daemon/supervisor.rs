@@ -269,8 +269,10 @@ impl Supervisor {
 
     /// The routers on these interfaces.
     fn keys_at(&self, sites: &BTreeSet<Site>) -> BTreeMap<Site, Vec<RouterKey>> {
-        let mut all: BTreeMap<Site, Vec<RouterKey>> =
-            sites.iter().map(|site| (site.clone(), Vec::new())).collect();
+        let mut all: BTreeMap<Site, Vec<RouterKey>> = sites
+            .iter()
+            .map(|site| (site.clone(), Vec::new()))
+            .collect();
         for key in self.routers.keys() {
             if let Some(keys) = all.get_mut(&key.site()) {
                 keys.push(key.clone());

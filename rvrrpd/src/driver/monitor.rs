@@ -66,7 +66,9 @@ struct Ear {
 impl fmt::Debug for Ear {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { namespace, .. } = self;
-        f.debug_struct("Ear").field("namespace", namespace).finish_non_exhaustive()
+        f.debug_struct("Ear")
+            .field("namespace", namespace)
+            .finish_non_exhaustive()
     }
 }
 

@@ -193,8 +193,8 @@ pub(super) fn undo_leftovers(run_dir: &Path) {
         let directory = directory(run_dir, &name);
         let undone = Namespace::open(NamespaceId::OWN, &name).and_then(|namespace| {
             namespace.enter(|| {
-                let (journal, left) =
-                    open_journal(&directory).map_err(|error| io::Error::other(error.to_string()))?;
+                let (journal, left) = open_journal(&directory)
+                    .map_err(|error| io::Error::other(error.to_string()))?;
                 if !left.is_empty() {
                     undo::undo(&mut Netlink::open()?, &left)?;
                 }

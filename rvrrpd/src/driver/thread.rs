@@ -118,9 +118,9 @@ impl Places {
                 let round = Some(place.round);
                 [place.next(), round].into_iter().flatten()
             });
-            let wait = next.min().map_or(ROUND, |next| {
-                next.saturating_duration_since(Instant::now())
-            });
+            let wait = next
+                .min()
+                .map_or(ROUND, |next| next.saturating_duration_since(Instant::now()));
             match queue.recv_timeout(wait) {
                 Ok(command) => {
                     let waiting = queue.try_iter().take(MOST_COMMANDS);
@@ -250,9 +250,9 @@ impl Places {
     fn prepare(&mut self, home: NamespaceId, plans: Vec<Plan>) {
         let ids: Vec<RouterId> = plans.iter().map(|plan| plan.id).collect();
         self.homes.extend(ids.iter().map(|id| (*id, home)));
-        let prepared = self.open(home, &plans).and_then(|place| {
-            place.work(|kernel| kernel.prepare(plans))
-        });
+        let prepared = self
+            .open(home, &plans)
+            .and_then(|place| place.work(|kernel| kernel.prepare(plans)));
         if let Err(error) = prepared {
             for id in ids {
                 let _ended = self.reports.send(Report::Unprepared(id, error.clone()));
