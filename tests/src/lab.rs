@@ -246,6 +246,16 @@ impl Lan {
             .ip(&format!("link set {} {state}", self.port_of(host)));
     }
 
+    /// Whether the kernel still has a cable of `host`: it goes with the namespace of the host, when
+    /// nobody holds that any more.
+    #[must_use]
+    pub fn has_cable(&self, host: &Host) -> bool {
+        let there = self.bridges.interfaces();
+        let ports = self.ports.lock().unwrap();
+        let mut ports = ports.values().filter(|(name, _)| name == host.name());
+        ports.any(|(_, port)| there.contains(port))
+    }
+
     /// Name of the port of `host`.
     fn port_of(&self, host: &Host) -> String {
         let ports = self.ports.lock().unwrap();

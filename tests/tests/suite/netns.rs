@@ -1,7 +1,6 @@
 //! `netns`: one process serves the virtual routers of many network namespaces.
 
 use std::net::IpAddr;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rvrrpd_tests::deadline::{Deadline, until, within};
@@ -81,6 +80,14 @@ fn wait(daemon: &Rvrrpd, host: &Host, state: State) {
     for name in names(host) {
         daemon.wait_state(&name, state, within(8.0));
     }
+}
+
+/// Waits until the daemon runs: before that a signal ends it.
+#[track_caller]
+fn wait_started(daemon: &Rvrrpd) {
+    daemon.log().wait_after(0, "it runs", within(5.0), |line| {
+        line.text.contains("daemon started").then_some(())
+    });
 }
 
 #[track_caller]
@@ -227,31 +234,11 @@ fn a_namespace_that_goes_and_comes_back() {
         captures[0].wait_since(start, "the priority 0", within(5.0), |frame| {
             frame.advert().is_some_and(|advert| advert.priority == 0)
         });
-        // Nobody holds the namespace: the other end of its cable goes with it.
-        let pings = |on: bool| {
-            until(
-                &format!("the address of the namespace is there: {on}"),
-                within(5.0),
-                || {
-                    let reply = Command::new("ip")
-                        .args([
-                            "netns",
-                            "exec",
-                            gone.b.netns(),
-                            "ping",
-                            "-c1",
-                            "-W1",
-                            "10.0.0.1",
-                        ])
-                        .output();
-                    (reply.unwrap().status.success() == on).then_some(())
-                },
-            );
-        };
-        pings(false);
+        until("nobody holds the namespace", within(5.0), || {
+            (!gone.lan.has_cable(&gone.a)).then_some(())
+        });
         sites.lab.make_again(&gone.a);
         attach(&sites.lab, &gone.lan, &gone.a, "10.0.0.1/24");
-        pings(true);
         wait(&daemon, &gone.a, State::Master);
         carries(&gone.a, VIP4, true);
         carries(&gone.a, VIP6, true);
@@ -273,6 +260,7 @@ fn a_namespace_that_comes_later() {
     let site = &sites.all[0];
     sites.lab.delete(&site.a);
     let daemon = sites.start(&sites.one, &config(&both(&site.a, 200)));
+    wait_started(&daemon);
     let name = names(&site.a)[0].clone();
     until("the reason is told", within(5.0), || {
         (daemon.status(&name)["not-ready"] == "no-namespace").then_some(())
@@ -314,24 +302,14 @@ fn a_reload_adds_and_removes_namespaces() {
     });
     // Nothing of the daemon keeps it: with its name it goes.
     sites.lab.delete(&first.a);
-    until("the end of its cable is gone", within(5.0), || {
-        let reply = Command::new("ip")
-            .args([
-                "netns",
-                "exec",
-                first.b.netns(),
-                "ping",
-                "-c1",
-                "-W1",
-                "10.0.0.1",
-            ])
-            .output();
-        (!reply.unwrap().status.success()).then_some(())
+    until("nobody holds the namespace", within(5.0), || {
+        (!first.lan.has_cable(&first.a)).then_some(())
     });
     daemon.stop();
     before[1].assert_same(&snapshot(&second.a), "after the stop");
 
     let daemon = sites.start(&sites.two, "");
+    wait_started(&daemon);
     daemon.reload(&config(&both(&second.b, 200)));
     let name = names(&second.b)[0].clone();
     until("it waits for the namespace", within(5.0), || {
@@ -379,7 +357,7 @@ fn sigkill_and_a_new_start_clean_every_namespace() {
     sites.lab.delete(hosts[2]);
     sites.lab.delete(hosts[3]);
     sites.lab.make_again(hosts[3]);
-    let foreign = "link add standby7 address 00:00:5e:00:01:07 type dummy";
+    let foreign = "link add standby7 address 00:00:5e:00:01:07 type bridge";
     hosts[3].ip(foreign);
     // Only the first is still configured.
     let daemon = sites.start(&sites.one, &config(&[ether(hosts[0])]));
