@@ -240,10 +240,9 @@ impl Supervisor {
 
     /// Draws the consequences for the routers on these interfaces.
     pub(super) fn update(&mut self, sites: &BTreeSet<Site>) {
-        let mut setups = Vec::new();
+        let (mut plans, mut setups) = (Vec::new(), Vec::new());
         let keys = self.keys_at(sites);
         for (site, keys) in &keys {
-            let mut plans = Vec::new();
             self.open(site);
             for key in keys {
                 if let Some((plan, worker, setup)) = self.bind(key) {
@@ -252,9 +251,9 @@ impl Supervisor {
                 }
             }
             self.publish(site);
-            if !plans.is_empty() {
-                self.tell_driver(Command::Prepare(plans));
-            }
+        }
+        if !plans.is_empty() {
+            self.tell_driver(Command::Prepare(plans));
         }
         // After the driver: what a worker does at once, as an owner that becomes Master, it has to
         // do by the new plan.

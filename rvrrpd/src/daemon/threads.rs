@@ -19,7 +19,7 @@ static WARNED: AtomicBool = AtomicBool::new(false);
 /// What a new thread runs first: it makes the thread a real-time one, where that is wanted, and
 /// warns once where it is not permitted. Listeners and workers, who have to do with what strangers
 /// send, lose what it takes to enter network namespaces.
-pub(super) fn prepare(wanted: bool, priority: u8) -> impl FnOnce() + Send + 'static {
+pub(super) fn prepare(wanted: bool, priority: u8) -> impl Fn() + Send + Sync + 'static {
     move || {
         if priority != DRIVER
             && let Err(error) = privilege::drop(Keep::Network)

@@ -24,9 +24,12 @@ const TABLE: &str = "rvrrpd";
 /// Directory in the runtime directory that has a directory for each namespace with a name, where
 /// the journal of that namespace is.
 const DIRECTORY: &str = "netns";
-/// Threads that take things out of many namespaces at once: most of the time each waits for the
-/// kernel, which waits until no processor can see any more what goes.
+/// Threads that work in many namespaces at once. Most of the time each waits for the kernel, which
+/// waits until no processor can see any more what goes; 4 ms for each change of a gate.
 const HANDS: usize = 16;
+
+/// What a thread does first that works beside that of the driver (scheduling).
+pub(super) type Prepare = Arc<dyn Fn() + Send + Sync>;
 
 /// A namespace with what the driver has there.
 pub(super) struct Place {
@@ -66,13 +69,6 @@ impl Place {
             round: Instant::now() + ROUND,
             directory,
         })
-    }
-
-    /// Its number.
-    pub(super) fn id(&self) -> NamespaceId {
-        self.namespace
-            .as_ref()
-            .map_or(NamespaceId::OWN, |namespace| namespace.id)
     }
 
     /// When something there wants to be done, the round excepted.
@@ -183,13 +179,13 @@ pub fn has_leftovers(run_dir: &Path) -> bool {
 
 /// Takes back what a predecessor left in namespaces with names, whoever uses these now. With a
 /// namespace went all that was in it. What cannot be taken back is logged.
-pub(super) fn undo_leftovers(run_dir: &Path) {
+pub(super) fn undo_leftovers(run_dir: &Path, prepare: &Prepare) {
     let Ok(entries) = fs::read_dir(run_dir.join(DIRECTORY)) else {
         return;
     };
     let names = entries.flatten().map(|entry| entry.file_name());
     let names: Vec<String> = names.filter_map(|name| name.into_string().ok()).collect();
-    all_at_once(names, |name| {
+    all_at_once(names, prepare, |name| {
         let directory = directory(run_dir, &name);
         let undone = Namespace::open(NamespaceId::OWN, &name).and_then(|namespace| {
             namespace.enter(|| {
@@ -220,8 +216,8 @@ pub(super) fn undo_leftovers(run_dir: &Path) {
 ///
 /// # Errors
 /// The first of what could not be taken out; each is logged.
-pub(super) fn leave_all(places: Vec<Place>) -> Result<(), Error> {
-    let results = all_at_once(places, Place::leave);
+pub(super) fn leave_all(places: Vec<Place>, prepare: &Prepare) -> Result<(), Error> {
+    let results = all_at_once(places, prepare, Place::leave);
     let mut refused = results.into_iter().filter_map(Result::err);
     let first = refused.next();
     for error in refused {
@@ -230,8 +226,12 @@ pub(super) fn leave_all(places: Vec<Place>) -> Result<(), Error> {
     first.map_or(Ok(()), Err)
 }
 
-/// Does the same with each, some at the same time.
-fn all_at_once<T: Send, R: Send>(all: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
+/// Does the same with each, some at the same time. Of one alone no other thread hears.
+pub(super) fn all_at_once<T: Send, R: Send>(
+    all: Vec<T>,
+    prepare: &Prepare,
+    work: impl Fn(T) -> R + Sync,
+) -> Vec<R> {
     if all.len() < 2 {
         return all.into_iter().map(work).collect();
     }
@@ -250,7 +250,11 @@ fn all_at_once<T: Send, R: Send>(all: Vec<T>, work: impl Fn(T) -> R + Sync) -> V
             }
             done
         };
-        let hands: Vec<_> = (1..hands).map(|_| scope.spawn(hand)).collect();
+        let more = move || {
+            prepare();
+            hand()
+        };
+        let hands: Vec<_> = (1..hands).map(|_| scope.spawn(more)).collect();
         let mut done = hand();
         for hand in hands {
             match hand.join() {

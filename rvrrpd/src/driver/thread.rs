@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -11,7 +12,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use super::journal::Entry;
 use super::kernel::{Batch, Kernel};
 use super::monitor::Monitor;
-use super::place::{self, Place};
+use super::place::{self, Place, Prepare, all_at_once};
 use super::repair::ROUND;
 use super::{Command, Error, Plan, Report, RouterId, netlink};
 use crate::config::model::Route;
@@ -36,16 +37,17 @@ pub struct DriverHandle {
 
 impl Driver {
     /// Takes back what a predecessor left, then starts the thread, which calls `prepare` once
-    /// (scheduling) and tells through `reports` what happens.
+    /// (scheduling), as those do that help it in many namespaces, and tells through `reports` what happens.
     ///
     /// # Errors
     /// The kernel or the journal in `run_dir` cannot be used.
     pub fn start(
         run_dir: &Path,
         reports: Sender<Report>,
-        prepare: impl FnOnce() + Send + 'static,
+        prepare: impl Fn() + Send + Sync + 'static,
     ) -> Result<DriverHandle, Error> {
-        place::undo_leftovers(run_dir);
+        let prepare: Prepare = Arc::new(prepare);
+        place::undo_leftovers(run_dir, &prepare);
         let own = Place::own(run_dir, reports.clone())?;
         let (commands, queue) = crossbeam_channel::unbounded();
         let monitor = Monitor::start(commands.clone(), reports.clone())
@@ -55,11 +57,12 @@ impl Driver {
             reports,
             all: BTreeMap::from([(NamespaceId::OWN, own)]),
             homes: HashMap::new(),
+            prepare,
         };
         let thread = std::thread::Builder::new()
             .name("driver".to_owned())
             .spawn(move || {
-                prepare();
+                (places.prepare)();
                 places.run(&queue);
                 places.leave_all()
             })
@@ -102,6 +105,7 @@ struct Places {
     all: BTreeMap<NamespaceId, Place>,
     /// Which namespace each router is in.
     homes: HashMap<RouterId, NamespaceId>,
+    prepare: Prepare,
 }
 
 /// What is about elections, gathered into one batch for each namespace.
@@ -141,7 +145,8 @@ impl Places {
         let now = Instant::now();
         let mut round = false;
         for place in self.all.values_mut() {
-            let is_due = place.next().is_some_and(|next| next <= now);
+            // What is doubtful wants to be looked at now, whenever it is asked.
+            let is_due = place.next().is_some_and(|next| next <= Instant::now());
             let is_round = !round && place.round <= now;
             if !is_due && !is_round {
                 continue;
@@ -184,9 +189,7 @@ impl Places {
                 }
                 Command::Prepare(plans) => {
                     self.settle_all(&mut elections);
-                    for (home, plans) in by_namespace(plans) {
-                        self.prepare(home, plans);
-                    }
+                    self.prepare_all(plans);
                 }
                 Command::Remove(ids) => {
                     self.settle_all(&mut elections);
@@ -234,9 +237,18 @@ impl Places {
     }
 
     fn settle_all(&mut self, elections: &mut BTreeMap<NamespaceId, Elections>) {
-        for (home, elections) in core::mem::take(elections) {
-            self.settle(home, &elections);
+        if elections.is_empty() {
+            return;
         }
+        let places = self.all.iter_mut();
+        let due = places.filter_map(|(home, place)| Some((place, elections.remove(home)?)));
+        let settled = all_at_once(due.collect(), &self.prepare, |(place, elections)| {
+            place.work(|kernel| kernel.settle(&elections))
+        });
+        for error in settled.into_iter().filter_map(Result::err) {
+            tracing::error!("{error}");
+        }
+        elections.clear();
     }
 
     fn work(&mut self, home: NamespaceId, work: impl FnOnce(&mut Kernel)) {
@@ -247,33 +259,49 @@ impl Places {
     }
 
     /// Makes what Backups need, and what is needed to do that in a namespace that is new.
-    fn prepare(&mut self, home: NamespaceId, plans: Vec<Plan>) {
-        let ids: Vec<RouterId> = plans.iter().map(|plan| plan.id).collect();
-        self.homes.extend(ids.iter().map(|id| (*id, home)));
-        let prepared = self
-            .open(home, &plans)
-            .and_then(|place| place.work(|kernel| kernel.prepare(plans)));
-        if let Err(error) = prepared {
-            for id in ids {
-                let _ended = self.reports.send(Report::Unprepared(id, error.clone()));
+    fn prepare_all(&mut self, plans: Vec<Plan>) {
+        let jobs: Vec<_> = by_namespace(plans)
+            .into_iter()
+            .map(|(home, plans)| (home, self.all.remove(&home), plans))
+            .collect();
+        for (home, _, plans) in &jobs {
+            self.homes.extend(plans.iter().map(|plan| (plan.id, *home)));
+        }
+        let (run_dir, reports) = (&self.run_dir, &self.reports);
+        let prepared = all_at_once(jobs, &self.prepare, |(home, place, plans)| {
+            let ids: Vec<RouterId> = plans.iter().map(|plan| plan.id).collect();
+            let mut place = place;
+            let result = match &mut place {
+                Some(place) => place.work(|kernel| kernel.prepare(plans)),
+                None => open(run_dir, &plans, reports).and_then(|opened| {
+                    let place = place.insert(opened);
+                    place.work(|kernel| kernel.prepare(plans))
+                }),
+            };
+            if let Err(error) = result {
+                for id in ids {
+                    let _ended = reports.send(Report::Unprepared(id, error.clone()));
+                }
             }
-        }
-    }
-
-    fn open(&mut self, home: NamespaceId, plans: &[Plan]) -> Result<&mut Place, Error> {
-        let unknown = || Error::new("network namespace", io::ErrorKind::NotFound.into());
-        let namespace = plans.iter().find_map(|plan| plan.namespace.clone());
-        if let Some(namespace) = namespace.filter(|_| !self.all.contains_key(&home)) {
-            let place = Place::named(&namespace, &self.run_dir, self.reports.clone())?;
-            self.all.insert(place.id(), place);
-        }
-        self.all.get_mut(&home).ok_or_else(unknown)
+            (home, place)
+        });
+        let places = prepared.into_iter();
+        let places = places.filter_map(|(home, place)| Some((home, place?)));
+        self.all.extend(places);
     }
 
     /// Takes back everything.
     fn leave_all(&mut self) -> Result<(), Error> {
-        place::leave_all(core::mem::take(&mut self.all).into_values().collect())
+        let places = core::mem::take(&mut self.all).into_values().collect();
+        place::leave_all(places, &self.prepare)
     }
+}
+
+/// Opens the namespace that these plans are of.
+fn open(run_dir: &Path, plans: &[Plan], reports: &Sender<Report>) -> Result<Place, Error> {
+    let namespace = plans.iter().find_map(|plan| plan.namespace.as_ref());
+    let unknown = || Error::new("network namespace", io::ErrorKind::NotFound.into());
+    Place::named(namespace.ok_or_else(unknown)?, run_dir, reports.clone())
 }
 
 /// Plans by their namespaces, in their order.
