@@ -57,6 +57,7 @@ impl Driver {
             reports,
             all: BTreeMap::from([(NamespaceId::OWN, own)]),
             homes: HashMap::new(),
+            leaving: Vec::new(),
             prepare,
         };
         let thread = std::thread::Builder::new()
@@ -105,6 +106,8 @@ struct Places {
     all: BTreeMap<NamespaceId, Place>,
     /// Which namespace each router is in.
     homes: HashMap<RouterId, NamespaceId>,
+    /// Those that are to be left, before one of the same name is opened.
+    leaving: Vec<Place>,
     prepare: Prepare,
 }
 
@@ -214,12 +217,7 @@ impl Places {
                     }
                     self.work(home, |kernel| kernel.notice(&event));
                 }
-                Command::Leave(home) => {
-                    self.settle_all(&mut elections);
-                    if let Some(Err(error)) = self.all.remove(&home).map(Place::leave) {
-                        tracing::error!("not everything was taken out of the kernel: {error}");
-                    }
-                }
+                Command::Leave(home) => self.leaving.extend(self.all.remove(&home)),
                 Command::Shutdown => return false,
             }
         }
@@ -236,10 +234,20 @@ impl Places {
         self.work(home, |kernel| kernel.settle(elections));
     }
 
+    /// Carries out what has been gathered.
     fn settle_all(&mut self, elections: &mut BTreeMap<NamespaceId, Elections>) {
-        if elections.is_empty() {
-            return;
+        if !elections.is_empty() {
+            self.elect(elections);
         }
+        if !self.leaving.is_empty() {
+            let leaving = core::mem::take(&mut self.leaving);
+            if let Err(error) = place::leave_all(leaving, &self.prepare) {
+                tracing::error!("not everything was taken out of the kernel: {error}");
+            }
+        }
+    }
+
+    fn elect(&mut self, elections: &mut BTreeMap<NamespaceId, Elections>) {
         let places = self.all.iter_mut();
         let due = places.filter_map(|(home, place)| Some((place, elections.remove(home)?)));
         let settled = all_at_once(due.collect(), &self.prepare, |(place, elections)| {
@@ -292,7 +300,8 @@ impl Places {
 
     /// Takes back everything.
     fn leave_all(&mut self) -> Result<(), Error> {
-        let places = core::mem::take(&mut self.all).into_values().collect();
+        let mut places = core::mem::take(&mut self.leaving);
+        places.extend(core::mem::take(&mut self.all).into_values());
         place::leave_all(places, &self.prepare)
     }
 }
