@@ -36,7 +36,7 @@ pub(super) fn log(supervisor: &Supervisor) {
     tracing::info!("{line}");
     for managed in supervisor.routers.values() {
         let router = &managed.config;
-        let filter = supervisor.filter_in_use(&router.interface, router.family);
+        let filter = supervisor.filter_in_use(&router.site(), router.family);
         tracing::info!("{}", self::router(managed, filter));
     }
 }

@@ -492,8 +492,8 @@ impl Supervisor {
     }
 
     /// Name of the filter that the socket of an interface and family has.
-    pub(super) fn filter_in_use(&self, name: &str, family: Family) -> &'static str {
-        match self.wanted_filter(name, family) {
+    pub(super) fn filter_in_use(&self, site: &Site, family: Family) -> &'static str {
+        match self.wanted_filter(site, family) {
             Wanted::None => "none",
             Wanted::Ebpf if self.filter.is_some() => "ebpf",
             Wanted::Ebpf | Wanted::Classic => "classic",
