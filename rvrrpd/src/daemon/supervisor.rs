@@ -488,7 +488,9 @@ impl Supervisor {
                 (true, FilterType::Auto | FilterType::Ebpf) => Wanted::Ebpf,
             }
         });
-        wanted.min().unwrap_or(Wanted::Ebpf)
+        let wanted = wanted.min().unwrap_or(Wanted::Ebpf);
+        let view = self.namespaces.view(site.netns.as_deref());
+        wanted.on(view.and_then(|view| view.link_by_name(&site.interface)))
     }
 
     /// Name of the filter that the socket of an interface and family has.

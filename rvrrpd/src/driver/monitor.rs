@@ -2,6 +2,7 @@
 //! every network namespace that virtual routers are in, and about the names of namespaces.
 
 use core::fmt;
+use core::time::Duration;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
@@ -24,6 +25,8 @@ use crate::net::sys::epoll::{Epoll, Interest};
 const RECEIVE_BUFFER: i32 = 32 << 20;
 /// Largest datagram that is read.
 const LARGEST_RECEIVE: usize = 64 << 10;
+/// Time before a list that failed is tried again.
+const PAUSE: Duration = Duration::from_millis(100);
 /// Datagrams of one namespace before the others have their turn.
 const MOST_DATAGRAMS: usize = 256;
 /// What tells of mounts: the names of namespaces are such.
@@ -204,7 +207,7 @@ impl Ear {
                     tracing::warn!(
                         "the kernel changed faster than could be followed, looking anew"
                     );
-                    let (links, addresses) = self.start_anew(buffer)?;
+                    let (links, addresses) = insist(|| self.start_anew(buffer), PAUSE);
                     return Ok(tell(KernelEvent::Resync(links, addresses)));
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -231,5 +234,43 @@ impl Ear {
                 Err(error) => return Err(error),
             }
         }
+    }
+}
+
+/// Tries until it succeeds: who changed too fast for events may change too fast for a list, and to
+/// give up would be to know nothing of links any more.
+fn insist<T>(mut attempt: impl FnMut() -> io::Result<T>, pause: Duration) -> T {
+    let mut told = false;
+    loop {
+        match attempt() {
+            Ok(done) => return done,
+            Err(error) if !told => {
+                tracing::warn!("links and addresses cannot be listed, tried again: {error}");
+                told = true;
+            }
+            Err(_) => {}
+        }
+        std::thread::sleep(pause);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_that_fails_is_tried_again() {
+        let mut left = 3;
+        let listed = insist(
+            || {
+                left -= 1;
+                if left > 0 {
+                    return Err(io::ErrorKind::Interrupted.into());
+                }
+                Ok("all")
+            },
+            Duration::ZERO,
+        );
+        assert_eq!((listed, left), ("all", 0));
     }
 }

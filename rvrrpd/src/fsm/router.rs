@@ -226,7 +226,10 @@ impl Router {
             }
             State::Master => {
                 if params.interval != before.interval {
-                    self.arm(now.max(self.since + params.interval));
+                    // Backups go by what was announced last: a longer interval is announced when
+                    // the shorter one is over, or they would take this Master for dead meanwhile.
+                    let next = self.since + params.interval;
+                    self.arm(now.max(self.timer.map_or(next, |due| due.min(next))));
                 }
             }
         }

@@ -568,6 +568,20 @@ fn parameters_change_while_running() {
     assert_eq!(bench.handle(Event::Params(faster)), []);
     assert_eq!(bench.left(), Some(SECOND / 10));
 
+    // A longer interval is announced in the time that the shorter one promised, also when it
+    // grows twice before that: no Backup may lose patience meanwhile.
+    bench.pass(SECOND / 50);
+    for seconds in [10, 20] {
+        let slower = Params {
+            interval: seconds * SECOND,
+            ..params(Version::V3, 50)
+        };
+        assert_eq!(bench.handle(Event::Params(slower)), []);
+        assert_eq!(bench.left(), Some(SECOND / 10 - SECOND / 50));
+    }
+    assert_eq!(bench.expire(), [Action::SendAdvert]);
+    assert_eq!(bench.left(), Some(20 * SECOND));
+
     let mut bench = Bench::started(params(Version::V3, 100));
     bench.advert(200, HIGHER, 2 * SECOND);
     bench.pass(SECOND);
