@@ -206,6 +206,23 @@ impl Lab {
         (socket.expect("socket of a tap"), ports)
     }
 
+    /// Deletes the namespace of `host` by its name, as `ip netns delete` does.
+    ///
+    /// # Panics
+    /// Where that fails.
+    pub fn delete(&self, host: &Host) {
+        command_output(Command::new("ip").args(["netns", "delete", host.netns()]))
+            .unwrap_or_else(|error| panic!("{}: {error}", host.netns()));
+    }
+
+    /// Makes the namespace of a host that was deleted again, by the same name, without interfaces.
+    pub fn make_again(&self, host: &Host) {
+        command_output(Command::new("ip").args(["netns", "add", host.netns()]))
+            .unwrap_or_else(|error| panic!("{}: {error}", host.netns()));
+        host.ip("link set lo up");
+        host.sysctl("ipv6/conf/default/accept_dad", "0");
+    }
+
     /// A directory of this laboratory, removed with it.
     #[must_use]
     pub fn dir(&self) -> &Path {
@@ -278,6 +295,16 @@ impl Lan {
         let state = if on { "up" } else { "down" };
         self.bridges
             .ip(&format!("link set {} {state}", self.port_of(host)));
+    }
+
+    /// Whether the kernel still has a cable of `host`: it goes with the namespace of the host, when
+    /// nobody holds that any more.
+    #[must_use]
+    pub fn has_cable(&self, host: &Host) -> bool {
+        let there = self.bridges.interfaces();
+        let ports = self.ports.lock().unwrap();
+        let mut ports = ports.values().filter(|(name, _)| name == host.name());
+        ports.any(|(_, port)| there.contains(port))
     }
 
     /// Name of the port of `host`.

@@ -8,6 +8,7 @@
 //! ```
 
 mod interface;
+mod namespaces;
 pub mod privilege;
 mod readiness;
 pub mod realtime;
@@ -29,6 +30,7 @@ use crate::config::model::{Config, FilterType, InterfaceType, VirtualRouter};
 use crate::driver::view::View;
 use crate::driver::{Driver, KernelEvent};
 use crate::net::kernel::{Filter, Gate, Kernel, Part};
+use crate::net::sys::process;
 use crate::{driver, log, pool};
 use signals::Signal;
 use supervisor::{End, Supervisor};
@@ -111,6 +113,9 @@ pub fn run(config: Config, mut context: Context, ready: impl FnOnce()) -> Result
     let (reports, incoming) = crossbeam_channel::unbounded();
     let prepare = threads::prepare(config.global.realtime, threads::DRIVER);
     let driver = Driver::start(context.run_dir.path(), reports, gate, prepare)?;
+    if let Err(error) = process::raise_descriptor_limit() {
+        tracing::warn!("limit of descriptors: {error}");
+    }
     let mut view = View::default();
     let (links, addresses) = driver::snapshot().map_err(|error| Error::Start("netlink", error))?;
     view.apply(&KernelEvent::Resync(links, addresses));

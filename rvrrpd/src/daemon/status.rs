@@ -48,12 +48,14 @@ pub(super) fn log(supervisor: &Supervisor) {
         }
     }
     tracing::info!("{line}");
-    for (name, guard) in supervisor.guards.values() {
-        tracing::info!("gate interface={name} kind={guard}");
+    for ((id, _), (name, guard)) in &supervisor.guards {
+        let namespace = supervisor.namespaces.name_of(*id).flatten();
+        let netns = namespace.map_or_else(String::new, |name| format!(" netns={name}"));
+        tracing::info!("gate interface={name}{netns} kind={guard}");
     }
     for managed in supervisor.routers.values() {
         let router = &managed.config;
-        let filter = supervisor.filter_in_use(&router.interface, router.family);
+        let filter = supervisor.filter_in_use(&router.site(), router.family);
         tracing::info!("{}", self::router(managed, filter));
     }
 }
@@ -121,6 +123,10 @@ fn router(managed: &Managed, filter: &str) -> String {
             line,
             " router-advertisement-sent={sent} router-solicitation-rcvd={asked}"
         );
+    }
+    if let Some(netns) = &router.netns {
+        // Writing to a string cannot fail.
+        let _infallible = write!(line, " netns={netns}");
     }
     append(&mut line, &rejects);
     line

@@ -194,7 +194,7 @@ impl Kernel {
                 result = result.and_then(|()| {
                     let guard = self.gate.attach(&name, index, &mut self.journal)?;
                     parent.attached = true;
-                    let guarded = Report::Guarded(index, name.clone(), guard);
+                    let guarded = Report::Guarded(self.namespace, index, name.clone(), guard);
                     let _ended = self.reports.send(guarded);
                     Ok(())
                 });
@@ -566,7 +566,7 @@ impl Kernel {
         }
         let attached = core::mem::take(&mut parent.attached);
         let detached = if attached {
-            self.report(Report::Unguarded(index));
+            self.report(Report::Unguarded(self.namespace, index));
             self.gate.detach(index, &mut self.journal)
         } else {
             Ok(())

@@ -109,7 +109,10 @@ impl Kernel {
             return;
         }
         match self.gate.attach(&link.name, link.index, &mut self.journal) {
-            Ok(guard) => self.report(Report::Guarded(link.index, link.name.clone(), guard)),
+            Ok(guard) => {
+                let name = link.name.clone();
+                self.report(Report::Guarded(self.namespace, link.index, name, guard));
+            }
             Err(error) => tracing::error!("gate of {}: {error}", link.name),
         }
     }

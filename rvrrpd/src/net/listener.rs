@@ -1,4 +1,7 @@
-//! The listener of an interface: one thread that reads its receive sockets.
+//! The listener of an interface: a thread that reads its receive sockets, its own one or one that
+//! reads those of many interfaces ([`SharedListener`]).
+
+mod shared;
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, Ipv6Addr};
@@ -8,6 +11,8 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
 use arc_swap::ArcSwapOption;
+
+pub use shared::SharedListener;
 
 use super::backlog::Backlog;
 use super::socket::Receiver;
@@ -85,6 +90,17 @@ pub struct Progress {
 }
 
 impl Progress {
+    fn new(receivers: Vec<Receiver>) -> Self {
+        let receivers = receivers.into_iter();
+        Self {
+            receivers: receivers
+                .map(|receiver| (receiver, Backlog::default()))
+                .collect(),
+            added: OnceLock::new(),
+            solicitations: ArcSwapOption::empty(),
+        }
+    }
+
     /// Every packet that the kernel received before this time has been passed on: see
     /// [`Backlog::until`].
     #[must_use]
@@ -114,12 +130,24 @@ impl Progress {
     }
 }
 
-/// A running listener; dropping it ends the thread and closes the sockets.
+/// A running listener; dropping it ends its thread, if that is its own one, and closes the sockets.
+/// Nothing reaches the sink after that.
 #[derive(Debug)]
 pub struct Listener {
     progress: Arc<Progress>,
-    stop: Option<UnixStream>,
-    thread: Option<JoinHandle<()>>,
+    way: Way,
+}
+
+/// Who reads.
+#[derive(Debug)]
+enum Way {
+    /// A thread of its own.
+    Alone {
+        stop: Option<UnixStream>,
+        thread: Option<JoinHandle<()>>,
+    },
+    /// A thread that reads for others, too.
+    Shared(shared::Membership),
 }
 
 impl Listener {
@@ -135,14 +163,7 @@ impl Listener {
         sink: impl Sink,
     ) -> io::Result<Self> {
         let (stop, stopped) = UnixStream::pair()?;
-        let progress = Arc::new(Progress {
-            receivers: receivers
-                .into_iter()
-                .map(|receiver| (receiver, Backlog::default()))
-                .collect(),
-            added: OnceLock::new(),
-            solicitations: ArcSwapOption::empty(),
-        });
+        let progress = Arc::new(Progress::new(receivers));
         let shared = Arc::clone(&progress);
         let thread = std::thread::Builder::new()
             .name(format!("rx-{name}"))
@@ -152,8 +173,10 @@ impl Listener {
             })?;
         Ok(Self {
             progress,
-            stop: Some(stop),
-            thread: Some(thread),
+            way: Way::Alone {
+                stop: Some(stop),
+                thread: Some(thread),
+            },
         })
     }
 
@@ -163,7 +186,10 @@ impl Listener {
     /// The listener cannot be woken.
     pub fn add(&self, receiver: Receiver) -> io::Result<()> {
         let _second = self.progress.added.set((receiver, Backlog::default()));
-        self.wake()
+        match (&self.way, self.progress.added.get()) {
+            (Way::Shared(membership), Some((receiver, _))) => membership.read(receiver),
+            _ => self.wake(),
+        }
     }
 
     /// Lets the running listener read solicitations from this socket, or from none; the one
@@ -172,7 +198,11 @@ impl Listener {
     /// # Errors
     /// The listener cannot be woken.
     pub fn solicitations(&self, receiver: Option<solicitation::Receiver>) -> io::Result<()> {
-        self.progress.solicitations.store(receiver.map(Arc::new));
+        let receiver = receiver.map(Arc::new);
+        if let Way::Shared(membership) = &self.way {
+            membership.read_solicitations(receiver.as_deref())?;
+        }
+        self.progress.solicitations.store(receiver);
         self.wake()
     }
 
@@ -183,9 +213,11 @@ impl Listener {
     }
 
     fn wake(&self) -> io::Result<()> {
-        match &self.stop {
-            Some(stop) => (&mut &*stop).write_all(&[0]),
-            None => Ok(()),
+        match &self.way {
+            Way::Alone {
+                stop: Some(stop), ..
+            } => (&mut &*stop).write_all(&[0]),
+            _ => Ok(()),
         }
     }
 
@@ -198,9 +230,11 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            let _panicked = thread.join();
+        if let Way::Alone { stop, thread } = &mut self.way {
+            drop(stop.take());
+            if let Some(thread) = thread.take() {
+                let _panicked = thread.join();
+            }
         }
     }
 }
@@ -221,16 +255,7 @@ fn listen(progress: &Progress, stopped: &UnixStream, mut sink: impl Sink) {
             }
         };
         let woken = sys::clock::monotonic();
-        for (receiver, backlog) in progress.sockets() {
-            backlog.begin();
-            read(receiver, &mut batch, backlog, &mut sink);
-            backlog.end();
-            let now = sys::clock::monotonic();
-            let overflows = backlog.overflows(receiver.overflows(), now);
-            if overflows > 0 {
-                sink.overflowed(overflows, now);
-            }
-        }
+        read_all(progress, &mut batch, &mut sink);
         if let Some(receiver) = solicitations.as_deref().filter(|_| asked) {
             read_solicitations(receiver, &mut batch, &mut sink);
             pause = Some(sys::clock::monotonic() + SOLICITATION_PAUSE);
@@ -275,8 +300,26 @@ fn wait(
     }
 }
 
+/// Reads what has come, from all sockets but that of solicitations.
+fn read_all(progress: &Progress, batch: &mut Batch, sink: &mut (impl Sink + ?Sized)) {
+    for (receiver, backlog) in progress.sockets() {
+        backlog.begin();
+        read(receiver, batch, backlog, sink);
+        backlog.end();
+        let now = sys::clock::monotonic();
+        let overflows = backlog.overflows(receiver.overflows(), now);
+        if overflows > 0 {
+            sink.overflowed(overflows, now);
+        }
+    }
+}
+
 /// Reads one batch.
-fn read_solicitations(receiver: &solicitation::Receiver, batch: &mut Batch, sink: &mut impl Sink) {
+fn read_solicitations(
+    receiver: &solicitation::Receiver,
+    batch: &mut Batch,
+    sink: &mut (impl Sink + ?Sized),
+) {
     if let Err(error) = batch.receive(receiver.as_fd()) {
         tracing::debug!("receive: {error}");
         return;
@@ -287,7 +330,12 @@ fn read_solicitations(receiver: &solicitation::Receiver, batch: &mut Batch, sink
     }
 }
 
-fn read(receiver: &Receiver, batch: &mut Batch, backlog: &Backlog, sink: &mut impl Sink) {
+fn read(
+    receiver: &Receiver,
+    batch: &mut Batch,
+    backlog: &Backlog,
+    sink: &mut (impl Sink + ?Sized),
+) {
     for _ in 0..MOST_BATCHES {
         let more = match batch.receive(receiver.as_fd()) {
             Ok(more) => more,

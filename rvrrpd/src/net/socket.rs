@@ -23,6 +23,7 @@ pub struct Receiver {
     socket: Socket,
     channel: Channel,
     index: u32,
+    cookie: u64,
 }
 
 impl Receiver {
@@ -58,6 +59,7 @@ impl Receiver {
             }
         }
         let receiver = Self {
+            cookie: sys::socket::cookie(&socket)?,
             socket,
             channel,
             index,
@@ -118,6 +120,12 @@ impl Receiver {
     /// That of setsockopt(2).
     pub fn filter_by(&self, filter: &super::kernel::Filter) -> io::Result<()> {
         filter.attach(&self.socket)
+    }
+
+    /// What the eBPF filter knows it by.
+    #[must_use]
+    pub const fn cookie(&self) -> u64 {
+        self.cookie
     }
 
     /// What it receives.

@@ -94,7 +94,7 @@ impl Host for Rim {
     type Port = Arc<Port>;
 
     fn index(port: &Arc<Port>) -> u32 {
-        port.index
+        port.number
     }
 
     fn now(&self) -> Time {
@@ -155,7 +155,7 @@ impl Host for Rim {
             if let Some(suppressed) = self.send_complaint.allow(self.now().as_micros()) {
                 tracing::warn!(
                     "advertisements on interface {} not sent: {error}{suppressed}",
-                    port.index,
+                    port.name,
                 );
             }
         });
@@ -176,7 +176,7 @@ impl Host for Rim {
         if let Some(suppressed) = self.send_complaint.allow(self.now().as_micros()) {
             tracing::warn!(
                 "advertisements on interface {} not sent to {peer}: {error}{suppressed}",
-                port.index,
+                port.name,
             );
         }
         count

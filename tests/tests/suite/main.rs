@@ -23,6 +23,7 @@ mod keepalived_interop_forms;
 mod life;
 mod mixed;
 mod modes;
+mod netns;
 mod ra;
 mod reload;
 mod routes;

@@ -88,6 +88,14 @@ impl Gate {
         }
     }
 
+    /// The tables alone, and why; that is nothing to warn of.
+    pub(super) fn of_tables(why: &str) -> Self {
+        Self {
+            told: why.to_owned(),
+            ..Self::new(Err(why.to_owned()))
+        }
+    }
+
     /// Makes the gate of a parent, and says whose it is; nothing is closed there yet. Where the
     /// parent has one already, that is made anew if it is gone or bound to another name; what was
     /// closed stays closed. Some 10 ms, so never in an election.

@@ -13,7 +13,7 @@ pub trait Host {
     /// An interface.
     type Port;
 
-    /// Interface index.
+    /// A number that no other interface has.
     fn index(port: &Self::Port) -> u32;
 
     /// The time.
