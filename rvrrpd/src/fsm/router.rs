@@ -219,7 +219,10 @@ impl Router {
                 } else {
                     params.down_interval(self.master_interval)
                 };
-                if !params.preempt {
+                // The next advertisement tells whether there is still somebody to preempt, and
+                // begins the delay that counts now.
+                let waits_anew = params.preempt_delay != before.preempt_delay;
+                if !params.preempt || params.priority < before.priority || waits_anew {
                     self.preempt_at = None;
                 }
                 self.arm(self.since + span);

@@ -343,6 +343,37 @@ fn preemption_can_be_delayed() {
     assert_eq!(bench.left(), Some(delayed.down_interval(20 * SECOND)));
 }
 
+/// TX-9, FSM-B-9: who waits to preempt and is given a lower priority meanwhile, or another delay, does
+/// not take over by what counted before.
+#[test]
+fn a_delayed_preemption_follows_the_parameters() {
+    let waiting = Params {
+        preempt_delay: 10 * SECOND,
+        ..params(Version::V3, 200)
+    };
+    let lower = Params {
+        priority: 64,
+        ..waiting
+    };
+    let longer = Params {
+        preempt_delay: 60 * SECOND,
+        ..waiting
+    };
+    for changed in [lower, longer] {
+        let mut bench = Bench::started(waiting);
+        for _ in 0..10 {
+            bench.advert(100, HIGHER, SECOND);
+            bench.pass(SECOND - SECOND / 100);
+        }
+        bench.handle(Event::Params(changed));
+        let down = changed.down_interval(SECOND);
+        assert_eq!(bench.left(), Some(down - SECOND + SECOND / 100));
+        bench.pass(SECOND / 100);
+        bench.advert(100, HIGHER, SECOND);
+        assert_eq!(bench.left(), Some(down));
+    }
+}
+
 /// The start-up delay is kept in Init, once.
 #[test]
 fn start_up_can_be_delayed() {

@@ -95,7 +95,7 @@ fn the_backup_sleeps(family: Family, keys: &[(&str, &str)], filter: &str, absorb
         advert_from(&scene.r2, VRID),
     );
     let last = lan.adverts_since(start, VRID);
-    let last = last.iter().filter(|(frame, _)| frame.port == "r1").last();
+    let last = last.iter().rfind(|(frame, _)| frame.port == "r1");
     let silence = first.stamp.since(last.expect("an advert").0.stamp);
     assert!(silence >= down_interval(100, INTERVAL), "{silence:?}");
     until("it is over", within(5.0), || (!master.runs()).then_some(()));
