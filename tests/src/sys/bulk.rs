@@ -25,6 +25,12 @@ const INTERFACE: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_IFINDEX) as u32;
 /// their time stamps are right however late somebody looks at them.
 const BUFFER: libc::c_int = 256 << 20;
 
+/// Makes the calling thread more important than ordinary ones and less so than real-time ones.
+pub fn hurry() -> io::Result<()> {
+    // SAFETY: setpriority takes integers; process 0 is the calling thread (setpriority(2)).
+    check(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, -19) }).map(drop)
+}
+
 /// Makes `socket` keep many frames for a reader that gets little time.
 pub fn keep_many(socket: &OwnedFd) -> io::Result<()> {
     super::set_option(socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, BUFFER)

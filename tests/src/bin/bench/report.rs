@@ -171,7 +171,7 @@ impl Table {
                 trial.strain,
                 trial.false_claims,
                 trial.gap,
-                trial.missed,
+                trial.missed_text(),
                 trial.lines,
                 trial.flood / 1e6,
                 trial.steal
@@ -270,7 +270,10 @@ mod tests {
             line("left behind"),
             "| interfaces left behind | 3 (3 to 3) | 3 (3 to 3) |  | —, — |"
         );
-        assert_eq!(line("descriptors"), "| descriptors | — | — |  | 0.5 %, 2.0 % |");
+        assert_eq!(
+            line("descriptors"),
+            "| descriptors | — | — |  | 0.5 %, 2.0 % |"
+        );
     }
 
     #[test]

@@ -108,7 +108,7 @@ impl Round {
         let before = Machine::now();
         round.noted(Phase::Before, || wait(CALM));
         round.busy_before = Machine::now().busy_since(before);
-        let scene = Scene::new(load, contender);
+        let scene = Scene::new(load, contender, false);
         let (mut master, mut backup) = round.noted(Phase::Start, || start(&scene));
         round.start_master = master.1;
         round.start_backup = backup.1;
