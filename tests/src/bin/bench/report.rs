@@ -165,7 +165,7 @@ impl Table {
         for trial in &self.trials {
             let _ = writeln!(
                 text,
-                "| {} for {} s | {:?} | {} | {:.2} | {} | {} | {:.2} | {:.1} % |",
+                "| {} for {} s | {} | {} | {:.2} | {} | {} | {:.2} | {:.1} % |",
                 trial.load,
                 trial.span.as_secs(),
                 trial.strain,

@@ -1,7 +1,9 @@
 //! Trials: rvrrpd alone under more than it will meet. They pass or fail and have no ratio.
 
+use std::fmt;
 use std::os::fd::OwnedFd;
 use std::process::Command;
+use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -28,6 +30,26 @@ pub(crate) enum Strain {
     Busy,
     /// Foreign and malformed advertisements, a million in a second if the machine can.
     Flood,
+}
+
+impl fmt::Display for Strain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Calm => "calm",
+            Self::Busy => "busy",
+            Self::Flood => "flood",
+        })
+    }
+}
+
+impl FromStr for Strain {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let all = [Self::Calm, Self::Busy, Self::Flood];
+        let known = all.into_iter().find(|one| one.to_string() == text);
+        known.ok_or_else(|| format!("{text}: calm, busy or flood"))
+    }
 }
 
 /// What became of it.
@@ -202,7 +224,7 @@ impl Flood {
                 let socket = scene.host(R3).inside(|| {
                     let index = sys::interface_index("eth0")?;
                     let socket = sys::packet_socket(index, false, false)?;
-                    bulk::bypass_queue(&socket).map(|()| socket)
+                    bulk::send_at_once(&socket).map(|()| socket)
                 });
                 let socket = socket.expect("socket of the flood");
                 std::thread::spawn(move || pour(&socket, stop, sent, begin))
