@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use rvrrpd_tests::deadline::within;
+use rvrrpd_tests::deadline::{until, within};
 use rvrrpd_tests::process::Process;
 use rvrrpd_tests::sys::Stamp;
 
@@ -239,6 +239,12 @@ fn kill(scene: &Scene, master: &mut Process) -> (Sample, Sample) {
     let (mut adverts, mut arps) = (Vec::new(), Vec::new());
     for number in 1..=tries {
         let observer = scene.observe(R3 + 1);
+        // A Backup that is Master beside the other one would take nothing over.
+        until("a single Master before the SIGKILL", within(20.0), || {
+            drop(observer.take());
+            wait(scene.load.interval * 2);
+            (adverts_of(&observer.take(), R2) == 0).then_some(())
+        });
         // Every router is heard once more, so that it is known when it spoke last.
         scene.all(&observer, Stamp::now(), R1, is_claim);
         let killed = Stamp::now();
