@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, select, tick};
 use super::interface::{Interface, Wanted};
 use super::readiness::{self, Binding};
 use super::signals::Signal;
-use super::{reload, routers, status, threads};
+use super::{realtime, reload, routers, status, threads};
 use crate::config::model::{Config, FilterType, RouterKey, VirtualRouter};
 use crate::driver::view::View;
 use crate::driver::{self, Command, DriverHandle, KernelEvent, Plan, Report, RouterId};
@@ -18,8 +18,8 @@ use crate::fsm::{Reason, Reasons};
 use crate::net::kernel::Filter;
 use crate::pool::{self, Control, Entry, Setup};
 use crate::stats::{Global, Rejects, Status};
-use crate::wire::Family;
 use crate::wire::verdict::Reject;
+use crate::wire::{Family, Vrid};
 
 /// How often something that failed is tried again.
 const RETRY: Duration = Duration::from_secs(5);
@@ -42,6 +42,8 @@ pub(super) struct Supervisor {
     generation: u64,
     keys: HashMap<RouterId, RouterKey>,
     next_id: u32,
+    /// What the start needed was given back, and memory is locked.
+    settled: bool,
 }
 
 /// A virtual router as the supervisor sees it.
@@ -95,6 +97,7 @@ impl Supervisor {
             generation: 0,
             keys: HashMap::new(),
             next_id: 0,
+            settled: false,
         }
     }
 
@@ -133,6 +136,7 @@ impl Supervisor {
                     if self.driver.is_finished() {
                         return End::DriverLost;
                     }
+                    self.settle();
                     self.retry();
                 }
             }
@@ -597,10 +601,37 @@ impl Supervisor {
             }
         };
         if let Some(link) = self.view.link(index)
-            && self.routers.keys().any(|key| key.interface == link.name)
+            && self.is_used(&link.name)
         {
             names.insert(link.name.clone());
         }
+    }
+
+    /// The start, which reads the kernel's types and makes a thousand interfaces, needs more memory
+    /// than anything later. Only when that is given back the rest is locked: locked pages stay.
+    fn settle(&mut self) {
+        if core::mem::replace(&mut self.settled, true) {
+            return;
+        }
+        realtime::give_back_memory();
+        if self.config.global.realtime
+            && let Err(error) = realtime::lock_memory()
+        {
+            tracing::warn!("memory not locked, so that swapping can delay advertisements: {error}");
+        }
+    }
+
+    /// Whether a virtual router is configured on this interface. It is asked for each event of a
+    /// thousand macvlans, so it looks at one router.
+    fn is_used(&self, interface: &str) -> bool {
+        let lowest = RouterKey {
+            interface: interface.to_owned(),
+            family: Family::V4,
+            vrid: Vrid::MIN,
+        };
+        let mut from = self.routers.range(lowest..);
+        from.next()
+            .is_some_and(|(key, _)| key.interface == interface)
     }
 
     /// Tries again what failed.

@@ -17,7 +17,7 @@ static WARNED: AtomicBool = AtomicBool::new(false);
 
 /// What a new thread runs first: it makes the thread a real-time one, where that is wanted, and
 /// warns once where it is not permitted.
-pub(super) fn prepare(wanted: bool, priority: u8) -> impl FnOnce() + Send + 'static {
+pub(super) fn prepare(wanted: bool, priority: u8) -> impl FnOnce() + Clone + Send + 'static {
     move || {
         if !wanted {
             return;

@@ -9,6 +9,7 @@ use crossbeam_channel::Sender;
 use super::announce::Announcer;
 use super::dataplane::{self, Dataplane};
 use super::gate::Gate;
+use super::herald::Herald;
 use super::ioctl::Ioctl;
 use super::journal::Journal;
 use super::neighbour::Resolver;
@@ -93,13 +94,14 @@ impl Kernel {
         journal: Journal,
         group: u32,
         reports: Sender<Report>,
+        herald: Herald,
     ) -> io::Result<Self> {
         Ok(Self {
             netlink,
             gate,
             ioctl: Ioctl::new()?,
             journal,
-            announcer: Announcer::default(),
+            announcer: Announcer::new(herald),
             resolver: Resolver::default(),
             routers: BTreeMap::new(),
             parents: BTreeMap::new(),

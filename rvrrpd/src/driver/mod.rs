@@ -15,6 +15,7 @@ mod announce;
 mod dataplane;
 mod election;
 pub mod gate;
+mod herald;
 pub mod ioctl;
 pub mod journal;
 mod kernel;

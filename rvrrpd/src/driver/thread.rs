@@ -9,6 +9,7 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::gate::Gate;
+use super::herald::Herald;
 use super::journal::{Entry, Journal};
 use super::kernel::{Batch, Kernel};
 use super::netlink::{self, Netlink};
@@ -42,7 +43,7 @@ impl Driver {
     pub fn start(
         run_dir: &Path,
         reports: Sender<Report>,
-        prepare: impl FnOnce() + Send + 'static,
+        prepare: impl FnOnce() + Clone + Send + 'static,
     ) -> Result<DriverHandle, Error> {
         let (mut journal, left) = open_journal(run_dir)?;
         let mut netlink = Netlink::open().map_err(|error| Error::new("netlink", error))?;
@@ -55,7 +56,9 @@ impl Driver {
         let (commands, queue) = crossbeam_channel::unbounded();
         monitor::start(commands.clone(), reports.clone())
             .map_err(|error| Error::new("netlink monitor", error))?;
-        let kernel = Kernel::new(netlink, gate, journal, group, reports)
+        let herald =
+            Herald::start(prepare.clone()).map_err(|error| Error::new("herald thread", error))?;
+        let kernel = Kernel::new(netlink, gate, journal, group, reports, herald)
             .map_err(|error| Error::new("ioctl socket", error))?;
         let thread = std::thread::Builder::new()
             .name("driver".to_owned())
