@@ -4,10 +4,11 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use crate::config::model::{InterfaceType, Protocol, VirtualRouter};
+use crate::config::model::{Auth, InterfaceType, Protocol, VirtualRouter};
 use crate::driver::view::View;
 use crate::driver::{Address, Link};
 use crate::fsm::{Reason, Reasons};
+use crate::wire::auth::{AH_LEN, TRAILER_LEN};
 use crate::wire::{Family, Mac};
 
 /// `ARPHRD_ETHER` of linux/if_arp.h.
@@ -31,9 +32,13 @@ pub(super) struct Binding {
 }
 
 /// The reasons that the kernel gives why `router` cannot run and, if there is an interface with
-/// an address, what the router takes from it.
-pub(super) fn assess(router: &VirtualRouter, view: &View) -> (Reasons, Option<Binding>) {
+/// an address, what the router takes from it. `view` is that of its network namespace, none while
+/// there is no such one.
+pub(super) fn assess(router: &VirtualRouter, view: Option<&View>) -> (Reasons, Option<Binding>) {
     let reasons = Reasons::NONE.with_if(!router.enabled, Reason::Disabled);
+    let Some(view) = view else {
+        return (reasons.with(Reason::NoNamespace), None);
+    };
     let Some(link) = view.link_by_name(&router.interface) else {
         return (reasons.with(Reason::NoInterface), None);
     };
@@ -165,7 +170,12 @@ fn message_length(router: &VirtualRouter, binding: &Binding) -> u32 {
         (Family::V4, Protocol::V3) => (20, 0),
         (Family::V6, _) => (40, 0),
     };
-    let length = header + 8 + count * router.family.address_len() + trailer;
+    let seal = match router.auth {
+        Auth::HmacSha256(_) => TRAILER_LEN,
+        Auth::Ah(_) => AH_LEN,
+        Auth::None | Auth::Simple(_) | Auth::P0Sha256(_) | Auth::P1Shake256(_) => 0,
+    };
+    let length = header + 8 + count * router.family.address_len() + trailer + seal;
     u32::try_from(length).unwrap_or(u32::MAX)
 }
 

@@ -25,32 +25,30 @@ const SHORTEST_GAP: Duration = Duration::from_millis(100);
 static COMPLAINT: Limiter = Limiter::new();
 
 /// What is still to be announced.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Announcer {
     due: BTreeMap<(Instant, RouterId), ()>,
     last: BTreeMap<RouterId, Instant>,
-    herald: Herald,
+    /// Where there is one it sends what is many, meanwhile.
+    herald: Option<Herald>,
 }
 
 impl Announcer {
-    /// Nothing is to be announced yet.
-    pub(super) const fn new(herald: Herald) -> Self {
-        Self {
-            due: BTreeMap::new(),
-            last: BTreeMap::new(),
-            herald,
-        }
+    /// From now on this one announces what is many.
+    pub(super) fn employ(&mut self, herald: Herald) {
+        self.herald = Some(herald);
     }
 
     /// Announces these routers at once, all of one sender in one batch, and plans the repeats. With
     /// the last ones all have been announced when this returns; others may still be on their way.
     pub(super) fn begin<'a>(&mut self, plans: impl Iterator<Item = &'a Plan>, is_last: bool) {
         let plans: Vec<&Plan> = plans.collect();
-        if is_last {
-            send(&plans);
-            self.herald.wait();
-        } else {
-            self.herald.send(&plans);
+        match &mut self.herald {
+            Some(herald) if !is_last => herald.send(&plans),
+            _ => send(&plans),
+        }
+        if let Some(herald) = self.herald.as_mut().filter(|_| is_last) {
+            herald.wait();
         }
         let now = Instant::now();
         for plan in plans {

@@ -74,6 +74,11 @@ impl Kernel {
         for (id, error) in failures {
             self.report(Report::ActivationFailed(id, error));
         }
+        for (id, _) in changes.iter().filter(|(_, active)| !active) {
+            if let Some(router) = self.routers.get(id).filter(|router| router.plan.owner) {
+                self.withdraw_duties(&router.with_plan(router.plan.clone()));
+            }
+        }
     }
 
     /// Addresses leave an interface itself only where they go alone: another daemon that has
@@ -99,7 +104,10 @@ impl Kernel {
             // A parent that is gone has no gate, and nothing behind it.
             .filter(|(router, _)| self.parents.contains_key(&router.plan.parent))
             .map(|(router, active)| {
-                let (open, close) = router.dataplane().gate(router);
+                let (mut open, close) = router.dataplane().gate(router);
+                if router.plan.owner {
+                    open.extend(self.duties(router, true));
+                }
                 (router.plan.id, if active { open } else { close })
             })
             .collect();
@@ -112,7 +120,9 @@ impl Kernel {
         &mut self,
         changes: &[(RouterId, Vec<Change>)],
     ) -> Vec<(RouterId, Error)> {
-        let refused = together_or_apart(changes, |changes| self.gate.apply(changes));
+        let refused = together_or_apart(changes, |changes| {
+            self.gate.apply(changes, &mut self.journal)
+        });
         refused
             .into_iter()
             .map(|(id, error)| (id, Error::new("gate", error)))

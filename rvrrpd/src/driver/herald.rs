@@ -8,6 +8,7 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::Plan;
 use super::announce::{Announcements, send_all};
+use super::place::Prepare;
 
 /// The thread, as the driver sees it. It ends with this.
 #[derive(Debug)]
@@ -23,7 +24,7 @@ impl Herald {
     ///
     /// # Errors
     /// It cannot be made.
-    pub(super) fn start(prepare: impl FnOnce() + Send + 'static) -> io::Result<Self> {
+    pub(super) fn start(prepare: Prepare) -> io::Result<Self> {
         let (work, orders) = crossbeam_channel::unbounded();
         let (report, done) = crossbeam_channel::unbounded();
         std::thread::Builder::new()

@@ -9,7 +9,6 @@ use crossbeam_channel::Sender;
 use super::announce::Announcer;
 use super::dataplane::{self, Dataplane};
 use super::gate::Gate;
-use super::herald::Herald;
 use super::ioctl::Ioctl;
 use super::journal::Journal;
 use super::neighbour::Resolver;
@@ -19,10 +18,13 @@ use super::repair::Doubt;
 use super::routes::Hidden;
 use super::{Error, Plan, Report, RouterId};
 use crate::config::model::Route;
+use crate::net::namespace::NamespaceId;
 use crate::wire::Mac;
 
 /// The thread's state.
 pub(super) struct Kernel {
+    /// The network namespace that it is about.
+    pub(super) namespace: NamespaceId,
     pub(super) netlink: Netlink,
     pub(super) gate: Gate,
     pub(super) ioctl: Ioctl,
@@ -40,7 +42,7 @@ pub(super) struct Kernel {
     pub(super) hidden: Hidden,
     /// Link group of our macvlans.
     pub(super) group: u32,
-    reports: Sender<Report>,
+    pub(super) reports: Sender<Report>,
 }
 
 /// A router as the driver knows it.
@@ -89,19 +91,20 @@ impl Batch {
 
 impl Kernel {
     pub(super) fn new(
+        namespace: NamespaceId,
         netlink: Netlink,
         gate: Gate,
         journal: Journal,
         group: u32,
         reports: Sender<Report>,
-        herald: Herald,
     ) -> io::Result<Self> {
         Ok(Self {
+            namespace,
             netlink,
             gate,
             ioctl: Ioctl::new()?,
             journal,
-            announcer: Announcer::new(herald),
+            announcer: Announcer::default(),
             resolver: Resolver::default(),
             routers: BTreeMap::new(),
             parents: BTreeMap::new(),

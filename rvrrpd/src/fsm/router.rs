@@ -142,6 +142,14 @@ impl Router {
         matches!(self.state, State::Backup)
     }
 
+    /// In Backup: since when the silence lasts that the deadline waits for. None where it waits for
+    /// something else, which is the delay of a preemption.
+    #[must_use]
+    pub fn silent_since(&self) -> Option<Time> {
+        let waits_for_silence = self.preempt_at.is_none_or(|at| Some(at) > self.timer);
+        (self.state == State::Backup && waits_for_silence).then_some(self.since)
+    }
+
     /// Handles one event at the time `now` and appends what is to be done to `actions`.
     pub fn handle(&mut self, now: Time, event: Event, actions: &mut Vec<Action>) {
         match event {
@@ -220,14 +228,20 @@ impl Router {
                 } else {
                     params.down_interval(self.master_interval)
                 };
-                if !params.preempt {
+                // The next advertisement tells whether there is still somebody to preempt, and
+                // begins the delay that counts now.
+                let waits_anew = params.preempt_delay != before.preempt_delay;
+                if !params.preempt || params.priority < before.priority || waits_anew {
                     self.preempt_at = None;
                 }
                 self.arm(self.since + span);
             }
             State::Master => {
                 if params.interval != before.interval {
-                    self.arm(now.max(self.since + params.interval));
+                    // Backups go by what was announced last: a longer interval is announced when
+                    // the shorter one is over, or they would take this Master for dead meanwhile.
+                    let next = self.since + params.interval;
+                    self.arm(now.max(self.timer.map_or(next, |due| due.min(next))));
                 }
             }
         }
