@@ -238,13 +238,13 @@ fn trial(what: &'static str, trial: Option<&Trial>) -> Goal {
         trial.span.as_secs(),
         trial.false_claims,
         trial.gap,
-        trial.missed,
+        trial.missed_text(),
         trial.lines,
     );
     let mut is_met = trial.false_claims == 0;
     if is_flood {
         measured = format!("{:.2} Mpps, {measured}", trial.flood / 1e6);
-        is_met &= trial.missed <= 0 && trial.lines <= LINES;
+        is_met &= trial.missed.is_some_and(|missed| missed <= 0) && trial.lines <= LINES;
         if is_met && !is_full_flood(trial.flood) {
             measured.push_str("; this machine sends no more");
         }
@@ -351,12 +351,14 @@ mod tests {
                 .find(|goal| goal.verdict != Verdict::NotMeasured)
                 .expect("the trial")
         };
-        assert_eq!(tried(Strain::Calm, 0, 7, 1000).verdict, Verdict::Met);
-        assert_eq!(tried(Strain::Busy, 1, 0, 0).verdict, Verdict::NotMet);
-        let flood = tried(Strain::Flood, 0, 0, 100);
+        assert_eq!(tried(Strain::Calm, 0, None, 1000).verdict, Verdict::Met);
+        assert_eq!(tried(Strain::Busy, 1, Some(0), 0).verdict, Verdict::NotMet);
+        let flood = tried(Strain::Flood, 0, Some(0), 100);
         assert_eq!(flood.verdict, Verdict::Met);
         assert!(flood.measured.contains("sends no more"));
-        assert_eq!(tried(Strain::Flood, 0, 1, 0).verdict, Verdict::NotMet);
-        assert_eq!(tried(Strain::Flood, 0, 0, 101).verdict, Verdict::NotMet);
+        for (missed, lines) in [(Some(1), 0), (None, 0), (Some(0), 101)] {
+            let goal = tried(Strain::Flood, 0, missed, lines);
+            assert_eq!(goal.verdict, Verdict::NotMet, "{missed:?}, {lines} lines");
+        }
     }
 }
