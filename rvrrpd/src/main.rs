@@ -11,6 +11,7 @@ use rvrrpd::config::{self, Format, Loaded};
 use rvrrpd::daemon::privilege::{self, Keep};
 use rvrrpd::daemon::run_dir::{self, RunDir};
 use rvrrpd::daemon::{self, Context, unix};
+use rvrrpd::driver;
 use rvrrpd::log::{self, Destination};
 use rvrrpd::sniffer;
 use sd_notify::NotifyState;
@@ -123,7 +124,13 @@ fn prepare(
     // Comparing our network namespace with that of PID 1 needs a capability that is dropped then.
     let path = global.run_dir.clone().unwrap_or_else(run_dir::default_path);
     let run_dir = RunDir::acquire(&base.join(path)).map_err(|error| error.to_string())?;
-    let dropped = privilege::drop(Keep::Network);
+    let enters = loaded.config.vrouters.iter().any(|one| one.netns.is_some())
+        || driver::has_leftovers(run_dir.path());
+    let dropped = privilege::drop(if enters {
+        Keep::NetworkAndNamespaces
+    } else {
+        Keep::Network
+    });
     let destination = match mode {
         Mode::Daemon => Destination::Files,
         Mode::Sniffer | Mode::Foreground => Destination::Standard,

@@ -82,6 +82,8 @@ pub struct Global {
     pub solicitations_refused: Counter,
     /// Advertisements that were accepted but found the queue of their worker full.
     pub queue_overflows: Counter,
+    /// Packets that found a receive buffer full. No filter has seen them.
+    pub receive_overflows: Counter,
 }
 
 impl Default for Global {
@@ -91,6 +93,7 @@ impl Default for Global {
             rejects: Rejects::default(),
             solicitations_refused: Counter::default(),
             queue_overflows: Counter::default(),
+            receive_overflows: Counter::default(),
         }
     }
 }
@@ -130,6 +133,8 @@ pub struct Status {
     pub priority_zero_pkts_sent: Counter,
     /// Transitions to Master.
     pub master_transitions: Counter,
+    /// How often a silent Master was given more time because packets had been lost.
+    pub takeovers_postponed: Counter,
     /// Advertisements that could not be sent.
     pub send_errors: Counter,
     /// Accepted advertisements whose interval differs from the configured one (version 3).
@@ -170,6 +175,7 @@ impl Default for Status {
             priority_zero_pkts_rcvd: Counter::default(),
             priority_zero_pkts_sent: Counter::default(),
             master_transitions: Counter::default(),
+            takeovers_postponed: Counter::default(),
             send_errors: Counter::default(),
             interval_mismatches: Counter::default(),
             address_list_mismatches: Counter::default(),

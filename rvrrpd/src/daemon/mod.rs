@@ -8,6 +8,7 @@
 //! ```
 
 mod interface;
+mod namespaces;
 pub mod privilege;
 mod readiness;
 pub mod realtime;
@@ -25,10 +26,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::config::Format;
-use crate::config::model::{Config, FilterType, VirtualRouter};
+use crate::config::model::{Config, FilterType, InterfaceType, VirtualRouter};
 use crate::driver::view::View;
 use crate::driver::{Driver, KernelEvent};
-use crate::net::kernel::{Filter, Kernel};
+use crate::net::kernel::{Filter, Gate, Kernel, Part};
+use crate::net::sys::process;
 use crate::{driver, log, pool};
 use signals::Signal;
 use supervisor::{End, Supervisor};
@@ -101,7 +103,8 @@ pub fn run(config: Config, mut context: Context, ready: impl FnOnce()) -> Result
     // First of all, so that from here on a signal ends the daemon in order.
     let signals = signals::receive().map_err(|error| Error::Start("signal handlers", error))?;
     // Before memory is locked: the kernel's types, which are read for it, are large.
-    let filter = load_filter(&config);
+    let (filter, gate) = load_programs(&config);
+    let stopped = gate.as_ref().ok().map(|gate| gate.stopped().clone());
     if config.global.realtime
         && let Err(error) = realtime::lock_memory()
     {
@@ -109,12 +112,15 @@ pub fn run(config: Config, mut context: Context, ready: impl FnOnce()) -> Result
     }
     let (reports, incoming) = crossbeam_channel::unbounded();
     let prepare = threads::prepare(config.global.realtime, threads::DRIVER);
-    let driver = Driver::start(context.run_dir.path(), reports, prepare)?;
+    let driver = Driver::start(context.run_dir.path(), reports, gate, prepare)?;
+    if let Err(error) = process::raise_descriptor_limit() {
+        tracing::warn!("limit of descriptors: {error}");
+    }
     let mut view = View::default();
     let (links, addresses) = driver::snapshot().map_err(|error| Error::Start("netlink", error))?;
     view.apply(&KernelEvent::Resync(links, addresses));
     let workers = start_workers(&config, &driver)?;
-    let mut supervisor = Supervisor::new(config, view, driver, incoming, workers, filter);
+    let mut supervisor = Supervisor::new(config, view, driver, incoming, workers, filter, stopped);
     supervisor.start();
     tracing::info!("rVRRPd (v{}) daemon started", env!("CARGO_PKG_VERSION"));
     ready();
@@ -130,19 +136,30 @@ pub fn run(config: Config, mut context: Context, ready: impl FnOnce()) -> Result
     }
 }
 
-/// The eBPF filter, unless nobody wants it. Without it the classic filter does.
-fn load_filter(config: &Config) -> Option<Arc<Filter>> {
-    let is_classic = |router: &VirtualRouter| {
-        !router.socket_filter || router.socket_filter_type == FilterType::Classic
+/// The eBPF programs, unless nobody wants them: the filter, without which the classic one does, and
+/// the gate, or what the log is to say when the tables do its work.
+fn load_programs(config: &Config) -> (Option<Arc<Filter>>, Result<Gate, String>) {
+    let wants = |of: fn(&VirtualRouter) -> bool| {
+        config.vrouters.is_empty() || config.vrouters.iter().any(of)
     };
-    if !config.vrouters.is_empty() && config.vrouters.iter().all(is_classic) {
-        return None;
+    let wants_filter =
+        wants(|router| router.socket_filter && router.socket_filter_type != FilterType::Classic);
+    let wants_gate = wants(|router| router.iftype == InterfaceType::Macvlan);
+    if !wants_filter && !wants_gate {
+        let unwanted = "the eBPF gate was not loaded, because nothing needed it at the start; \
+                        nftables is used";
+        return (None, Err(unwanted.to_owned()));
     }
     match Kernel::load() {
-        Ok(kernel) => Some(Arc::new(kernel.filter)),
+        Ok(kernel) => (
+            Some(Arc::new(kernel.filter)),
+            kernel.gate.map_err(|refusal| refusal.to_string()),
+        ),
         Err(refusal) => {
-            tracing::warn!("{refusal}");
-            None
+            if wants_filter {
+                tracing::warn!("{refusal}");
+            }
+            (None, Err(refusal.also(Part::Gate).to_string()))
         }
     }
 }

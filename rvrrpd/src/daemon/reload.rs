@@ -44,7 +44,7 @@ pub(super) fn reload(supervisor: &mut Supervisor, context: &Context) {
         .changed
         .into_iter()
         .partition(|(old, new)| needs_replacement(old, new));
-    let mut names = BTreeSet::new();
+    let mut sites = BTreeSet::new();
     let mut leaving: Vec<RouterKey> = diff.removed;
     leaving.extend(replaced.iter().map(|(old, _)| old.key()));
     tracing::info!(
@@ -56,15 +56,15 @@ pub(super) fn reload(supervisor: &mut Supervisor, context: &Context) {
         changed.len(),
         diff.unchanged,
     );
-    names.extend(leaving.iter().map(|key| key.interface.clone()));
+    sites.extend(leaving.iter().map(RouterKey::site));
     supervisor.remove(&leaving);
     for (_, router) in changed {
-        names.insert(router.interface.clone());
+        sites.insert(router.site());
         supervisor.change(router);
     }
     for router in replaced.into_iter().map(|(_, new)| new).chain(diff.added) {
         tracing::debug!("VR {} - Added", routers::title(&router));
-        names.insert(router.interface.clone());
+        sites.insert(router.site());
         supervisor.add(router);
     }
     supervisor.config = new;
@@ -72,7 +72,8 @@ pub(super) fn reload(supervisor: &mut Supervisor, context: &Context) {
         let routes = supervisor.config.static_routes.clone();
         supervisor.tell_driver(Command::StaticRoutes(routes));
     }
-    supervisor.update(&names);
+    sites.extend(supervisor.follow_namespaces());
+    supervisor.update(&sites);
 }
 
 /// Whether a router has to leave and come back: what carries its addresses is another thing.

@@ -141,6 +141,14 @@ impl Router {
         matches!(self.state, State::Backup)
     }
 
+    /// In Backup: since when the silence lasts that the deadline waits for. None where it waits for
+    /// something else, which is the delay of a preemption.
+    #[must_use]
+    pub fn silent_since(&self) -> Option<Time> {
+        let waits_for_silence = self.preempt_at.is_none_or(|at| Some(at) > self.timer);
+        (self.state == State::Backup && waits_for_silence).then_some(self.since)
+    }
+
     /// Handles one event at the time `now` and appends what is to be done to `actions`.
     pub fn handle(&mut self, now: Time, event: Event, actions: &mut Vec<Action>) {
         match event {

@@ -33,6 +33,7 @@ struct Rim {
     adverts: Receiver<Delivery>,
     driver: Sender<Command>,
     send_complaint: Limiter,
+    postponements: Limiter,
     /// SipHash with a secret key: numbers that nobody on the LAN can guess.
     random: RandomState,
     /// How many of them were drawn.
@@ -54,6 +55,7 @@ impl Worker {
                 adverts,
                 driver,
                 send_complaint: Limiter::new(),
+                postponements: Limiter::new(),
                 random: RandomState::new(),
                 drawn: 0,
             },
@@ -92,7 +94,7 @@ impl Host for Rim {
     type Port = Arc<Port>;
 
     fn index(port: &Arc<Port>) -> u32 {
-        port.index
+        port.number
     }
 
     fn now(&self) -> Time {
@@ -118,6 +120,10 @@ impl Host for Rim {
 
     fn drained_until(&mut self, port: &Arc<Port>, now: Time) -> Time {
         port.drained_until(now)
+    }
+
+    fn lost_until(&mut self, port: &Arc<Port>, now: Time) -> Time {
+        port.lost_until(now)
     }
 
     fn absorb(
@@ -149,7 +155,7 @@ impl Host for Rim {
             if let Some(suppressed) = self.send_complaint.allow(self.now().as_micros()) {
                 tracing::warn!(
                     "advertisements on interface {} not sent: {error}{suppressed}",
-                    port.index,
+                    port.name,
                 );
             }
         });
@@ -170,7 +176,7 @@ impl Host for Rim {
         if let Some(suppressed) = self.send_complaint.allow(self.now().as_micros()) {
             tracing::warn!(
                 "advertisements on interface {} not sent to {peer}: {error}{suppressed}",
-                port.index,
+                port.name,
             );
         }
         count
@@ -179,6 +185,18 @@ impl Host for Rim {
     fn command(&mut self, command: Command) {
         // The driver ends after the workers; should it have died, the supervisor knows.
         let _ended = self.driver.send(command);
+    }
+
+    fn postponed(&mut self, setup: &Setup, until: Time) {
+        let now = self.now();
+        if let Some(suppressed) = self.postponements.allow(now.as_micros()) {
+            tracing::warn!(
+                "VR {} - Nothing heard of the Master, but packets were lost: it has {:?} more\
+                 {suppressed}",
+                setup.title,
+                until.since(now),
+            );
+        }
     }
 
     fn transition(&mut self, setup: &Setup, transition: Transition) {

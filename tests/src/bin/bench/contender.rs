@@ -8,7 +8,7 @@ use std::str::FromStr;
 use rvrrpd_tests::host::Host;
 use rvrrpd_tests::lab::Lab;
 use rvrrpd_tests::process::Process;
-use rvrrpd_tests::rvrrpd::{Change, Files, State, Vrouter, config, program};
+use rvrrpd_tests::rvrrpd::{self, Change, Files, State, Vrouter, config};
 
 use crate::load::Load;
 
@@ -40,7 +40,7 @@ impl Contender {
     pub(crate) fn start(self, lab: &Lab, host: &Host) -> Process {
         let command = match self {
             Self::Rvrrpd => {
-                let mut command = host.command(program());
+                let mut command = rvrrpd::command_on(host);
                 let config = Files::of(lab, host).config;
                 command.args(["-m", "1", "-c"]).arg(config);
                 command
@@ -79,7 +79,7 @@ impl Contender {
     /// What it says of its version.
     pub(crate) fn version(self) -> String {
         let mut command = match self {
-            Self::Rvrrpd => Command::new(program()),
+            Self::Rvrrpd => Command::new(rvrrpd::program()),
             Self::Keepalived => Command::new(keepalived_program()),
         };
         let option = match self {
