@@ -33,6 +33,8 @@ struct Rim {
     adverts: Receiver<Delivery>,
     driver: Sender<Command>,
     send_complaint: Limiter,
+    /// What is to be logged once everything has been sent: title and change.
+    transitions: Vec<(String, Transition)>,
     postponements: Limiter,
     /// SipHash with a secret key: numbers that nobody on the LAN can guess.
     random: RandomState,
@@ -55,6 +57,7 @@ impl Worker {
                 adverts,
                 driver,
                 send_complaint: Limiter::new(),
+                transitions: Vec::new(),
                 postponements: Limiter::new(),
                 random: RandomState::new(),
                 drawn: 0,
@@ -75,7 +78,10 @@ impl Worker {
                 .map_or(IDLE, |deadline| deadline.since(clock::monotonic()));
             select! {
                 recv(control) -> control => match control {
-                    Ok(Control::Stop) | Err(_) => return engine.control(Control::Stop, rim),
+                    Ok(Control::Stop) | Err(_) => {
+                        engine.control(Control::Stop, rim);
+                        return rim.log_transitions();
+                    }
                     Ok(control) => engine.control(control, rim),
                 },
                 recv(rim.adverts) -> delivery => {
@@ -86,6 +92,21 @@ impl Worker {
                 default(wait) => {}
             }
             engine.pass(rim);
+            rim.log_transitions();
+        }
+    }
+}
+
+impl Rim {
+    /// No advertisement and no address waits for the lines of a thousand changes.
+    fn log_transitions(&mut self) {
+        for (title, transition) in self.transitions.drain(..) {
+            tracing::info!(
+                "VR {title} - Changed from {} to {} ({})",
+                transition.from,
+                transition.to,
+                transition.cause.name(),
+            );
         }
     }
 }
@@ -200,12 +221,6 @@ impl Host for Rim {
     }
 
     fn transition(&mut self, setup: &Setup, transition: Transition) {
-        tracing::info!(
-            "VR {} - Changed from {} to {} ({})",
-            setup.title,
-            transition.from,
-            transition.to,
-            transition.cause.name(),
-        );
+        self.transitions.push((setup.title.clone(), transition));
     }
 }
