@@ -268,7 +268,10 @@ impl Router {
                     self.answer(now, actions);
                 }
                 if deadline <= now {
-                    let deadline = beat::towards(deadline, self.params.interval);
+                    let Params {
+                        interval, source, ..
+                    } = self.params;
+                    let deadline = beat::towards(deadline, interval, source);
                     self.adver_timer(now, deadline, actions);
                 }
             }

@@ -30,6 +30,13 @@ impl Time {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }
 
+    /// How long ago the last multiple of `span` on the clock is; zero where that is no span.
+    #[must_use]
+    pub fn past(self, span: Duration) -> Duration {
+        let micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+        Duration::from_micros(self.0.checked_rem(micros).unwrap_or(0))
+    }
+
     /// The point `span` earlier, or the start of the clock.
     #[must_use]
     pub fn before(self, span: Duration) -> Self {
