@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use allocation_counter::measure;
 use rvrrpd::driver::{Command, RouterId};
-use rvrrpd::fsm::{Advert, Params, Reasons, State, Time, Transition};
+use rvrrpd::fsm::{Advert, Beat, Params, Reasons, State, Time, Transition};
 use rvrrpd::pool::{Control, Delivery, Engine, Host, Message, Sample, Setup};
 use rvrrpd::wire::advert::{ChecksumForm, Peers};
 use rvrrpd::wire::auth::{HmacKey, HmacKeys, Key};
@@ -122,6 +122,7 @@ fn setup(peers: Peers, versions: Versions, auth: Key) -> Setup<u32> {
             preempt_delay: Duration::ZERO,
             startup_delay: Duration::ZERO,
             source,
+            beat: Beat::of(source, vrid),
         },
         message: Message {
             vrid,

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use allocation_counter::measure;
 use rvrrpd::driver::{Command, RouterId};
-use rvrrpd::fsm::{Advert, Params, Reason, Reasons, State, Time, Transition};
+use rvrrpd::fsm::{Advert, Beat, Params, Reason, Reasons, State, Time, Transition};
 use rvrrpd::pool::{Control, Delivery, Engine, Host, Message, RouterAdvertisements, Sample, Setup};
 use rvrrpd::wire::advert::{ChecksumForm, Peers};
 use rvrrpd::wire::auth::Key;
@@ -210,6 +210,7 @@ fn setup(router_advertisements: Option<RouterAdvertisements>) -> Setup<u32> {
             preempt_delay: Duration::ZERO,
             startup_delay: Duration::ZERO,
             source,
+            beat: Beat::of(source, vrid),
         },
         message: Message {
             vrid,
@@ -221,7 +222,7 @@ fn setup(router_advertisements: Option<RouterAdvertisements>) -> Setup<u32> {
             source_mac: Mac::of_virtual_router(Family::V6, vrid),
             checksum_form: Some(ChecksumForm::PseudoHeader),
         },
-        router_advertisements,
+        router_advertisements: router_advertisements.map(Box::new),
         port: Some(1),
         status: Arc::default(),
     }

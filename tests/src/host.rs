@@ -100,6 +100,32 @@ impl Host {
         assert!(status.success(), "{}: {lines:?}: {status}", self.name());
     }
 
+    /// Whether what arrives at a veth interface of this host is handled by a kernel thread of its own
+    /// (threaded NAPI, Documentation/networking/napi.rst), and not in the time of whoever sends.
+    ///
+    /// # Panics
+    /// Where the kernel cannot do that.
+    #[track_caller]
+    pub fn handle_apart(&self, interface: &str, apart: bool) {
+        // veth polls only with GRO, and only for a sender that does not segment by itself.
+        let polls = |gro, tso| {
+            self.run("ethtool", &["-K", interface, "gro", gro, "tso", tso]);
+        };
+        if apart {
+            polls("on", "off");
+        }
+        // Only who polls can be asked.
+        let threaded = format!("/sys/class/net/{interface}/threaded");
+        let script = format!("echo {} > {threaded}", u8::from(apart));
+        self.run("sh", &["-c", &script]);
+        if !apart {
+            polls("off", "on");
+        }
+        // A queue waits for the thread; without one, as veth has by itself, frames would be lost.
+        let queue = if apart { "pfifo" } else { "noqueue" };
+        self.run("tc", &["qdisc", "replace", "dev", interface, "root", queue]);
+    }
+
     /// What `ip -j` says; null where it says nothing or fails.
     #[must_use]
     pub fn ip_json(&self, line: &str) -> Value {

@@ -275,6 +275,14 @@ impl Lan {
         self.capture_by(|socket| sys::ignore_source(socket, mac.0).expect("filter"))
     }
 
+    /// Whether what arrives at the ports is handled by kernel threads of their own (`apart`), as if the
+    /// LAN were another machine, and not in the time of whoever sends, as veth does by itself.
+    pub fn handle_apart(&self, apart: bool) {
+        for (_, port) in self.ports.lock().unwrap().values() {
+            self.bridges.handle_apart(port, apart);
+        }
+    }
+
     /// Takes `host` off the LAN without its link going down.
     pub fn cut(&self, host: &Host) {
         self.bridges

@@ -1,6 +1,7 @@
 //! The difference of two configurations: what a reload has to do.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::model::{Config, RouterKey, VirtualRouter};
 
@@ -11,11 +12,11 @@ pub const GLOBAL_NEEDS_RESTART: &[&str] = &["pid", "working_dir", "run_dir", "wo
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Diff {
     /// Virtual routers that are only in the new one, in its order.
-    pub added: Vec<VirtualRouter>,
+    pub added: Vec<Arc<VirtualRouter>>,
     /// Virtual routers that are only in the old one, in its order.
     pub removed: Vec<RouterKey>,
     /// Virtual routers that are in both and differ, old and new, in the order of the new one.
-    pub changed: Vec<(VirtualRouter, VirtualRouter)>,
+    pub changed: Vec<(Arc<VirtualRouter>, Arc<VirtualRouter>)>,
     /// How many virtual routers are in both and are the same.
     pub unchanged: usize,
     /// Whether the static routes differ.
@@ -28,7 +29,7 @@ pub struct Diff {
 /// order in the file means nothing.
 #[must_use]
 pub fn diff(old: &Config, new: &Config) -> Diff {
-    let mut gone: HashMap<RouterKey, &VirtualRouter> = old
+    let mut gone: HashMap<RouterKey, &Arc<VirtualRouter>> = old
         .vrouters
         .iter()
         .map(|router| (router.key(), router))
@@ -40,15 +41,15 @@ pub fn diff(old: &Config, new: &Config) -> Diff {
     };
     for router in &new.vrouters {
         match gone.remove(&router.key()) {
-            None => diff.added.push(router.clone()),
+            None => diff.added.push(Arc::clone(router)),
             Some(before) if before == router => diff.unchanged += 1,
-            Some(before) => diff.changed.push((before.clone(), router.clone())),
+            Some(before) => diff.changed.push((Arc::clone(before), Arc::clone(router))),
         }
     }
     diff.removed = old
         .vrouters
         .iter()
-        .map(VirtualRouter::key)
+        .map(|router| router.key())
         .filter(|key| gone.contains_key(key))
         .collect();
     diff

@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
@@ -17,7 +18,7 @@ pub struct Config {
     /// Keys of the top level.
     pub global: Global,
     /// Virtual routers, in the order of the file.
-    pub vrouters: Vec<VirtualRouter>,
+    pub vrouters: Vec<Arc<VirtualRouter>>,
     /// Routes that are there while at least one virtual router is Master.
     pub static_routes: Vec<Route>,
     /// Client API; none: no API.
@@ -256,7 +257,7 @@ pub struct VirtualRouter {
     /// Routes that are there while this router is Master.
     pub routes: Vec<Route>,
     /// Router advertisements that are sent while this router is Master; IPv6 only.
-    pub router_advertisement: Option<RouterAdvertisement>,
+    pub router_advertisement: Option<Box<RouterAdvertisement>>,
 }
 
 /// `router_advertisement` of a virtual router.

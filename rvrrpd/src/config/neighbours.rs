@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::address::{self, LONGEST_INTERFACE};
 use super::diagnostic::Findings;
@@ -11,7 +12,7 @@ use crate::wire::Vrid;
 
 /// Compares the virtual routers with each other, reports what collides and gives a `vifname` to
 /// those without one.
-pub(super) fn settle(drafts: Vec<Draft>, findings: &mut Findings) -> Vec<VirtualRouter> {
+pub(super) fn settle(drafts: Vec<Draft>, findings: &mut Findings) -> Vec<Arc<VirtualRouter>> {
     let drafts = without_duplicates(drafts, findings);
     names(&drafts, findings);
     virtual_macs(&drafts, findings);
@@ -141,7 +142,7 @@ fn addresses(drafts: &[Draft], findings: &mut Findings) {
 /// Judges the given names, then makes the others, in each network namespace: `standby<group>` for
 /// the first interface by name, `standby<group>-2` and so on for the next ones; names that are taken
 /// are skipped.
-fn vifnames(drafts: Vec<Draft>, findings: &mut Findings) -> Vec<VirtualRouter> {
+fn vifnames(drafts: Vec<Draft>, findings: &mut Findings) -> Vec<Arc<VirtualRouter>> {
     let parents: HashSet<Site> = drafts.iter().map(|draft| draft.router.site()).collect();
     let mut taken: HashMap<Site, u32> = HashMap::new();
     for Draft { router, lines } in drafts.iter().filter(|draft| is_named(draft)) {
@@ -207,7 +208,11 @@ fn vifnames(drafts: Vec<Draft>, findings: &mut Findings) -> Vec<VirtualRouter> {
         }
         draft.router.vifname = name;
     }
-    drafts.into_iter().map(|draft| draft.router).collect()
+    let routers = drafts.into_iter().map(|draft| draft.router);
+    let mut routers: Vec<_> = routers.map(Arc::new).collect();
+    // They may lie where the drafts lay.
+    routers.shrink_to_fit();
+    routers
 }
 
 /// The interface with this name where the parent of a virtual router is.

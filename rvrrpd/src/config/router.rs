@@ -155,7 +155,7 @@ pub(super) fn draft(line: u32, entries: &[Entry<'_>], findings: &mut Findings) -
             socket_filter_absorb,
             enabled,
             routes,
-            router_advertisement,
+            router_advertisement: router_advertisement.map(Box::new),
         },
         lines,
     })

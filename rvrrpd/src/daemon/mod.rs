@@ -134,7 +134,7 @@ pub fn run(config: Config, mut context: Context, ready: impl FnOnce()) -> Result
 /// the gate, or what the log is to say when the tables do its work.
 fn load_programs(config: &Config) -> (Option<Arc<Filter>>, Result<Gate, String>) {
     let wants = |of: fn(&VirtualRouter) -> bool| {
-        config.vrouters.is_empty() || config.vrouters.iter().any(of)
+        config.vrouters.is_empty() || config.vrouters.iter().any(|one| of(one))
     };
     let wants_filter =
         wants(|router| router.socket_filter && router.socket_filter_type != FilterType::Classic);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::readiness::Binding;
 use crate::config::model::{Auth, ChecksumPolicy, InterfaceType, Protocol, Vip, VirtualRouter};
 use crate::driver::{Carrier, Plan, RouterId};
-use crate::fsm::Params;
+use crate::fsm::{Beat, Params};
 use crate::net::namespace::Namespace;
 use crate::net::sender::Sender;
 use crate::pool::{Message, RouterAdvertisements};
@@ -29,6 +29,7 @@ pub(super) fn params(router: &VirtualRouter, binding: &Binding) -> Params {
         preempt_delay: router.preempt_delay,
         startup_delay: router.startup_delay,
         source: binding.source,
+        beat: Beat::of(binding.source, router.vrid),
     }
 }
 

@@ -15,7 +15,7 @@ use super::{realtime, reload, routers, status, threads};
 use crate::config::model::{Config, FilterType, RouterKey, Site, VirtualRouter};
 use crate::driver::view::View;
 use crate::driver::{self, Command, DriverHandle, Guard, KernelEvent, Plan, Report, RouterId};
-use crate::fsm::{Reason, Reasons};
+use crate::fsm::{Beat, Reason, Reasons};
 use crate::net::kernel::{Filter, StoppedFrames};
 use crate::net::namespace::NamespaceId;
 use crate::pool::{self, Control, Entry, Setup};
@@ -56,7 +56,7 @@ pub(super) struct Supervisor {
 /// A virtual router as the supervisor sees it.
 #[derive(Debug)]
 pub(super) struct Managed {
-    pub(super) config: VirtualRouter,
+    pub(super) config: Arc<VirtualRouter>,
     pub(super) status: Arc<Status>,
     pub(super) id: RouterId,
     pub(super) worker: usize,
@@ -179,12 +179,12 @@ impl Supervisor {
     }
 
     /// Takes a new router under supervision. It is told to nobody before [`Self::update`].
-    pub(super) fn add(&mut self, router: VirtualRouter) {
+    pub(super) fn add(&mut self, router: Arc<VirtualRouter>) {
         let id = RouterId(self.next_id);
         self.next_id += 1;
         let key = router.key();
         self.keys.insert(id, key.clone());
-        let worker = id.0 as usize % self.workers.len().max(1);
+        let worker = self.worker_of(&router);
         self.routers.insert(
             key,
             Managed {
@@ -201,8 +201,16 @@ impl Supervisor {
         );
     }
 
+    /// The worker of a virtual router: those that advertise at the same moment have the same one, so
+    /// that one of them is woken for it (`fsm::Beat`).
+    fn worker_of(&self, router: &VirtualRouter) -> usize {
+        let interface: usize = router.interface.bytes().map(usize::from).sum();
+        let group = usize::from(router.vrid.number()) % Beat::OF_INTERFACE;
+        (interface + group) % self.workers.len().max(1)
+    }
+
     /// Gives a router a new configuration; it keeps its state.
-    pub(super) fn change(&mut self, router: VirtualRouter) {
+    pub(super) fn change(&mut self, router: Arc<VirtualRouter>) {
         if let Some(managed) = self.routers.get_mut(&router.key()) {
             managed.config = router;
             managed.bound = None;
@@ -431,7 +439,7 @@ impl Supervisor {
             title: routers::title(router),
             params: routers::params(router, &binding),
             message: routers::message(router, &binding),
-            router_advertisements: advertising,
+            router_advertisements: advertising.map(Box::new),
             port: Some(Arc::clone(&interface.port)),
             status: Arc::clone(&managed.status),
         };

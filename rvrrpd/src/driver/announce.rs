@@ -14,10 +14,13 @@ use crate::net::sys::clock;
 
 /// When announcements are repeated, counted from the takeover.
 const REPEATS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
-/// Repeats of different routers are so far apart, so that a thousand takeovers are no burst.
-const PACE: Duration = Duration::from_millis(1);
-/// Places over which repeats are spread.
-const SPREAD: u32 = 512;
+/// Repeats of different groups of routers are so far apart, so that a thousand takeovers are no
+/// burst.
+const PACE: Duration = Duration::from_millis(8);
+/// Routers of a group, whose repeats are one wake-up.
+const GROUP: u32 = 8;
+/// Groups over which repeats are spread.
+const SPREAD: u32 = 64;
 /// Announcements that are asked for again and again, as by a stranger who claims to be Master, go
 /// out at most this often.
 const SHORTEST_GAP: Duration = Duration::from_millis(100);
@@ -53,7 +56,7 @@ impl Announcer {
         let now = Instant::now();
         for plan in plans {
             self.last.insert(plan.id, now);
-            let place = PACE * (plan.id.0 % SPREAD);
+            let place = PACE * (plan.id.0 / GROUP % SPREAD);
             for repeat in REPEATS {
                 self.due.insert((now + repeat + place, plan.id), ());
             }

@@ -1,7 +1,8 @@
 //! What the driver knows: the routers with their plans, and the means to change the kernel.
 
 use core::fmt;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 
 use crossbeam_channel::Sender;
@@ -16,7 +17,7 @@ use super::netlink::{Done, Netlink, Refusal, Request};
 use super::parent::Parent;
 use super::repair::Doubt;
 use super::routes::Hidden;
-use super::{Error, Plan, Report, RouterId};
+use super::{Error, Link, Plan, Report, RouterId};
 use crate::config::model::Route;
 use crate::net::namespace::NamespaceId;
 use crate::wire::Mac;
@@ -39,6 +40,9 @@ pub(super) struct Kernel {
     /// The static routes are in, because a router is active.
     pub(super) static_routes_in: bool,
     pub(super) doubt: Doubt,
+    /// What the kernel last told of links, as hashes: a thousand names would take memory.
+    pub(super) told: HashMap<u32, u64>,
+    hasher: RandomState,
     pub(super) hidden: Hidden,
     /// Link group of our macvlans.
     pub(super) group: u32,
@@ -112,10 +116,19 @@ impl Kernel {
             static_routes: Vec::new(),
             static_routes_in: false,
             doubt: Doubt::default(),
+            told: HashMap::new(),
+            hasher: RandomState::new(),
             hidden: Hidden::default(),
             group,
             reports,
         })
+    }
+
+    /// Whether a link is not as it was told before. For a thousand macvlans the kernel tells for
+    /// seconds of changes that are none of ours, and each look costs as much as all of them.
+    pub(super) fn is_news(&mut self, link: &Link) -> bool {
+        let now = self.hasher.hash_one(link);
+        self.told.insert(link.index, now) != Some(now)
     }
 
     /// Carries out a batch and returns what was refused.

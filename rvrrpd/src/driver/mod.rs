@@ -182,7 +182,7 @@ pub enum KernelEvent {
 }
 
 /// A network interface.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Link {
     /// Interface index.
     pub index: u32,

@@ -48,7 +48,11 @@ impl Kernel {
     pub(super) fn notice(&mut self, event: &KernelEvent) {
         match event {
             KernelEvent::Link(link) => self.follow_parent(link),
-            KernelEvent::LinkGone { index, .. } => self.lose_parent(*index),
+            KernelEvent::LinkGone { index, .. } => {
+                self.told.remove(index);
+                self.lose_parent(*index);
+            }
+            KernelEvent::Resync(..) => self.told.clear(),
             _ => {}
         }
         // The kernel takes routes out without a word when their interface goes down or the address
@@ -67,6 +71,7 @@ impl Kernel {
                 });
                 self.doubt.routes |= routes;
             }
+            KernelEvent::Link(link) if !self.is_news(link) => {}
             KernelEvent::Link(Link { index, .. }) | KernelEvent::LinkGone { index, .. } => {
                 // Another daemon that stops takes its macvlans along, and our settings just
                 // before. The kernel tells nobody of a change of these: its notices
@@ -175,6 +180,10 @@ impl Kernel {
             self.examine_settings(None);
         }
         let links = doubt.links && self.look_at_links();
+        if links {
+            // Whether it helped is seen whatever the next event says.
+            self.told.clear();
+        }
         let addresses = (doubt.links || doubt.addresses) && self.look_at_addresses();
         let routes = doubt.routes && self.look_at_routes();
         self.doubt.gap = if links || addresses || routes {

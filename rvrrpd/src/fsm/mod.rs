@@ -25,6 +25,7 @@ mod router;
 mod time;
 
 pub use action::{Action, Cause, NewMasterReason, Transition};
+pub use beat::Beat;
 pub use event::{Advert, Event};
 pub use params::Params;
 pub use reason::{Reason, Reasons};

@@ -3,6 +3,7 @@
 use core::time::Duration;
 use std::net::IpAddr;
 
+use super::Beat;
 use crate::wire::{PRIORITY_OWNER, Version};
 
 /// Parameters of one virtual router (RFC 9568 §6.1).
@@ -24,6 +25,8 @@ pub struct Params {
     pub startup_delay: Duration,
     /// Source of our advertisements, which breaks ties (RFC 9568 §6.4.3).
     pub source: IpAddr,
+    /// When it advertises as Master, among those with the same interval.
+    pub beat: Beat,
 }
 
 impl Params {

@@ -3,7 +3,6 @@
 use core::fmt;
 use core::time::Duration;
 
-use super::beat;
 use super::{Action, Advert, Cause, Event, Params, Reason, Reasons, Time, Transition};
 use crate::wire::{PRIORITY_RESIGN, Version};
 
@@ -268,10 +267,8 @@ impl Router {
                     self.answer(now, actions);
                 }
                 if deadline <= now {
-                    let Params {
-                        interval, source, ..
-                    } = self.params;
-                    let deadline = beat::towards(deadline, interval, source);
+                    let Params { interval, beat, .. } = self.params;
+                    let deadline = beat.attract(deadline, interval);
                     self.adver_timer(now, deadline, actions);
                 }
             }

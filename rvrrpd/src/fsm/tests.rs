@@ -14,9 +14,6 @@ const LOWER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 99));
 /// Higher as a number, lower in its last byte.
 const HIGHER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 3, 1));
 
-/// Its beat is on the full second.
-const ON_THE_SECOND: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 14));
-
 fn params(version: Version, priority: u8) -> Params {
     Params {
         version,
@@ -26,6 +23,7 @@ fn params(version: Version, priority: u8) -> Params {
         preempt_delay: Duration::ZERO,
         startup_delay: Duration::ZERO,
         source: OWN,
+        beat: Beat::default(),
     }
 }
 
@@ -426,10 +424,7 @@ fn a_master_resigns() {
 #[test]
 fn a_master_advertises_every_interval() {
     // Master at once, and on the beat.
-    let mut bench = Bench::master(Params {
-        source: ON_THE_SECOND,
-        ..params(Version::V3, 255)
-    });
+    let mut bench = Bench::master(params(Version::V3, 255));
     let start = bench.now;
     for round in 1..=5 {
         let deadline = bench.router.deadline().expect("armed");
@@ -446,10 +441,7 @@ fn a_master_advertises_every_interval() {
 /// whatever it sends because of an event does not wait for it.
 #[test]
 fn v3_tm_7_a_master_comes_to_the_beat() {
-    let mut bench = Bench::master(Params {
-        source: ON_THE_SECOND,
-        ..params(Version::V3, 200)
-    });
+    let mut bench = Bench::master(params(Version::V3, 200));
     assert_eq!(bench.left(), Some(SECOND), "the first interval is whole");
     let past_beat = bench.now.as_micros() % 1_000_000;
     assert!(past_beat > 0, "it became Master off the beat");

@@ -320,7 +320,7 @@ fn read_solicitations(
     batch: &mut Batch,
     sink: &mut (impl Sink + ?Sized),
 ) {
-    if let Err(error) = batch.receive(receiver.as_fd()) {
+    if let Err(error) = batch.receive(receiver.as_fd(), Family::V6) {
         tracing::debug!("receive: {error}");
         return;
     }
@@ -337,7 +337,7 @@ fn read(
     sink: &mut (impl Sink + ?Sized),
 ) {
     for _ in 0..MOST_BATCHES {
-        let more = match batch.receive(receiver.as_fd()) {
+        let more = match batch.receive(receiver.as_fd(), receiver.family()) {
             Ok(more) => more,
             // The interface is down or gone (ENETDOWN, ENODEV): told once per event, and the
             // supervisor hears of it from the kernel too.

@@ -168,6 +168,7 @@ mod tests {
     use std::net::IpAddr;
 
     use super::*;
+    use crate::fsm::Beat;
     use crate::wire::advert::{Advert, Datagram};
     use crate::wire::auth::{HmacKey, HmacKeys};
     use crate::wire::{Family, Mac, Version, Versions, Vrid};
@@ -207,6 +208,7 @@ mod tests {
             preempt_delay: Duration::ZERO,
             startup_delay: Duration::ZERO,
             source: IpAddr::from([192, 0, 2, 251]),
+            beat: Beat::default(),
         }
     }
 

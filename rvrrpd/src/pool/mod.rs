@@ -49,7 +49,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 /// Advertisements that may wait for one worker. A worker that is this far behind has lost them
 /// anyway; bounding the queue bounds the memory that the LAN can make us use.
-const QUEUE: usize = 8192;
+const QUEUE: usize = 2048;
 
 /// An accepted advertisement on its way to its router.
 #[derive(Clone, Debug)]
@@ -130,7 +130,7 @@ pub struct Setup<P = Arc<Port>> {
     /// What it sends.
     pub message: Message,
     /// Its router advertisements; none: it sends none.
-    pub router_advertisements: Option<RouterAdvertisements>,
+    pub router_advertisements: Option<Box<RouterAdvertisements>>,
     /// The interface it sends on and hears; none while there is no such interface.
     pub port: Option<P>,
     /// Where its state is published.

@@ -4,11 +4,12 @@ use proptest::prelude::*;
 use rvrrpd::config::model::{Config, RouterKey, VirtualRouter};
 use rvrrpd::config::{Format, GLOBAL_NEEDS_RESTART, diff, schema};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::properties::config;
 use crate::text::accepted;
 
-fn by_key(config: &Config) -> BTreeMap<RouterKey, VirtualRouter> {
+fn by_key(config: &Config) -> BTreeMap<RouterKey, Arc<VirtualRouter>> {
     config
         .vrouters
         .iter()

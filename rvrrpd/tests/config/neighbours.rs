@@ -1,5 +1,7 @@
 //! Rules between virtual routers.
 
+use std::sync::Arc;
+
 use rvrrpd::config::model::VirtualRouter;
 
 use crate::text::{FORMATS, Pairs, accepted, only_error, pairs, router, vrouters};
@@ -15,7 +17,7 @@ fn refused_together(routers: &[Pairs], line: u32, key: &str, words: &[&str]) {
     }
 }
 
-fn together(routers: &[Pairs]) -> Vec<VirtualRouter> {
+fn together(routers: &[Pairs]) -> Vec<Arc<VirtualRouter>> {
     let [a, b] = FORMATS.map(|format| accepted(&vrouters(format, routers), format).config);
     assert_eq!(a, b);
     a.vrouters
@@ -93,7 +95,7 @@ fn default_vifnames_are_unique_and_in_the_order_of_the_interfaces() {
     let names = |routers: &[Pairs]| -> Vec<String> {
         together(routers)
             .into_iter()
-            .map(|router| router.vifname)
+            .map(|router| router.vifname.clone())
             .collect()
     };
     let vip = "\"192.0.2.1\"";

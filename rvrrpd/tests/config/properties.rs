@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU8;
+use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::collection::{btree_map, btree_set, vec};
@@ -38,7 +39,7 @@ pub(crate) fn config() -> impl Strategy<Value = Config> {
                     let at = u8::try_from(at).unwrap();
                     vip.address = Ipv4Addr::new(10, 0, group, at).into();
                 }
-                router
+                Arc::new(router)
             })
             .collect();
         Config {
@@ -449,7 +450,7 @@ fn named(pairs: Vec<(&str, Value)>) -> Pairs {
 
 /// The whole configuration as text.
 fn written(config: &Config, format: Format) -> String {
-    let routers: Vec<Pairs> = config.vrouters.iter().map(router_pairs).collect();
+    let routers: Vec<Pairs> = config.vrouters.iter().map(|one| router_pairs(one)).collect();
     let routes: Value = config
         .static_routes
         .iter()
@@ -499,7 +500,7 @@ proptest! {
             let loaded = accepted(&written(&config, format), format);
             prop_assert_eq!(&loaded.config, &config);
             // MIX-1: one, however many there are.
-            let is_mixed = |router: &VirtualRouter| router.protocol == Protocol::Both;
+            let is_mixed = |router: &Arc<VirtualRouter>| router.protocol == Protocol::Both;
             let expected = usize::from(config.vrouters.iter().any(is_mixed));
             prop_assert_eq!(loaded.warnings.len(), expected);
         }

@@ -12,7 +12,7 @@ pub(crate) fn one(changes: &[(&str, &str)]) -> VirtualRouter {
     let [a, b] = FORMATS
         .map(|format| accepted(&one_table(format, "vrouter", &router(changes)), format).config);
     assert_eq!(a, b);
-    a.vrouters.into_iter().next().unwrap()
+    VirtualRouter::clone(&a.vrouters[0])
 }
 
 /// Asserts one error about `key`, in the line of that key, with `word`.

@@ -15,7 +15,7 @@ fn config(changes: &[(&str, &str)]) -> Config {
 }
 
 fn unicast(changes: &[(&str, &str)]) -> Option<Unicast> {
-    config(changes).vrouters.remove(0).unicast
+    config(changes).vrouters[0].unicast.clone()
 }
 
 /// Asserts one error about `key`, in the line of that key, with `word`.

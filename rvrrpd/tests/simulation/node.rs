@@ -139,7 +139,7 @@ impl Node {
             id: id(group),
             generation,
             title: String::new(),
-            params: params(settings),
+            params: params(&groups[group], settings),
             message: message(&groups[group], settings),
             router_advertisements: None,
             port: Some(INDEX),

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use rvrrpd::driver::RouterId;
-use rvrrpd::fsm::Params;
+use rvrrpd::fsm::{Beat, Params};
 use rvrrpd::pool::Message;
 use rvrrpd::wire::advert::{Expect, Peers};
 use rvrrpd::wire::auth::Key;
@@ -42,7 +42,7 @@ pub(crate) fn addresses(family: Family, count: u8) -> Vec<IpAddr> {
         .collect()
 }
 
-pub(crate) fn params(settings: &Settings) -> Params {
+pub(crate) fn params(group: &Group, settings: &Settings) -> Params {
     Params {
         version: settings.versions.timers(),
         priority: settings.priority,
@@ -51,6 +51,7 @@ pub(crate) fn params(settings: &Settings) -> Params {
         preempt_delay: settings.preempt_delay,
         startup_delay: settings.startup_delay,
         source: settings.source,
+        beat: Beat::of(settings.source, group.vrid),
     }
 }
 

@@ -139,6 +139,7 @@ impl Gate {
             None => self.free_place()?,
         };
         if known.is_none() {
+            self.states.open(place)?;
             self.numbers
                 .insert(ifindex, place.0, 0)
                 .map_err(|error| io_error(&error))?;

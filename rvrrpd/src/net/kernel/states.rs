@@ -3,6 +3,7 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 use std::io;
 use std::os::fd::AsFd;
+use std::sync::OnceLock;
 
 use aya::maps::MapData;
 use rvrrpd_ebpf::{GATE_STATES, GATED_INTERFACES, GateState, REFUSED_COUNT};
@@ -22,24 +23,43 @@ impl Place {
 /// any thread may do it.
 #[derive(Debug)]
 pub struct States {
-    words: Words,
-    _map: MapData,
+    /// Those of each place that was ever used. What is mapped stays: a gate may be asked about an
+    /// interface that is just leaving.
+    places: Box<[OnceLock<Words>]>,
+    refused: Words,
+    map: MapData,
 }
 
 impl States {
     pub(super) fn map(map: MapData) -> io::Result<Self> {
-        let words = Words::map(map.fd().as_fd(), 0, REFUSED_COUNT as usize + 1)?;
-        let states = Self { words, _map: map };
-        // The first touch of a page costs a fault, which no takeover shall wait for.
-        for word in states.words.all() {
-            word.store(0, Ordering::Relaxed);
+        let refused = Words::map(map.fd().as_fd(), REFUSED_COUNT as usize, 1)?;
+        Ok(Self {
+            places: Place::ALL.map(|_| OnceLock::new()).collect(),
+            refused,
+            map,
+        })
+    }
+
+    /// Makes the states of an interface reachable, all of them foreign. Memory for all interfaces
+    /// that there can be would be more than most hosts need.
+    pub(super) fn open(&self, place: Place) -> io::Result<()> {
+        let Some(of_place) = self.places.get(place.0 as usize) else {
+            return Err(io::ErrorKind::InvalidInput.into());
+        };
+        if of_place.get().is_none() {
+            let first = (place.0 * GATE_STATES) as usize;
+            let words = Words::map(self.map.fd().as_fd(), first, GATE_STATES as usize)?;
+            // Whoever was faster mapped the same.
+            let _same = of_place.set(words);
         }
-        Ok(states)
+        // The first touch of a page costs a fault, which no takeover shall wait for.
+        self.clear(place);
+        Ok(())
     }
 
     /// Decides about frames to the virtual MAC of a virtual router.
     pub fn set(&self, place: Place, router: (Family, Vrid), state: GateState) {
-        if let Some(word) = self.word(index(place, router)) {
+        if let Some(word) = self.word(place, router) {
             word.store(state as u64, Ordering::Release);
         }
     }
@@ -47,7 +67,7 @@ impl States {
     /// What is done now with frames to the virtual MAC of a virtual router.
     #[must_use]
     pub fn state(&self, place: Place, router: (Family, Vrid)) -> GateState {
-        let word = self.word(index(place, router));
+        let word = self.word(place, router);
         match word.map(|word| word.load(Ordering::Acquire)) {
             Some(1) => GateState::Closed,
             Some(2) => GateState::Open,
@@ -57,30 +77,36 @@ impl States {
 
     /// Forgets all virtual routers of an interface.
     pub(super) fn clear(&self, place: Place) {
-        let start = (place.0 * GATE_STATES) as usize;
-        let words = self.words.all().iter();
-        for word in words.skip(start).take(GATE_STATES as usize) {
+        let of_place = self.places.get(place.0 as usize);
+        let words = of_place.and_then(OnceLock::get).map(Words::all);
+        for word in words.unwrap_or_default() {
             word.store(GateState::Foreign as u64, Ordering::Release);
         }
     }
 
     /// Tells the gate how many addresses are refused.
     pub(super) fn set_refused(&self, count: u64) {
-        if let Some(word) = self.word(REFUSED_COUNT) {
+        if let Some(word) = self.refused.all().first() {
             word.store(count, Ordering::Release);
         }
     }
 
-    fn word(&self, index: u32) -> Option<&AtomicU64> {
-        self.words.all().get(index as usize)
+    fn word(&self, place: Place, router: (Family, Vrid)) -> Option<&AtomicU64> {
+        let words = self.places.get(place.0 as usize)?.get()?.all();
+        words.get(offset(router) as usize)
     }
 }
 
 /// Where the state of a virtual router is in the map.
-pub(super) fn index(place: Place, (family, vrid): (Family, Vrid)) -> u32 {
+pub(super) fn index(place: Place, router: (Family, Vrid)) -> u32 {
+    place.0 * GATE_STATES + offset(router)
+}
+
+/// Where it is among those of its interface.
+fn offset((family, vrid): (Family, Vrid)) -> u32 {
     let family = match family {
         Family::V4 => 0,
         Family::V6 => 256,
     };
-    place.0 * GATE_STATES + family + u32::from(vrid.number())
+    family + u32::from(vrid.number())
 }

@@ -154,8 +154,8 @@ impl<P> Slot<P> {
     /// another address send them (§6.2.8).
     pub(super) fn ends_advertising(&self, new: &Setup<P>) -> bool {
         let source = |ra: &RouterAdvertisements| ra.source;
-        let before = self.setup.router_advertisements.as_ref().map(source);
-        self.schedule.next().is_some() && before != new.router_advertisements.as_ref().map(source)
+        let before = self.setup.router_advertisements.as_deref().map(source);
+        self.schedule.next().is_some() && before != new.router_advertisements.as_deref().map(source)
     }
 
     /// Makes a packet that is due ready to be sent at `now`; see [`Frames::seal`].

@@ -65,6 +65,18 @@ impl Scene {
         }
     }
 
+    /// Whether the LANs and the receiving hosts have kernel threads of their own for what is sent, as if
+    /// they were other machines.
+    pub(crate) fn handle_apart(&self, apart: bool) {
+        for (number, lan) in self.lans.iter().enumerate() {
+            lan.handle_apart(apart);
+            for host in [R1, R2] {
+                self.host(host)
+                    .handle_apart(&format!("eth{number}"), apart);
+            }
+        }
+    }
+
     pub(crate) fn host(&self, host: u8) -> &Host {
         &self.hosts[usize::from(host)]
     }
