@@ -211,6 +211,14 @@ pub struct Link {
     pub vrf: bool,
 }
 
+impl Link {
+    /// Whether it is a macvlan that rvrrpd made.
+    #[must_use]
+    pub const fn is_of_rvrrpd(&self) -> bool {
+        self.macvlan && undo::is_group(self.group)
+    }
+}
+
 /// An address on an interface.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Address {

@@ -15,6 +15,13 @@ use crate::wire::Mac;
 
 /// Link group of our macvlans, "VRRP"; the next one where somebody else uses it.
 const GROUP: u32 = 0x5652_5250;
+/// How many groups there may be, one for each daemon in a network namespace.
+const GROUPS: u32 = 0x1000;
+
+/// Whether a link group is one of those that rvrrpd uses.
+pub(super) const fn is_group(group: u32) -> bool {
+    matches!(group.checked_sub(GROUP), Some(0..GROUPS))
+}
 
 /// Takes back what the entries say. What cannot be taken back is logged, the rest goes on.
 pub(super) fn undo(netlink: &mut Netlink, entries: &[Entry]) -> io::Result<()> {
@@ -56,7 +63,8 @@ pub(super) fn undo(netlink: &mut Netlink, entries: &[Entry]) -> io::Result<()> {
 pub(super) fn free_group(netlink: &mut Netlink) -> io::Result<u32> {
     let used: BTreeSet<u32> = netlink.links()?.iter().map(|link| link.group).collect();
     // One more is taken for the moment when some of many leave.
-    let free = (GROUP..).step_by(2).find(|group| !used.contains(group));
+    let groups = GROUP..GROUP + GROUPS;
+    let free = groups.step_by(2).find(|group| !used.contains(group));
     Ok(free.unwrap_or(GROUP))
 }
 

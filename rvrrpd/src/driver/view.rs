@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Address, KernelEvent, Link};
 
-/// Links and their addresses.
+/// Links and their addresses, without the macvlans of rvrrpd, of which there may be thousands.
 #[derive(Clone, Debug, Default)]
 pub struct View {
     links: BTreeMap<u32, Link>,
@@ -16,6 +16,7 @@ impl View {
     /// Follows an event.
     pub fn apply(&mut self, event: &KernelEvent) {
         match event {
+            KernelEvent::Link(link) if link.is_of_rvrrpd() => {}
             KernelEvent::Link(link) => {
                 self.links.insert(link.index, link.clone());
             }
@@ -23,6 +24,7 @@ impl View {
                 self.links.remove(index);
                 self.addresses.remove(index);
             }
+            KernelEvent::Address(address) if !self.links.contains_key(&address.index) => {}
             KernelEvent::Address(address) => {
                 let addresses = self.addresses.entry(address.index).or_default();
                 match addresses.iter_mut().find(|known| is_same(known, address)) {
@@ -39,10 +41,15 @@ impl View {
             KernelEvent::Resync(links, addresses) => {
                 self.links = links
                     .iter()
+                    .filter(|link| !link.is_of_rvrrpd())
                     .map(|link| (link.index, link.clone()))
                     .collect();
                 self.addresses.clear();
-                for address in addresses {
+                let links = &self.links;
+                for address in addresses
+                    .iter()
+                    .filter(|address| links.contains_key(&address.index))
+                {
                     self.addresses
                         .entry(address.index)
                         .or_default()

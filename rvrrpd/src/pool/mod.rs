@@ -49,7 +49,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 /// Advertisements that may wait for one worker. A worker that is this far behind has lost them
 /// anyway; bounding the queue bounds the memory that the LAN can make us use.
-const QUEUE: usize = 2048;
+const QUEUE: usize = 1536;
 
 /// An accepted advertisement on its way to its router.
 #[derive(Clone, Debug)]

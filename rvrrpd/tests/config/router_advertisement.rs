@@ -20,7 +20,7 @@ fn read(value: &str) -> RouterAdvertisement {
     let loaded = loaded(value);
     assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
     let router = loaded.config.vrouters.into_iter().next().unwrap();
-    router.router_advertisement.clone().unwrap()
+    *router.router_advertisement.clone().unwrap()
 }
 
 /// Asserts one error about `key` of the table, with `word`.
