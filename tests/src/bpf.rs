@@ -15,12 +15,19 @@ use crate::sys::interface_index;
 
 /// `BPF_*` commands of linux/bpf.h.
 const PROG_LOAD: u32 = 5;
+const PROG_TEST_RUN: u32 = 10;
 const PROG_QUERY: u32 = 16;
 const LINK_CREATE: u32 = 28;
 /// `BPF_TCX_INGRESS`.
 const TCX_INGRESS: u32 = 46;
 /// `BPF_PROG_TYPE_SCHED_CLS`.
 const CLASSIFIER: u32 = 3;
+/// `BPF_PROG_TYPE_XDP`.
+const XDP: u32 = 6;
+/// `BPF_F_TEST_XDP_LIVE_FRAMES`.
+const LIVE_FRAMES: u32 = 2;
+/// `r0 = 2`, `exit`: for tcx that is TCX_DROP, for XDP it is XDP_PASS.
+const TWO: [u64; 2] = [0x0000_0002_0000_00b7, 0x0000_0000_0000_0095];
 /// Programs that a query tells at the most.
 const MOST: usize = 16;
 
@@ -80,17 +87,8 @@ impl Dropper {
     /// Attaches it behind the programs that are at the ingress of an interface.
     #[must_use]
     pub fn attach(host: &Host, interface: &str) -> Self {
-        /// `r0 = 2` (TCX_DROP), `exit`.
-        const PROGRAM: [u64; 2] = [0x0000_0002_0000_00b7, 0x0000_0000_0000_0095];
         host.inside(|| {
-            let license = c"GPL";
-            let mut load = Attributes::default();
-            load[0] = pair(CLASSIFIER, PROGRAM.len() as u32);
-            load[1] = PROGRAM.as_ptr() as u64;
-            load[2] = license.as_ptr() as u64;
-            let program = bpf(PROG_LOAD, &mut load).expect("BPF_PROG_LOAD");
-            // SAFETY: the descriptor is new and owned by nobody else.
-            let program = unsafe { OwnedFd::from_raw_fd(program) };
+            let program = load(CLASSIFIER).expect("BPF_PROG_LOAD");
             let mut create = Attributes::default();
             let number = u32::try_from(program.as_raw_fd()).expect("a descriptor");
             create[0] = pair(number, index(interface));
@@ -99,6 +97,56 @@ impl Dropper {
             // SAFETY: as above.
             Self(unsafe { OwnedFd::from_raw_fd(link) })
         })
+    }
+}
+
+/// Loads the program that returns 2.
+fn load(kind: u32) -> io::Result<OwnedFd> {
+    let license = c"GPL";
+    let mut load = Attributes::default();
+    load[0] = pair(kind, TWO.len() as u32);
+    load[1] = TWO.as_ptr() as u64;
+    load[2] = license.as_ptr() as u64;
+    let program = bpf(PROG_LOAD, &mut load)?;
+    // SAFETY: the descriptor is new and owned by nobody else.
+    Ok(unsafe { OwnedFd::from_raw_fd(program) })
+}
+
+/// What lets frames arrive at an interface as if its driver had received them
+/// (Documentation/bpf/bpf_prog_run.rst, "Running XDP programs in live frame mode"), many times as
+/// fast as a packet socket.
+#[derive(Debug)]
+pub(crate) struct Arrivals {
+    program: OwnedFd,
+    interface: u32,
+}
+
+impl Arrivals {
+    /// At an interface of the network namespace of the calling thread, which has to be the one that
+    /// calls [`Self::repeat`].
+    pub(crate) fn at(interface: &str) -> io::Result<Self> {
+        Ok(Self {
+            program: load(XDP)?,
+            interface: index(interface),
+        })
+    }
+
+    /// Lets `frame` arrive `count` times.
+    pub(crate) fn repeat(&self, frame: &[u8], count: u32) -> io::Result<()> {
+        let length = u32::try_from(frame.len()).map_err(io::Error::other)?;
+        // struct xdp_md: data, data_end, data_meta, ingress_ifindex, rx_queue_index,
+        // egress_ifindex.
+        let context = [0, length, 0, self.interface, 0, 0];
+        let number = u32::try_from(self.program.as_raw_fd()).map_err(io::Error::other)?;
+        let mut run = Attributes::default();
+        run[0] = pair(number, 0);
+        run[1] = pair(length, 0);
+        run[2] = frame.as_ptr() as u64;
+        run[4] = pair(count, 0);
+        run[5] = pair(size_of_val(&context) as u32, 0);
+        run[6] = context.as_ptr() as u64;
+        run[8] = pair(LIVE_FRAMES, 0);
+        bpf(PROG_TEST_RUN, &mut run).map(drop)
     }
 }
 

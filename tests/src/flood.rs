@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::bpf::Arrivals;
+use crate::host::Host;
 use crate::sys;
 
 /// Frames in one system call.
@@ -95,6 +97,26 @@ impl Flood {
         }
     }
 
+    /// Frames that arrive at `interface` of `host` as if its driver had received them, `rate` of them
+    /// in a second or as many as the machine can.
+    #[must_use]
+    pub(crate) fn arriving(host: &Host, interface: &str, frames: Vec<Vec<u8>>, rate: f64) -> Self {
+        assert!(!frames.is_empty(), "a flood of nothing");
+        let shared = Arc::<Shared>::default();
+        let thread = {
+            let (host, interface) = (host.clone(), interface.to_owned());
+            let shared = Arc::clone(&shared);
+            std::thread::spawn(move || {
+                host.inside(|| arrive(&interface, &frames, rate, &shared));
+            })
+        };
+        Self {
+            shared,
+            began: Instant::now(),
+            thread: Some(thread),
+        }
+    }
+
     fn end(&mut self) {
         self.shared.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
@@ -106,6 +128,26 @@ impl Flood {
 impl Drop for Flood {
     fn drop(&mut self) {
         self.end();
+    }
+}
+
+/// Arrivals by one system call.
+const ARRIVALS: u32 = 65536;
+
+fn arrive(interface: &str, frames: &[Vec<u8>], rate: f64, shared: &Shared) {
+    let arrivals = Arrivals::at(interface).expect("XDP in live frame mode");
+    let began = Instant::now();
+    let mut next = frames.iter().cycle();
+    while !shared.stop.load(Ordering::Relaxed) {
+        let arrived = shared.frames.load(Ordering::Relaxed);
+        let early = Duration::from_secs_f64(arrived as f64 / rate).saturating_sub(began.elapsed());
+        if !early.is_zero() {
+            std::thread::sleep(early);
+            continue;
+        }
+        let frame = next.next().expect("endless");
+        arrivals.repeat(frame, ARRIVALS).expect("BPF_PROG_TEST_RUN");
+        shared.frames.fetch_add(u64::from(ARRIVALS), Ordering::Relaxed);
     }
 }
 

@@ -78,9 +78,6 @@ impl Trial {
     /// Where the daemons do not come up.
     pub(crate) fn run(load: Load, strain: Strain, span: Duration) -> Self {
         let scene = Scene::new(load, Contender::Rvrrpd, true);
-        if strain == Strain::Flood {
-            scene.attach(R3);
-        }
         let observer = scene.observe(R3);
         // The Backup is first, so that it hears everything that the Master ever says.
         let begin = Stamp::now();
@@ -142,10 +139,8 @@ fn strained(
     } else {
         Vec::new()
     };
-    let senders = if strain == Strain::Flood { SENDERS } else { 0 };
-    let flood: Vec<Flood> = (0..senders)
-        .map(|_| scene.host(R3).flood("eth0", hostile()))
-        .collect();
+    let flood: Option<Flood> = (strain == Strain::Flood)
+        .then(|| scene.host(R2).flood_arriving("eth0", hostile(), RATE));
     let (mut silences, mut claims) = (Silences::default(), 0);
     let begin = Instant::now();
     while begin.elapsed() < span {
@@ -155,7 +150,7 @@ fn strained(
         claims += adverts_of(&seen, R2);
         *sent += adverts_of(&seen, R1);
     }
-    let rate = flood.into_iter().map(|sender| sender.stop().rate()).sum();
+    let rate = flood.map_or(0.0, |flood| flood.stop().rate());
     drop(loops);
     // What was lost at the end shows as a silence now.
     wait(scene.load.interval);
@@ -203,8 +198,6 @@ fn received(daemon: &Process, load: Load) -> Option<i64> {
 
 /// Frames in a second that a flood is meant to have.
 const RATE: f64 = 1e6;
-/// Senders; one alone does not get there.
-const SENDERS: usize = 2;
 /// Ethernet source of the flood: virtual MACs would make the bridge learn them anew all the time.
 const SOURCE: Mac = Mac([0x02, 0, 0, 0xf1, 0, 0x0d]);
 
