@@ -37,6 +37,55 @@ impl Counter {
     }
 }
 
+/// Durations, counted by their magnitude.
+#[derive(Debug, Default)]
+pub struct Durations {
+    counts: [Counter; Self::BOUNDS.len() + 1],
+    /// Microseconds.
+    sum: Counter,
+}
+
+impl Durations {
+    /// Upper bounds of the classes in microseconds; the last class has none.
+    pub const BOUNDS: [u64; 14] = [
+        10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 100_000, 1_000_000,
+        10_000_000,
+    ];
+
+    /// Counts one.
+    pub fn observe(&self, duration: Duration) {
+        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        let class = Self::BOUNDS.partition_point(|bound| *bound < micros);
+        if let Some(count) = self.counts.get(class) {
+            count.count();
+        }
+        self.sum.add(micros);
+    }
+
+    /// Each upper bound, none for the last class, with the number of durations in its class.
+    pub fn classes(&self) -> impl Iterator<Item = (Option<Duration>, u64)> {
+        let bounds = Self::BOUNDS.map(|bound| Some(Duration::from_micros(bound)));
+        let bounds = bounds.into_iter().chain([None]);
+        bounds.zip(self.counts.iter().map(Counter::value))
+    }
+
+    /// All durations together.
+    #[must_use]
+    pub fn sum(&self) -> Duration {
+        Duration::from_micros(self.sum.value())
+    }
+}
+
+/// How the daemon performs.
+#[derive(Debug, Default)]
+pub struct Performance {
+    /// How late a worker got to a deadline that had come: that of its scheduling and that of its
+    /// own work together.
+    pub worker_lateness: Durations,
+    /// How long the driver took for what was in its queue, the answers of the kernel included.
+    pub driver_latency: Durations,
+}
+
 /// One counter for each receive rule.
 #[derive(Debug)]
 pub struct Rejects([Counter; Reject::ALL.len()]);
@@ -95,9 +144,23 @@ impl Default for Global {
     }
 }
 
+/// What a virtual router is called.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Identity {
+    /// Its name in the configuration.
+    pub name: String,
+    /// VRID.
+    pub group: u8,
+    /// Parent interface.
+    pub interface: String,
+    /// Its first virtual address.
+    pub virtual_ip: IpAddr,
+}
+
 /// What one virtual router publishes.
 #[derive(Debug)]
 pub struct Status {
+    identity: ArcSwapOption<Identity>,
     state: AtomicU8,
     reasons: AtomicU16,
     priority: AtomicU8,
@@ -148,6 +211,7 @@ pub struct Status {
 impl Default for Status {
     fn default() -> Self {
         Self {
+            identity: ArcSwapOption::empty(),
             state: AtomicU8::new(State::Init as u8),
             reasons: AtomicU16::new(0),
             priority: AtomicU8::new(0),
@@ -223,6 +287,19 @@ impl Status {
         sum
     }
 
+    /// Advertisements with another interval than the configured one (`interval-errors`).
+    #[must_use]
+    pub fn interval_errors(&self) -> u64 {
+        self.rejects.sum(&[Reject::Interval, Reject::IntervalZero])
+            + self.interval_mismatches.value()
+    }
+
+    /// Advertisements with another address list than the configured one (`address-list-errors`).
+    #[must_use]
+    pub fn address_list_errors(&self) -> u64 {
+        self.rejects.of(Reject::AddressList).value() + self.address_list_mismatches.value()
+    }
+
     /// Those that the kernel refused in the slot that the router has now.
     #[must_use]
     pub fn refused_in_kernel(&self) -> [(Reject, u64); 3] {
@@ -259,6 +336,17 @@ impl Status {
             self.rejects.of(reject).add(count);
             global.rejects.of(reject).add(count);
         }
+    }
+
+    /// Publishes what the router is called.
+    pub fn identify(&self, identity: Identity) {
+        self.identity.store(Some(identity.into()));
+    }
+
+    /// What the router is called; none for one that nobody has named yet.
+    #[must_use]
+    pub fn identity(&self) -> Option<Arc<Identity>> {
+        self.identity.load_full()
     }
 
     /// Publishes a change of state.

@@ -8,6 +8,7 @@
 //! ```
 
 mod interface;
+mod orders;
 pub mod privilege;
 mod readiness;
 pub mod realtime;
@@ -23,15 +24,18 @@ pub mod unix;
 use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::SystemTime;
 
+use crate::api::{self, Gauges};
 use crate::config::Format;
 use crate::config::model::{Config, FilterType, VirtualRouter};
 use crate::driver::view::View;
 use crate::driver::{Driver, KernelEvent};
 use crate::net::kernel::{Filter, Kernel};
-use crate::{driver, log, pool};
+use crate::stats::Performance;
+use crate::{driver, events, log, pool};
 use signals::Signal;
-use supervisor::{End, Supervisor};
+use supervisor::{End, Link, Supervisor};
 
 /// Worker threads where the configuration names no number.
 const MOST_DEFAULT_WORKERS: usize = 4;
@@ -109,20 +113,48 @@ pub fn run(config: Config, mut context: Context, ready: impl FnOnce()) -> Result
     }
     let (reports, incoming) = crossbeam_channel::unbounded();
     let prepare = threads::prepare(config.global.realtime, threads::DRIVER);
-    let driver = Driver::start(context.run_dir.path(), reports, prepare)?;
+    let performance = Arc::<Performance>::default();
+    let driver = Driver::start(
+        context.run_dir.path(),
+        reports,
+        Arc::clone(&performance),
+        prepare,
+    )?;
     let mut view = View::default();
     let (links, addresses) = driver::snapshot().map_err(|error| Error::Start("netlink", error))?;
     view.apply(&KernelEvent::Resync(links, addresses));
-    let workers = start_workers(&config, &driver)?;
-    let mut supervisor = Supervisor::new(config, view, driver, incoming, workers, filter);
+    let (events, happening) = events::queue();
+    let workers = start_workers(&config, &driver, &events, &performance)?;
+    let (orders, requests) = crossbeam_channel::bounded(api::QUEUE);
+    let gauges = Gauges {
+        started: SystemTime::now(),
+        performance,
+        workers: workers.iter().map(|one| one.adverts.clone()).collect(),
+        driver: driver.commands.clone(),
+        conf: context.conf.clone(),
+    };
+    let link = Link {
+        registry: None,
+        requests,
+        events,
+        gauges: Arc::new(gauges),
+    };
+    let mut supervisor = Supervisor::new(config, view, driver, incoming, workers, filter, link);
     supervisor.start();
+    let api = api::Handle::start(supervisor.registry(), orders, happening, &context.run_dir)
+        .inspect_err(|error| tracing::error!("no Client API and no rvrrpadm: {error}"))
+        .ok();
     tracing::info!("rVRRPd (v{}) daemon started", env!("CARGO_PKG_VERSION"));
     ready();
     let end = supervisor.run(&signals, &mut context);
     if end == End::Requested {
         tracing::info!("Received termination signal");
     }
-    supervisor.stop()?;
+    let stopped = supervisor.stop();
+    if let Some(api) = api {
+        api.stop();
+    }
+    stopped?;
     tracing::info!("Exiting...");
     match end {
         End::Requested => Ok(()),
@@ -150,6 +182,8 @@ fn load_filter(config: &Config) -> Option<Arc<Filter>> {
 fn start_workers(
     config: &Config,
     driver: &driver::DriverHandle,
+    events: &events::Sender,
+    performance: &Arc<Performance>,
 ) -> Result<Vec<pool::Handle>, Error> {
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     let number = config
@@ -159,7 +193,12 @@ fn start_workers(
     (0..number)
         .map(|number| {
             let prepare = threads::prepare(config.global.realtime, threads::WORKER);
-            pool::Handle::start(number, driver.commands.clone(), prepare)
+            let world = pool::Surroundings {
+                driver: driver.commands.clone(),
+                events: events.clone(),
+                performance: Arc::clone(performance),
+            };
+            pool::Handle::start(number, world, prepare)
         })
         .collect::<std::io::Result<_>>()
         .map_err(|error| Error::Start("worker thread", error))

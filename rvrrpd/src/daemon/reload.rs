@@ -4,24 +4,24 @@ use std::collections::BTreeSet;
 
 use super::supervisor::Supervisor;
 use super::{Context, routers};
+use crate::api::Done;
 use crate::config::model::{RouterKey, VirtualRouter};
-use crate::config::{self, GLOBAL_NEEDS_RESTART};
+use crate::config::{self, Errors, GLOBAL_NEEDS_RESTART};
 use crate::driver::Command;
 use crate::log;
 
 /// Reads the configuration file again and applies what differs. A file with an error changes
 /// nothing. A router that did not change is not touched.
-pub(super) fn reload(supervisor: &mut Supervisor, context: &Context) {
-    let loaded = match config::load(&context.conf, context.format) {
-        Ok(loaded) => loaded,
-        Err(errors) => {
-            for error in &errors.errors {
-                tracing::error!("{error}");
-            }
-            tracing::error!("configuration not reloaded: everything goes on as before");
-            return;
+///
+/// # Errors
+/// What is wrong with the file; it was logged.
+pub(super) fn reload(supervisor: &mut Supervisor, context: &Context) -> Result<Done, Errors> {
+    let loaded = config::load(&context.conf, context.format).inspect_err(|errors| {
+        for error in &errors.errors {
+            tracing::error!("{error}");
         }
-    };
+        tracing::error!("configuration not reloaded: everything goes on as before");
+    })?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
@@ -47,11 +47,17 @@ pub(super) fn reload(supervisor: &mut Supervisor, context: &Context) {
     let mut names = BTreeSet::new();
     let mut leaving: Vec<RouterKey> = diff.removed;
     leaving.extend(replaced.iter().map(|(old, _)| old.key()));
+    let (added, removed) = (diff.added.len(), leaving.len() - replaced.len());
+    let done = Done::Reloaded {
+        added,
+        removed,
+        replaced: replaced.len(),
+        changed: changed.len(),
+        untouched: diff.unchanged,
+    };
     tracing::info!(
-        "configuration reloaded: {} virtual routers added, {} removed, {} replaced, {} changed, \
-         {} untouched",
-        diff.added.len(),
-        leaving.len() - replaced.len(),
+        "configuration reloaded: {added} virtual routers added, {removed} removed, {} replaced, {} \
+         changed, {} untouched",
         replaced.len(),
         changed.len(),
         diff.unchanged,
@@ -67,12 +73,14 @@ pub(super) fn reload(supervisor: &mut Supervisor, context: &Context) {
         names.insert(router.interface.clone());
         supervisor.add(router);
     }
-    supervisor.config = new;
+    supervisor.reloads += 1;
+    supervisor.configured(new);
     if diff.static_routes_changed {
         let routes = supervisor.config.static_routes.clone();
         supervisor.tell_driver(Command::StaticRoutes(routes));
     }
     supervisor.update(&names);
+    Ok(done)
 }
 
 /// Whether a router has to leave and come back: what carries its addresses is another thing.

@@ -11,9 +11,11 @@ use super::interface::{Interface, Wanted};
 use super::readiness::{self, Binding};
 use super::signals::Signal;
 use super::{reload, routers, status, threads};
+use crate::api::{Bound, Gauges, Published, Registry, Request, Snapshot};
 use crate::config::model::{Config, FilterType, RouterKey, VirtualRouter};
 use crate::driver::view::View;
 use crate::driver::{self, Command, DriverHandle, KernelEvent, Plan, Report, RouterId};
+use crate::events::{self, Change};
 use crate::fsm::{Reason, Reasons};
 use crate::net::kernel::Filter;
 use crate::pool::{self, Control, Entry, Setup};
@@ -29,7 +31,7 @@ const REPORTS: usize = 4096;
 /// The running daemon.
 #[derive(Debug)]
 pub(super) struct Supervisor {
-    pub(super) config: Config,
+    pub(super) config: Arc<Config>,
     pub(super) routers: BTreeMap<RouterKey, Managed>,
     pub(super) global: Arc<Global>,
     view: View,
@@ -42,13 +44,33 @@ pub(super) struct Supervisor {
     generation: u64,
     keys: HashMap<RouterId, RouterKey>,
     next_id: u32,
+    api: Link,
+    /// What is published has to be published anew.
+    outdated: bool,
+    /// How often the configuration was reloaded.
+    pub(super) reloads: u64,
+}
+
+/// How the supervisor and the API reach each other.
+#[derive(Debug)]
+pub(super) struct Link {
+    /// Where the supervisor publishes; none before its first word.
+    pub(super) registry: Option<Arc<Registry>>,
+    /// What users order.
+    pub(super) requests: Receiver<Request>,
+    /// What happens, to who watches.
+    pub(super) events: events::Sender,
+    /// What is measured.
+    pub(super) gauges: Arc<Gauges>,
 }
 
 /// A virtual router as the supervisor sees it.
 #[derive(Debug)]
 pub(super) struct Managed {
-    pub(super) config: VirtualRouter,
+    pub(super) config: Arc<VirtualRouter>,
     pub(super) status: Arc<Status>,
+    /// What was published; none: it has changed since.
+    published: Option<Arc<Published>>,
     id: RouterId,
     worker: usize,
     /// What worker, listener and driver were told last; none: nothing yet.
@@ -61,6 +83,24 @@ pub(super) struct Managed {
     failed: bool,
     /// Why not, as it was told last.
     complaint: String,
+}
+
+impl Managed {
+    /// The router as others are to see it.
+    fn published(&mut self) -> Arc<Published> {
+        let (config, status, bound) = (&self.config, &self.status, &self.bound);
+        let published = self.published.get_or_insert_with(|| {
+            Arc::new(Published {
+                config: Arc::clone(config),
+                status: Arc::clone(status),
+                bound: bound.as_ref().map(|binding| Bound {
+                    source: binding.source,
+                    mac: binding.mac,
+                }),
+            })
+        });
+        Arc::clone(published)
+    }
 }
 
 /// Why the daemon stops.
@@ -81,9 +121,10 @@ impl Supervisor {
         reports: Receiver<Report>,
         workers: Vec<pool::Handle>,
         filter: Option<Arc<Filter>>,
+        api: Link,
     ) -> Self {
         Self {
-            config,
+            config: Arc::new(config),
             routers: BTreeMap::new(),
             global: Arc::default(),
             view,
@@ -95,6 +136,9 @@ impl Supervisor {
             generation: 0,
             keys: HashMap::new(),
             next_id: 0,
+            api,
+            outdated: true,
+            reloads: 0,
         }
     }
 
@@ -105,6 +149,16 @@ impl Supervisor {
             self.add(router);
         }
         self.update_all();
+    }
+
+    /// Where the supervisor publishes what there is to see.
+    pub(super) fn registry(&mut self) -> Arc<Registry> {
+        if let Some(registry) = &self.api.registry {
+            return Arc::clone(registry);
+        }
+        let registry = Arc::new(Registry::new(self.snapshot()));
+        self.api.registry = Some(Arc::clone(&registry));
+        registry
     }
 
     /// Works until a signal ends it. `ready` is called once all that was reported at the start
@@ -121,13 +175,19 @@ impl Supervisor {
                             Signal::Reload => true,
                             other => { context.postponed.push(other); false }
                         }) {}
-                        reload::reload(self, context);
+                        // What is wrong was logged: nobody else asked.
+                        let _logged = reload::reload(self, context);
                     }
                     Ok(other) => context.postponed.push(other),
                 },
                 recv(self.reports) -> report => match report {
                     Ok(report) => self.reported(report),
                     Err(_) => return End::DriverLost,
+                },
+                recv(self.api.requests) -> request => match request {
+                    Ok(request) => self.obey(request, context),
+                    // The API is gone, and with it who could order.
+                    Err(_) => self.api.requests = crossbeam_channel::never(),
                 },
                 recv(retries) -> _ => {
                     if self.driver.is_finished() {
@@ -167,11 +227,16 @@ impl Supervisor {
         let key = router.key();
         self.keys.insert(id, key.clone());
         let worker = id.0 as usize % self.workers.len().max(1);
+        let status = Arc::<Status>::default();
+        status.identify(routers::identity(&router));
+        self.api.events.push(&status, Change::Added);
+        self.outdated = true;
         self.routers.insert(
             key,
             Managed {
-                config: router,
-                status: Arc::default(),
+                config: Arc::new(router),
+                status,
+                published: None,
                 id,
                 worker,
                 bound: None,
@@ -186,20 +251,26 @@ impl Supervisor {
     /// Gives a router a new configuration; it keeps its state.
     pub(super) fn change(&mut self, router: VirtualRouter) {
         if let Some(managed) = self.routers.get_mut(&router.key()) {
-            managed.config = router;
+            managed.status.identify(routers::identity(&router));
+            managed.config = Arc::new(router);
             managed.bound = None;
+            managed.published = None;
+            self.outdated = true;
+            self.api.events.push(&managed.status, Change::Configured);
         }
     }
 
     /// Lets routers leave. When this returns their last advertisements have left.
     pub(super) fn remove(&mut self, keys: &[RouterKey]) {
         let mut leaving = vec![Vec::new(); self.workers.len()];
+        let mut gone = Vec::with_capacity(keys.len());
         for key in keys {
             let Some(managed) = self.routers.remove(key) else {
                 continue;
             };
             self.keys.remove(&managed.id);
             leaving[managed.worker].push(managed.id);
+            gone.push(managed.status);
             if let Some(interface) = self.interfaces.get_mut(&key.interface) {
                 interface.remove(key.family, key.vrid);
             }
@@ -213,6 +284,10 @@ impl Supervisor {
         drop(left);
         // Ends when every worker has dropped its end.
         for () in all_left {}
+        self.outdated |= !gone.is_empty();
+        for status in gone {
+            self.api.events.push(&status, Change::Removed);
+        }
         let names: BTreeSet<String> = keys.iter().map(|key| key.interface.clone()).collect();
         for name in names {
             self.publish(&name);
@@ -265,6 +340,36 @@ impl Supervisor {
             .collect();
         for key in keys {
             self.tell_readiness(&key);
+        }
+        self.publish_snapshot();
+    }
+
+    /// From now on another configuration runs; [`Self::update`] is to follow.
+    pub(super) fn configured(&mut self, config: Config) {
+        self.config = Arc::new(config);
+        self.outdated = true;
+    }
+
+    /// Shows the API what has changed since it was shown last.
+    fn publish_snapshot(&mut self) {
+        if let Some(registry) = self.api.registry.clone()
+            && self.outdated
+        {
+            registry.publish(self.snapshot());
+        }
+    }
+
+    fn snapshot(&mut self) -> Snapshot {
+        self.outdated = false;
+        let keys = self.config.vrouters.iter().map(VirtualRouter::key);
+        let routers = keys.filter_map(|key| Some(self.routers.get_mut(&key)?.published()));
+        Snapshot {
+            routers: routers.collect(),
+            config: Arc::clone(&self.config),
+            global: Arc::clone(&self.global),
+            filter: self.filter.clone(),
+            gauges: Arc::clone(&self.api.gauges),
+            reloads: self.reloads,
         }
     }
 
@@ -420,6 +525,8 @@ impl Supervisor {
         let sender = Arc::clone(&interface.port.sender);
         let plan = routers::plan(managed.id, router, &binding, sender);
         managed.bound = Some(binding);
+        managed.published = None;
+        self.outdated = true;
         Some((plan, managed.worker, Box::new(setup)))
     }
 
@@ -487,7 +594,8 @@ impl Supervisor {
                 Reason::NoSocket,
             )
             .with_if(binding.is_some() && !managed.prepared, Reason::NotPrepared);
-        if managed.reasons.replace(reasons) == Some(reasons) {
+        let before = managed.reasons.replace(reasons);
+        if before == Some(reasons) {
             return;
         }
         let waits_for_driver = reasons == Reason::NotPrepared.into() && !managed.failed;
@@ -499,6 +607,16 @@ impl Supervisor {
         }
         if managed.bound.is_none() {
             managed.status.publish(reasons, managed.config.priority);
+            // What it took from its interface is gone.
+            managed.published = None;
+            self.outdated = true;
+        }
+        if let Some(before) = before {
+            let change = Change::Readiness {
+                before,
+                after: reasons,
+            };
+            self.api.events.push(&managed.status, change);
         }
         let control = Control::Readiness(managed.id, reasons);
         let _ended = self.workers[managed.worker].control.send(control);

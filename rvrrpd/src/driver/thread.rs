@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -15,6 +16,7 @@ use super::netlink::{self, Netlink};
 use super::repair::ROUND;
 use super::{Command, Error, Report, RouterId, monitor, undo};
 use crate::config::model::Route;
+use crate::stats::{Durations, Performance};
 
 /// Commands that are taken together at the most.
 const MOST_COMMANDS: usize = 16_384;
@@ -35,13 +37,14 @@ pub struct DriverHandle {
 
 impl Driver {
     /// Takes back what a predecessor left, then starts the thread, which calls `prepare` once
-    /// (scheduling) and tells through `reports` what happens.
+    /// (scheduling), tells through `reports` what happens and in `performance` how long it took.
     ///
     /// # Errors
     /// The kernel or the journal in `run_dir` cannot be used.
     pub fn start(
         run_dir: &Path,
         reports: Sender<Report>,
+        performance: Arc<Performance>,
         prepare: impl FnOnce() + Send + 'static,
     ) -> Result<DriverHandle, Error> {
         let (mut journal, left) = open_journal(run_dir)?;
@@ -61,7 +64,7 @@ impl Driver {
             .name("driver".to_owned())
             .spawn(move || {
                 prepare();
-                run(kernel, &queue)
+                run(kernel, &queue, &performance.driver_latency)
             })
             .map_err(|error| Error::new("driver thread", error))?;
         Ok(DriverHandle { commands, thread })
@@ -118,7 +121,11 @@ fn open_gate(journal: &mut Journal) -> Result<Gate, Error> {
         .map_err(|error| Error::new("gate", error))
 }
 
-fn run(mut kernel: Kernel, queue: &Receiver<Command>) -> Result<(), Error> {
+fn run(
+    mut kernel: Kernel,
+    queue: &Receiver<Command>,
+    latency: &Durations,
+) -> Result<(), Error> {
     let mut round = Instant::now() + ROUND;
     loop {
         let next = [
@@ -132,9 +139,11 @@ fn run(mut kernel: Kernel, queue: &Receiver<Command>) -> Result<(), Error> {
         match queue.recv_timeout(wait) {
             Ok(command) => {
                 let waiting = queue.try_iter().take(MOST_COMMANDS);
+                let begin = Instant::now();
                 if !kernel.carry_out([command].into_iter().chain(waiting)) {
                     return kernel.remove_all();
                 }
+                latency.observe(begin.elapsed());
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return kernel.remove_all(),

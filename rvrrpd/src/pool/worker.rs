@@ -6,10 +6,11 @@ use std::hash::RandomState;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crossbeam_channel::{Receiver, Sender, select};
+use crossbeam_channel::{Receiver, select};
 
-use super::{Control, Delivery, Engine, Host, Port, Sample, Setup};
+use super::{Control, Delivery, Engine, Host, Port, Sample, Setup, Surroundings};
 use crate::driver::Command;
+use crate::events::Change;
 use crate::fsm::{Time, Transition};
 use crate::log::Limiter;
 use crate::net::sys::clock;
@@ -31,7 +32,7 @@ pub struct Worker {
 #[derive(Debug)]
 struct Rim {
     adverts: Receiver<Delivery>,
-    driver: Sender<Command>,
+    surroundings: Surroundings,
     send_complaint: Limiter,
     /// SipHash with a secret key: numbers that nobody on the LAN can guess.
     random: RandomState,
@@ -45,14 +46,14 @@ impl Worker {
     pub fn new(
         adverts: Receiver<Delivery>,
         control: Receiver<Control>,
-        driver: Sender<Command>,
+        surroundings: Surroundings,
     ) -> Self {
         Self {
             engine: Engine::default(),
             control,
             rim: Rim {
                 adverts,
-                driver,
+                surroundings,
                 send_complaint: Limiter::new(),
                 random: RandomState::new(),
                 drawn: 0,
@@ -82,6 +83,13 @@ impl Worker {
                     }
                 }
                 default(wait) => {}
+            }
+            if let Some(deadline) = engine.deadline() {
+                let now = clock::monotonic();
+                if deadline <= now {
+                    let lateness = &rim.surroundings.performance.worker_lateness;
+                    lateness.observe(now.since(deadline));
+                }
             }
             engine.pass(rim);
         }
@@ -180,7 +188,7 @@ impl Host for Rim {
 
     fn command(&mut self, command: Command) {
         // The driver ends after the workers; should it have died, the supervisor knows.
-        let _ended = self.driver.send(command);
+        let _ended = self.surroundings.driver.send(command);
     }
 
     fn transition(&mut self, setup: &Setup, transition: Transition) {
@@ -191,5 +199,13 @@ impl Host for Rim {
             transition.to,
             transition.cause.name(),
         );
+        self.surroundings.events.push(&setup.status, Change::State(transition));
+    }
+
+    fn reprioritised(&mut self, setup: &Setup, before: u8) {
+        // Nobody had one before the first.
+        if before != 0 {
+            self.surroundings.events.push(&setup.status, Change::Priority { before });
+        }
     }
 }

@@ -75,4 +75,8 @@ pub trait Host {
 
     /// Hears that a router has changed its state.
     fn transition(&mut self, setup: &Setup<Self::Port>, transition: Transition);
+
+    /// Hears that the effective priority of a router is not `before` any more. Not every world
+    /// wants to know.
+    fn reprioritised(&mut self, _setup: &Setup<Self::Port>, _before: u8) {}
 }

@@ -286,7 +286,11 @@ impl<P> Engine<P> {
         slot.router.handle(now, event, &mut self.actions);
         self.deadlines.set(place, slot.router.deadline());
         let status = &slot.setup.status;
+        let before = status.priority();
         status.publish_router(&slot.router);
+        if before != status.priority() {
+            host.reprioritised(&slot.setup, before);
+        }
         let port = slot.setup.port.as_ref().map(H::index);
         let id = slot.setup.id;
         for action in self.actions.drain(..) {
