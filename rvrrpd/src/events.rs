@@ -9,8 +9,8 @@ use std::time::SystemTime;
 
 use tokio::sync::mpsc;
 
-use crate::fsm::{Reasons, Transition};
-use crate::stats::Status;
+use crate::fsm::Cause;
+use crate::stats::{Condition, Status};
 
 /// Events that may wait for the watcher: several for each of a thousand virtual routers.
 const QUEUE: usize = 8192;
@@ -22,8 +22,10 @@ pub struct Event {
     pub router: Arc<Status>,
     /// What happened.
     pub change: Change,
-    /// Effective priority after it.
-    pub priority: u8,
+    /// Its condition before.
+    pub before: Condition,
+    /// Its condition after.
+    pub after: Condition,
     /// When.
     pub at: SystemTime,
 }
@@ -31,20 +33,8 @@ pub struct Event {
 /// What happened.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Change {
-    /// The state changed.
-    State(Transition),
-    /// The reasons why the router cannot run changed.
-    Readiness {
-        /// Those of before.
-        before: Reasons,
-        /// Those of now.
-        after: Reasons,
-    },
-    /// The effective priority changed; [`Event::priority`] is the new one.
-    Priority {
-        /// The old one.
-        before: u8,
-    },
+    /// State, reasons or priority changed; the cause is that of a change of state.
+    Condition(Option<Cause>),
     /// The router is new.
     Added,
     /// It has got another configuration.
@@ -87,10 +77,16 @@ pub fn queue() -> (Sender, Receiver) {
 impl Sender {
     /// Tells the watcher, if it keeps up. Never waits.
     pub fn push(&self, router: &Arc<Status>, change: Change) {
+        self.push_since(router, change, router.condition());
+    }
+
+    /// The same where the condition was another one before.
+    pub fn push_since(&self, router: &Arc<Status>, change: Change, before: Condition) {
         let event = Event {
             router: Arc::clone(router),
             change,
-            priority: router.priority(),
+            before,
+            after: router.condition(),
             at: SystemTime::now(),
         };
         if self.queue.try_send(event).is_err() {
@@ -125,7 +121,12 @@ mod tests {
             sender.push(&router, Change::Added);
         }
         assert_eq!(receiver.waiting(), QUEUE);
-        let mut next = || receiver.queue.try_recv().map(|_| receiver.lost.swap(0, Ordering::Relaxed));
+        let mut next = || {
+            receiver
+                .queue
+                .try_recv()
+                .map(|_| receiver.lost.swap(0, Ordering::Relaxed))
+        };
         assert_eq!(next(), Ok(3));
         assert_eq!(next(), Ok(0));
         sender.push(&router, Change::Removed);

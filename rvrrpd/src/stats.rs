@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU64, Ordering};
 use core::time::Duration;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
@@ -157,6 +157,17 @@ pub struct Identity {
     pub virtual_ip: IpAddr,
 }
 
+/// What others see first of a virtual router.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Condition {
+    /// State.
+    pub state: State,
+    /// Why it cannot run.
+    pub reasons: Reasons,
+    /// Effective priority; 0 before there is one.
+    pub priority: u8,
+}
+
 /// What one virtual router publishes.
 #[derive(Debug)]
 pub struct Status {
@@ -165,6 +176,8 @@ pub struct Status {
     reasons: AtomicU16,
     priority: AtomicU8,
     since: AtomicU64,
+    /// The same, microseconds since 1970.
+    since_wall: AtomicU64,
     new_master_reason: AtomicU8,
     /// Microseconds.
     skew: AtomicU64,
@@ -216,6 +229,7 @@ impl Default for Status {
             reasons: AtomicU16::new(0),
             priority: AtomicU8::new(0),
             since: AtomicU64::new(0),
+            since_wall: AtomicU64::new(0),
             new_master_reason: AtomicU8::new(NewMasterReason::NotMaster as u8),
             skew: AtomicU64::new(0),
             down_interval: AtomicU64::new(0),
@@ -354,6 +368,9 @@ impl Status {
         let Transition { from, to, cause } = transition;
         self.state.store(to as u8, Ordering::Relaxed);
         self.since.store(at.as_micros(), Ordering::Relaxed);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = now.map_or(0, |now| u64::try_from(now.as_micros()).unwrap_or(u64::MAX));
+        self.since_wall.store(now, Ordering::Relaxed);
         self.last_event.store(cause.last_event().into());
         if to == State::Master {
             self.master_transitions.count();
@@ -448,6 +465,23 @@ impl Status {
     #[must_use]
     pub fn since(&self) -> Time {
         Time::from_micros(self.since.load(Ordering::Relaxed))
+    }
+
+    /// When the state changed last by the wall clock of that time; none where it never did.
+    #[must_use]
+    pub fn changed(&self) -> Option<SystemTime> {
+        let micros = self.since_wall.load(Ordering::Relaxed);
+        (micros > 0).then(|| UNIX_EPOCH + Duration::from_micros(micros))
+    }
+
+    /// State, reasons and priority.
+    #[must_use]
+    pub fn condition(&self) -> Condition {
+        Condition {
+            state: self.state(),
+            reasons: self.reasons(),
+            priority: self.priority(),
+        }
     }
 
     /// Why the router cannot run.

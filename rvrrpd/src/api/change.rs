@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
@@ -15,9 +16,15 @@ use super::problem::Problem;
 use super::routes::App;
 use super::view::Router;
 use super::{Done, Order, Refusal, Request};
+use crate::fsm::Reason;
 
 /// How long the supervisor may take: a reload waits for the last advertisements of who leaves.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long an answer waits for the worker to have obeyed, too; it says what is then.
+const OBEDIENCE: Duration = Duration::from_secs(1);
+/// How often it is looked at meanwhile.
+const LOOK: Duration = Duration::from_millis(1);
 
 /// What a reload did
 #[derive(Debug, Serialize, ToSchema)]
@@ -178,6 +185,11 @@ async fn set_enabled(
     let router = routers.find(|router| router.config.name == name);
     // It may have been removed since.
     let router = router.ok_or_else(unknown)?;
+    let obeyed = || router.status.reasons().contains(Reason::Disabled) != enabled;
+    let begin = Instant::now();
+    while !obeyed() && begin.elapsed() < OBEDIENCE {
+        tokio::time::sleep(LOOK).await;
+    }
     Ok(Json(Router::of(router)))
 }
 

@@ -316,7 +316,10 @@ mod tests {
     #[test]
     fn nothing_secret_is_left_of_a_credential() {
         let of = |line: &str| user(&Secret(Zeroizing::new(line.as_bytes().to_vec())));
-        assert_eq!(of("{{SHA256}}admin:1:salt:hash:more"), "{{SHA256}}admin:1:***");
+        assert_eq!(
+            of("{{SHA256}}admin:1:salt:hash:more"),
+            "{{SHA256}}admin:1:***"
+        );
         assert_eq!(of("secret"), "***");
     }
 }

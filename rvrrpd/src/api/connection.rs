@@ -173,7 +173,10 @@ mod tests {
         for (given, expected) in [
             ("/auth/", "/auth"),
             ("/run/vrrp//", "/run/vrrp"),
-            ("/run/vrrp/1/eth0/?family=ipv4", "/run/vrrp/1/eth0?family=ipv4"),
+            (
+                "/run/vrrp/1/eth0/?family=ipv4",
+                "/run/vrrp/1/eth0?family=ipv4",
+            ),
             ("/", "/"),
             ("/auth", "/auth"),
         ] {

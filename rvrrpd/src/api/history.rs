@@ -8,8 +8,8 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
-use crate::events::{Change, Event};
-use crate::stats::{Identity, Status};
+use crate::events::Event;
+use crate::stats::Identity;
 
 /// Events that are kept: all virtual routers of a large host change a few times each.
 const KEPT: usize = 4096;
@@ -100,25 +100,21 @@ impl History {
     }
 }
 
-/// The state that a virtual router was in before and after a change, as far as the change says so.
-pub(super) fn states(change: Change, router: &Status) -> (crate::fsm::State, crate::fsm::State) {
-    match change {
-        Change::State(transition) => (transition.from, transition.to),
-        _ => (router.state(), router.state()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::SystemTime;
 
     use super::*;
+    use crate::events::Change;
+    use crate::stats::Status;
 
     fn event() -> Event {
+        let router = Arc::<Status>::default();
         Event {
-            router: Arc::default(),
             change: Change::Added,
-            priority: 100,
+            before: router.condition(),
+            after: router.condition(),
+            router,
             at: SystemTime::UNIX_EPOCH,
         }
     }

@@ -137,7 +137,11 @@ impl Listeners {
     }
 
     fn apply_unix(&mut self, path: &Path) -> bool {
-        if self.unix.as_ref().is_some_and(|(named, _)| named.path() == path) {
+        if self
+            .unix
+            .as_ref()
+            .is_some_and(|(named, _)| named.path() == path)
+        {
             return true;
         }
         let about = path.display().to_string();
@@ -241,7 +245,13 @@ async fn accept_unix(listener: UnixListener, router: Router, connections: Arc<Co
         };
         let peer = Peer::Unix(Arc::new(credentials));
         if let Some(counted) = connections.admit(peer.source()) {
-            tokio::spawn(connection::serve(stream, None, peer, router.clone(), counted));
+            tokio::spawn(connection::serve(
+                stream,
+                None,
+                peer,
+                router.clone(),
+                counted,
+            ));
         }
     }
 }

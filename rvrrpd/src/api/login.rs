@@ -24,6 +24,7 @@ use super::problem::Problem;
 use super::routes::{self, App};
 use super::session::{self, Session};
 use super::view::datetime;
+use crate::net::sys::clock;
 
 /// Longest body of a login in bytes.
 const LONGEST: usize = 4096;
@@ -106,7 +107,10 @@ pub(super) async fn log_in(
         None => false,
     };
     let Some(user) = user.filter(|_| verified && is_known) else {
-        tracing::warn!("login refused to {}", who(&peer));
+        if let Some(suppressed) = app.refusals.allow(clock::monotonic().as_micros()) {
+            let who = who(&peer);
+            tracing::warn!("login refused to {who} ({suppressed} more like it not logged)");
+        }
         tokio::time::sleep(FAILURE).await;
         drop(place);
         return Err(Problem::new(StatusCode::UNAUTHORIZED).detail("wrong user or password"));
@@ -268,8 +272,16 @@ mod tests {
             (FORM, "user=admin passwd=a b&c=%41+", "a b&c=%41+"),
             (FORM, "user=admin&passwd=banana", "banana"),
             (FORM, "passwd=a+b%26%41&user=admin", "a b&A"),
-            ("application/json", r#"{"user":"admin","passwd":"ba\"na"}"#, "ba\"na"),
-            ("application/json; charset=utf-8", r#"{"user":"admin","password":"x"}"#, "x"),
+            (
+                "application/json",
+                r#"{"user":"admin","passwd":"ba\"na"}"#,
+                "ba\"na",
+            ),
+            (
+                "application/json; charset=utf-8",
+                r#"{"user":"admin","password":"x"}"#,
+                "x",
+            ),
         ] {
             let expected = Some(("admin".to_owned(), passwd.to_owned()));
             assert_eq!(parsed(kind, body), expected, "{body}");

@@ -55,44 +55,83 @@ type Labels<'a> = [(&'static str, &'a str); 4];
 type RouterCounter = (&'static str, &'static str, fn(&Status) -> u64);
 
 const COUNTERS: [RouterCounter; 14] = [
-    ("master_transitions", "Transitions to Master (RFC 8347 master-transitions)", |status| {
-        status.master_transitions.value()
+    (
+        "master_transitions",
+        "Transitions to Master (RFC 8347 master-transitions)",
+        |status| status.master_transitions.value(),
+    ),
+    (
+        "advertisement_rcvd",
+        "Accepted advertisements (RFC 8347 advertisement-rcvd)",
+        |status| status.advertisements_received(),
+    ),
+    (
+        "advertisement_sent",
+        "Sent advertisements (RFC 8347 advertisement-sent)",
+        |status| status.advertisement_sent.value(),
+    ),
+    (
+        "interval_errors",
+        "Advertisements with another interval (RFC 8347 interval-errors)",
+        |status| status.interval_errors(),
+    ),
+    (
+        "priority_zero_pkts_rcvd",
+        "Accepted advertisements with priority 0 (RFC 8347 priority-zero-pkts-rcvd)",
+        |status| status.priority_zero_pkts_rcvd.value(),
+    ),
+    (
+        "priority_zero_pkts_sent",
+        "Sent advertisements with priority 0 (RFC 8347 priority-zero-pkts-sent)",
+        |status| status.priority_zero_pkts_sent.value(),
+    ),
+    (
+        "invalid_type_pkts_rcvd",
+        "Packets with another type (RFC 8347 invalid-type-pkts-rcvd)",
+        |status| {
+            status
+                .refused()
+                .of(crate::wire::verdict::Reject::Type)
+                .value()
+        },
+    ),
+    (
+        "address_list_errors",
+        "Advertisements with another address list (RFC 8347 address-list-errors)",
+        |status| status.address_list_errors(),
+    ),
+    (
+        "packet_length_errors",
+        "Packets that are too short (RFC 8347 packet-length-errors)",
+        |status| {
+            status
+                .refused()
+                .sum(&crate::wire::verdict::Reject::PACKET_LENGTH)
+        },
+    ),
+    ("send_errors", "Packets that could not be sent", |status| {
+        status.send_errors.value()
     }),
-    ("advertisement_rcvd", "Accepted advertisements (RFC 8347 advertisement-rcvd)", |status| {
-        status.advertisements_received()
-    }),
-    ("advertisement_sent", "Sent advertisements (RFC 8347 advertisement-sent)", |status| {
-        status.advertisement_sent.value()
-    }),
-    ("interval_errors", "Advertisements with another interval (RFC 8347 interval-errors)", |status| {
-        status.interval_errors()
-    }),
-    ("priority_zero_pkts_rcvd", "Accepted advertisements with priority 0 (RFC 8347 priority-zero-pkts-rcvd)", |status| {
-        status.priority_zero_pkts_rcvd.value()
-    }),
-    ("priority_zero_pkts_sent", "Sent advertisements with priority 0 (RFC 8347 priority-zero-pkts-sent)", |status| {
-        status.priority_zero_pkts_sent.value()
-    }),
-    ("invalid_type_pkts_rcvd", "Packets with another type (RFC 8347 invalid-type-pkts-rcvd)", |status| {
-        status.refused().of(crate::wire::verdict::Reject::Type).value()
-    }),
-    ("address_list_errors", "Advertisements with another address list (RFC 8347 address-list-errors)", |status| {
-        status.address_list_errors()
-    }),
-    ("packet_length_errors", "Packets that are too short (RFC 8347 packet-length-errors)", |status| {
-        status.refused().sum(&crate::wire::verdict::Reject::PACKET_LENGTH)
-    }),
-    ("send_errors", "Packets that could not be sent", |status| status.send_errors.value()),
-    ("router_advertisement_sent", "Sent router advertisements", |status| {
-        status.router_advertisement_sent.value()
-    }),
-    ("router_solicitation_rcvd", "Router solicitations that were heard", |status| {
-        status.router_solicitation_rcvd.value()
-    }),
-    ("v2_ignored", "Advertisements of version 2 whose sender speaks version 3, too", |status| {
-        status.v2_ignored.value()
-    }),
-    ("v3_alone", "Senders found to speak version 3 alone", |status| status.v3_alone.value()),
+    (
+        "router_advertisement_sent",
+        "Sent router advertisements",
+        |status| status.router_advertisement_sent.value(),
+    ),
+    (
+        "router_solicitation_rcvd",
+        "Router solicitations that were heard",
+        |status| status.router_solicitation_rcvd.value(),
+    ),
+    (
+        "v2_ignored",
+        "Advertisements of version 2 whose sender speaks version 3, too",
+        |status| status.v2_ignored.value(),
+    ),
+    (
+        "v3_alone",
+        "Senders found to speak version 3 alone",
+        |status| status.v3_alone.value(),
+    ),
 ];
 
 impl Collector for Seen {
@@ -125,7 +164,11 @@ impl Collector for Seen {
             let name = format!("worker-{number}");
             gauge(&mut depths, &[("queue", &*name)], count(worker.len()))?;
         }
-        gauge(&mut depths, &[("queue", "driver")], count(gauges.driver.len()))?;
+        gauge(
+            &mut depths,
+            &[("queue", "driver")],
+            count(gauges.driver.len()),
+        )?;
         counter(
             encoder,
             "queue_overflows",
@@ -203,12 +246,8 @@ impl Seen {
         each(routers, |router, labels| {
             gauge(&mut enabled, labels, router.config.enabled.into())
         })?;
-        let mut reasons = encoder.encode_descriptor(
-            "not_ready",
-            "Why it cannot run",
-            None,
-            MetricType::Gauge,
-        )?;
+        let mut reasons =
+            encoder.encode_descriptor("not_ready", "Why it cannot run", None, MetricType::Gauge)?;
         each(routers, |router, labels| {
             let [name, group, interface, family] = *labels;
             for reason in router.status.reasons().iter() {
@@ -302,8 +341,7 @@ fn durations(
     durations: &Durations,
 ) -> Result<(), Error> {
     let unit = prometheus_client::registry::Unit::Seconds;
-    let mut encoder =
-        encoder.encode_descriptor(name, help, Some(&unit), MetricType::Histogram)?;
+    let mut encoder = encoder.encode_descriptor(name, help, Some(&unit), MetricType::Histogram)?;
     let classes: Vec<(f64, u64)> = durations
         .classes()
         .map(|(bound, number)| (bound.map_or(f64::MAX, |bound| bound.as_secs_f64()), number))

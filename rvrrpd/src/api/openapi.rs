@@ -50,10 +50,8 @@ impl Modify for Sessions {
             "The cookies user, ts, nonce and token of POST /auth, all four",
         );
         if let Some(components) = openapi.components.as_mut() {
-            components.add_security_scheme(
-                "session",
-                SecurityScheme::ApiKey(ApiKey::Cookie(cookie)),
-            );
+            components
+                .add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
         }
     }
 }

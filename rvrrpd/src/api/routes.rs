@@ -23,6 +23,7 @@ use super::settings::Settings;
 use super::throttle::Throttle;
 use super::{Registry, Request, Snapshot};
 use super::{access, change, config, health, login, metrics, openapi, run, stream};
+use crate::log::Limiter;
 
 /// Logins at a time.
 const LOGINS: usize = 16;
@@ -45,6 +46,8 @@ pub(super) struct App {
     pub(super) logins: Arc<Semaphore>,
     pub(super) followers: Arc<Semaphore>,
     pub(super) random: RandomState,
+    /// Which refused logins are logged.
+    pub(super) refusals: Limiter,
 }
 
 impl App {
@@ -65,6 +68,7 @@ impl App {
             logins: Arc::new(Semaphore::new(LOGINS)),
             followers: Arc::new(Semaphore::new(FOLLOWERS)),
             random: RandomState::new(),
+            refusals: Limiter::new(),
         }
     }
 

@@ -104,9 +104,7 @@ fn wanted_family(query: &str) -> Result<Option<&'static str>, Problem> {
     match &*value {
         "ipv4" => Ok(Some("ipv4")),
         "ipv6" => Ok(Some("ipv6")),
-        _ => Err(Problem::bad_request(
-            "family is none, allowed: ipv4, ipv6",
-        )),
+        _ => Err(Problem::bad_request("family is none, allowed: ipv4, ipv6")),
     }
 }
 

@@ -208,7 +208,10 @@ mod tests {
     }
 
     fn headers(cookies: &[String]) -> HeaderMap {
-        let pairs: Vec<&str> = cookies.iter().map(|one| one.split(';').next().unwrap()).collect();
+        let pairs: Vec<&str> = cookies
+            .iter()
+            .map(|one| one.split(';').next().unwrap())
+            .collect();
         let mut headers = HeaderMap::new();
         headers.insert(COOKIE, HeaderValue::from_str(&pairs.join("; ")).unwrap());
         headers
@@ -223,7 +226,10 @@ mod tests {
         assert!(cookies[3].ends_with("; HttpOnly; SameSite=Strict; Path=/; Max-Age=100; Secure"));
         let headers = headers(&cookies);
         let of = |users, key, now| Session::of(&headers, users, key, LIFETIME, now);
-        assert_eq!(of(&users, &key, 1099).map(|(found, _)| found), Some(session));
+        assert_eq!(
+            of(&users, &key, 1099).map(|(found, _)| found),
+            Some(session)
+        );
         assert!(of(&users, &key, 1100).is_none());
         assert!(of(&users, &key, 939).is_none());
         assert!(of(&users, &Key::new(b"other"), 1000).is_none());
@@ -238,7 +244,12 @@ mod tests {
         let key = Key::new(b"key");
         let session = Session::new(&users[0], 1000).unwrap();
         let cookies = session.cookies(&users[0], &key, LIFETIME, false);
-        for (place, value) in [(0, "user=b"), (1, "ts=1001"), (2, "nonce=1"), (3, "token=0")] {
+        for (place, value) in [
+            (0, "user=b"),
+            (1, "ts=1001"),
+            (2, "nonce=1"),
+            (3, "token=0"),
+        ] {
             let mut changed = cookies.clone();
             changed[place] = value.to_owned();
             assert!(Session::of(&headers(&changed), &users, &key, LIFETIME, 1001).is_none());

@@ -18,11 +18,12 @@ use tokio::time::{sleep, timeout};
 use utoipa::ToSchema;
 
 use super::access::Access;
-use super::history::{Next, Numbered, states};
+use super::history::{Next, Numbered};
 use super::problem::Problem;
 use super::routes::App;
 use super::view::{Router, datetime, names, state_name, substate};
 use crate::events::Change;
+use crate::fsm::Cause;
 
 /// How often a reader hears that the daemon is there.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -202,20 +203,15 @@ impl Reader {
 
 fn happened(numbered: &Numbered) -> Happened {
     let event = &numbered.event;
-    let (before, after) = states(event.change, &event.router);
-    let reasons = event.router.reasons();
-    let (old_reasons, new_reasons) = match event.change {
-        Change::Readiness { before, after } => (before, after),
-        _ => (reasons, reasons),
-    };
+    let (before, after) = (event.before, event.after);
     let identity = numbered.identity.as_deref();
     Happened {
         sequence: numbered.sequence,
         time: datetime(event.at),
         event: match event.change {
-            Change::State(_) => "state",
-            Change::Readiness { .. } => "readiness",
-            Change::Priority { .. } => "priority",
+            Change::Condition(_) if before.state != after.state => "state",
+            Change::Condition(_) if before.reasons != after.reasons => "readiness",
+            Change::Condition(_) => "priority",
             Change::Added => "added",
             Change::Configured => "configured",
             Change::Removed => "removed",
@@ -224,19 +220,16 @@ fn happened(numbered: &Numbered) -> Happened {
         group: identity.map_or(0, |identity| identity.group),
         interface: identity.map_or_else(String::new, |identity| identity.interface.clone()),
         virtual_ip: identity.map_or_else(String::new, |identity| identity.virtual_ip.to_string()),
-        old_state: state_name(before),
-        new_state: state_name(after),
-        old_substate: substate(before, old_reasons),
-        new_substate: substate(after, new_reasons),
-        old_priority: match event.change {
-            Change::Priority { before } => before,
-            _ => event.priority,
-        },
-        new_priority: event.priority,
+        old_state: state_name(before.state),
+        new_state: state_name(after.state),
+        old_substate: substate(before.state, before.reasons),
+        new_substate: substate(after.state, after.reasons),
+        old_priority: before.priority,
+        new_priority: after.priority,
         reason: match event.change {
-            Change::State(transition) => Some(transition.cause.name()),
-            _ => None,
+            Change::Condition(cause) => cause.map(Cause::name),
+            Change::Added | Change::Configured | Change::Removed => None,
         },
-        not_ready: names(new_reasons),
+        not_ready: names(after.reasons),
     }
 }

@@ -67,7 +67,10 @@ impl Throttle {
     pub(super) fn admit(&mut self, source: Source, now: Instant) -> Result<(), Duration> {
         if !self.sources.contains_key(&source) && self.sources.len() >= MOST_SOURCES {
             self.sources.retain(|_, failures| failures.left(now) > 0);
-            let quietest = self.sources.iter().min_by_key(|(_, failures)| failures.last);
+            let quietest = self
+                .sources
+                .iter()
+                .min_by_key(|(_, failures)| failures.last);
             if let Some(quietest) = quietest.map(|(source, _)| *source)
                 && self.sources.len() >= MOST_SOURCES
             {

@@ -12,8 +12,7 @@ use utoipa::ToSchema;
 
 use super::Published;
 use crate::config::model::{Auth, Protocol};
-use crate::fsm::{Reason, Reasons, State, Time};
-use crate::net::sys::clock;
+use crate::fsm::{Reason, Reasons, State};
 use crate::stats::Status;
 use crate::wire::verdict::Reject;
 use crate::wire::{Family, PRIORITY_OWNER};
@@ -200,7 +199,7 @@ impl Router {
             virtual_ips: config.vips.iter().map(|vip| vip.address).collect(),
             enabled: config.enabled,
             is_owner: status.priority() == PRIORITY_OWNER,
-            last_transition: last_transition(status),
+            last_transition: status.changed().map(datetime),
             last_event: status.last_event(),
             new_master_reason: status.new_master_reason().name(),
             last_adv_source: status.last_adv_source(),
@@ -247,7 +246,7 @@ impl RouterDetail {
                 .then(|| virtual_mac.to_string().to_uppercase()),
             primary: router.bound.map(|bound| bound.source),
             unicast_peers: peers.map_or_else(Vec::new, |unicast| unicast.peers.clone()),
-            last_transition: last_transition(status),
+            last_transition: status.changed().map(datetime),
             last_event: status.last_event(),
             new_master_reason: status.new_master_reason().name(),
             last_adv_source: status.last_adv_source(),
@@ -294,7 +293,9 @@ fn priority(router: &Published) -> u8 {
 fn first_address(router: &Published) -> IpAddr {
     let first = router.config.vips.first();
     // A virtual router has one address at least.
-    first.map_or(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), |vip| vip.address)
+    first.map_or(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), |vip| {
+        vip.address
+    })
 }
 
 /// Name of a state.
@@ -359,13 +360,4 @@ pub(super) fn seconds(duration: Duration) -> Number {
 /// RFC 3339, to the microsecond.
 pub(super) fn datetime(time: SystemTime) -> String {
     DateTime::<Utc>::from(time).to_rfc3339_opts(SecondsFormat::Micros, true)
-}
-
-fn last_transition(status: &Status) -> Option<String> {
-    let since = status.since();
-    if since == Time::START {
-        return None;
-    }
-    let age = clock::monotonic().since(since);
-    SystemTime::now().checked_sub(age).map(datetime)
 }

@@ -32,7 +32,10 @@ impl Supervisor {
         router.enabled = enabled;
         let router = router.clone();
         let title = routers::title(&router);
-        tracing::info!("VR {title} - {}", if enabled { "Enabled" } else { "Disabled" });
+        tracing::info!(
+            "VR {title} - {}",
+            if enabled { "Enabled" } else { "Disabled" }
+        );
         let names = BTreeSet::from([router.interface.clone()]);
         self.change(router);
         self.configured(config);

@@ -594,8 +594,7 @@ impl Supervisor {
                 Reason::NoSocket,
             )
             .with_if(binding.is_some() && !managed.prepared, Reason::NotPrepared);
-        let before = managed.reasons.replace(reasons);
-        if before == Some(reasons) {
+        if managed.reasons.replace(reasons) == Some(reasons) {
             return;
         }
         let waits_for_driver = reasons == Reason::NotPrepared.into() && !managed.failed;
@@ -606,17 +605,14 @@ impl Supervisor {
             );
         }
         if managed.bound.is_none() {
+            let before = managed.status.condition();
             managed.status.publish(reasons, managed.config.priority);
             // What it took from its interface is gone.
             managed.published = None;
             self.outdated = true;
-        }
-        if let Some(before) = before {
-            let change = Change::Readiness {
-                before,
-                after: reasons,
-            };
-            self.api.events.push(&managed.status, change);
+            let change = Change::Condition(None);
+            let events = &self.api.events;
+            events.push_since(&managed.status, change, before);
         }
         let control = Control::Readiness(managed.id, reasons);
         let _ended = self.workers[managed.worker].control.send(control);

@@ -121,11 +121,7 @@ fn open_gate(journal: &mut Journal) -> Result<Gate, Error> {
         .map_err(|error| Error::new("gate", error))
 }
 
-fn run(
-    mut kernel: Kernel,
-    queue: &Receiver<Command>,
-    latency: &Durations,
-) -> Result<(), Error> {
+fn run(mut kernel: Kernel, queue: &Receiver<Command>, latency: &Durations) -> Result<(), Error> {
     let mut round = Instant::now() + ROUND;
     loop {
         let next = [

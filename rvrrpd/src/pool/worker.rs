@@ -11,10 +11,11 @@ use crossbeam_channel::{Receiver, select};
 use super::{Control, Delivery, Engine, Host, Port, Sample, Setup, Surroundings};
 use crate::driver::Command;
 use crate::events::Change;
-use crate::fsm::{Time, Transition};
+use crate::fsm::{Cause, Time, Transition};
 use crate::log::Limiter;
 use crate::net::sys::clock;
 use crate::net::unicast::Failure;
+use crate::stats::Condition;
 use crate::wire::{Family, Vrid};
 
 /// Longest wait when no router has a deadline.
@@ -199,13 +200,11 @@ impl Host for Rim {
             transition.to,
             transition.cause.name(),
         );
-        self.surroundings.events.push(&setup.status, Change::State(transition));
     }
 
-    fn reprioritised(&mut self, setup: &Setup, before: u8) {
-        // Nobody had one before the first.
-        if before != 0 {
-            self.surroundings.events.push(&setup.status, Change::Priority { before });
-        }
+    fn changed(&mut self, setup: &Setup, before: Condition, cause: Option<Cause>) {
+        let change = Change::Condition(cause);
+        let events = &self.surroundings.events;
+        events.push_since(&setup.status, change, before);
     }
 }

@@ -286,11 +286,9 @@ impl<P> Engine<P> {
         slot.router.handle(now, event, &mut self.actions);
         self.deadlines.set(place, slot.router.deadline());
         let status = &slot.setup.status;
-        let before = status.priority();
+        let before = status.condition();
+        let mut cause = None;
         status.publish_router(&slot.router);
-        if before != status.priority() {
-            host.reprioritised(&slot.setup, before);
-        }
         let port = slot.setup.port.as_ref().map(H::index);
         let id = slot.setup.id;
         for action in self.actions.drain(..) {
@@ -315,8 +313,12 @@ impl<P> Engine<P> {
                 Action::Transition(transition) => {
                     status.transition(transition, now);
                     host.transition(&slot.setup, transition);
+                    cause = Some(transition.cause);
                 }
             }
+        }
+        if status.condition() != before {
+            host.changed(&slot.setup, before, cause);
         }
         slot.follow_state();
         let next = slot.next_router_advertisement();
