@@ -47,7 +47,7 @@ demo: build
 	@RVRRPD_BIN=$(abspath $(release)/rvrrpd) scripts/demo
 
 test:
-	@scripts/need cc:build-essential $(lab) nft:nftables keepalived:keepalived /usr/lib/frr/vrrpd:frr ps:procps
+	@scripts/need cc:build-essential $(lab) nft:nftables keepalived:keepalived /usr/lib/frr/vrrpd:frr ps:procps curl:curl openssl:openssl setpriv:util-linux
 	@scripts/test
 
 bench: build

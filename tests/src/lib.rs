@@ -16,6 +16,7 @@
 //! * [`scene`] is the network that most tests use; [`random`] makes repeatable cases.
 //! * [`family`] is what the tests of both address families share.
 //! * [`rules`] finds the tests of each rule of the protocol.
+//! * [`web`] is a client of the Client API.
 //! * [`deadline`] is how everything waits: for a predicate, never for a time.
 
 pub mod capture;
@@ -35,3 +36,4 @@ pub mod rvrrpd;
 pub mod scene;
 pub mod snapshot;
 pub mod sys;
+pub mod web;

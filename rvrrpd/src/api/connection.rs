@@ -31,7 +31,7 @@ const FROM_ONE: usize = 256;
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long the head of a request may take; a connection without a request ends after it, too.
-const HEAD: Duration = Duration::from_secs(15);
+const HEAD: Duration = Duration::from_secs(10);
 /// Most fields in the head of a request.
 const MOST_FIELDS: usize = 64;
 /// Most bytes in the head of a request.

@@ -4,6 +4,7 @@
 //! network namespaces; a failing one shows the last frames and log lines.
 
 mod absorb;
+mod api;
 mod arp;
 mod auth;
 mod badinput;

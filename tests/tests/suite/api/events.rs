@@ -1,0 +1,127 @@
+//! Server-sent events.
+
+use rvrrpd_tests::deadline::within;
+use rvrrpd_tests::rvrrpd::{State, Vrouter};
+use rvrrpd_tests::scene::{NAME, Scene};
+use rvrrpd_tests::web::{Follower, ask, connect};
+
+use super::{URL, log_in, socket, start, with_api};
+
+#[test]
+fn every_reader_sees_every_change_once_and_in_order() {
+    let scene = Scene::new("every_reader_sees_every_change_once_and_in_order");
+    let daemon = start(&scene, "");
+    let socket = socket(&daemon);
+    let mut readers = [Follower::new(&socket, None), Follower::new(&socket, None)];
+    let mut first = 0;
+    for reader in &mut readers {
+        let snapshot = reader.next();
+        assert_eq!(snapshot.name, "snapshot");
+        assert_eq!(snapshot.data["routers"][0]["state"], "Master");
+        first = snapshot.data["sequence"].as_u64().unwrap();
+    }
+    ask(&socket, "POST", &format!("/run/vrrp/{NAME}/disable"));
+    ask(&socket, "POST", &format!("/run/vrrp/{NAME}/enable"));
+    daemon.wait_state(NAME, State::Master, within(5.0));
+    let expected = [
+        ("configured", "Master", "Master", None),
+        ("state", "Master", "Init", Some("shutdown")),
+        ("configured", "Init", "Init", None),
+        ("state", "Init", "Backup", Some("startup")),
+        ("state", "Backup", "Master", Some("master-timeout")),
+    ];
+    let mut ids = Vec::new();
+    for reader in &mut readers {
+        for (place, (name, old, new, reason)) in expected.into_iter().enumerate() {
+            let event = reader.next();
+            let data = &event.data;
+            assert_eq!(event.name, name, "{data}");
+            assert_eq!(
+                (&data["old_state"], &data["new_state"]),
+                (&old.into(), &new.into())
+            );
+            assert_eq!(data["reason"].as_str(), reason, "{data}");
+            assert_eq!(data["sequence"], first + 1 + place as u64);
+            assert_eq!(data["name"], NAME);
+            if place == 1 {
+                assert_eq!(data["new_substate"], "shutdown");
+                assert_eq!(data["not_ready"], serde_json::json!(["disabled"]));
+            }
+            ids.push(event.id);
+        }
+    }
+    // Who comes back gets what was missed and nothing else.
+    let mut back = Follower::new(&socket, Some(&ids[2]));
+    assert_eq!(back.next().id, ids[3]);
+    assert_eq!(back.next().id, ids[4]);
+    // Who comes back from another life gets everything anew.
+    let mut stranger = Follower::new(&socket, Some("abc.3"));
+    assert_eq!(stranger.next().name, "snapshot");
+}
+
+#[test]
+fn a_new_priority_is_an_event() {
+    let scene = Scene::new("a_new_priority_is_an_event");
+    let daemon = start(&scene, "");
+    let mut reader = Follower::new(&socket(&daemon), None);
+    assert_eq!(reader.next().name, "snapshot");
+    daemon.reload(&with_api("", &[super::vrouter().priority(120)]));
+    let event = reader.next_of("priority");
+    assert_eq!(
+        (&event.data["old_priority"], &event.data["new_priority"]),
+        (&100.into(), &120.into())
+    );
+    daemon.reload(&with_api("", &[]));
+    assert_eq!(reader.next_of("state").data["new_state"], "Init");
+    assert_eq!(reader.next_of("removed").data["name"], NAME);
+}
+
+/// A reader that does not read is told how much it has missed.
+#[test]
+fn who_is_too_slow_is_told_how_many_were_lost() {
+    let scene = Scene::new("who_is_too_slow_is_told_how_many_were_lost");
+    let vrouters = |priority: u8| -> Vec<Vrouter> {
+        let vrouter = |vrid| {
+            Vrouter::new(vrid, &[&format!("10.0.1.{vrid}")])
+                .text("interface", "eth9")
+                .priority(priority)
+        };
+        (1..=250).map(vrouter).collect()
+    };
+    let daemon = scene.start(&scene.r1, &with_api("", &vrouters(100)));
+    super::wait_until_up(&scene.r1);
+    let socket = socket(&daemon);
+    let mut slow = Follower::new(&socket, None);
+    assert_eq!(slow.next().name, "snapshot");
+    // 250 routers change 40 times: more than any buffer on the way holds, and than is kept.
+    for round in 0..40 {
+        daemon.rewrite(&with_api("", &vrouters(101 + round)));
+        let answer = ask(&socket, "POST", "/run/reload");
+        assert_eq!(answer.json()["changed"], 250, "{answer:?}");
+    }
+    let lost = slow.next_of("lost");
+    let count = lost.data["count"].as_u64().unwrap();
+    assert!(count > 0, "{lost:?}");
+    // From there on everything comes again.
+    let next = slow.next();
+    let sequence = lost.data["sequence"].as_u64().unwrap();
+    assert_eq!(next.data["sequence"], sequence + 1);
+}
+
+/// Nobody follows longer than the session lasts.
+#[test]
+fn events_end_with_their_session() {
+    use std::io::{Read as _, Write as _};
+    let scene = Scene::new("events_end_with_their_session");
+    let _daemon = start(&scene, "session_lifetime = 2");
+    let cookies = log_in(&scene.r1, URL, "admin");
+    let mut stream = connect(&scene.r1, "127.0.0.1:7080".parse().unwrap());
+    let request = format!(
+        "GET /events HTTP/1.1\r\nHost: x\r\nCookie: {cookies}\r\nConnection: close\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).unwrap();
+    let text = String::from_utf8_lossy(&bytes);
+    assert!(text.contains("event: snapshot"), "{text}");
+}
