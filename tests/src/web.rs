@@ -184,7 +184,7 @@ impl Follower {
     /// # Panics
     /// Where there is none for long.
     #[track_caller]
-    pub fn next(&mut self) -> Event {
+    pub fn read(&mut self) -> Event {
         loop {
             if let Some(event) = self.take() {
                 return event;
@@ -198,9 +198,9 @@ impl Follower {
 
     /// The next event with this heading.
     #[track_caller]
-    pub fn next_of(&mut self, name: &str) -> Event {
+    pub fn read_until(&mut self, name: &str) -> Event {
         loop {
-            let event = self.next();
+            let event = self.read();
             if event.name == name {
                 return event;
             }

@@ -88,7 +88,7 @@ impl Listeners {
                 } else {
                     "no HTTPS"
                 };
-                self.complain("tls", format!("Client API: {error}; {what}"));
+                self.complain("tls", &format!("Client API: {error}; {what}"));
             }
         }
     }
@@ -126,7 +126,7 @@ impl Listeners {
                         }
                         _ => "",
                     };
-                    self.complain(&about, format!("Client API: {address}: {error}{hint}"));
+                    self.complain(&about, &format!("Client API: {address}: {error}{hint}"));
                     complete = false;
                 }
             }
@@ -152,7 +152,7 @@ impl Listeners {
                 true
             }
             Err(error) => {
-                self.complain(&about, format!("Unix socket {about}: {error}"));
+                self.complain(&about, &format!("Unix socket {about}: {error}"));
                 false
             }
         }
@@ -187,9 +187,11 @@ impl Listeners {
     }
 
     /// Says what is wrong, once for each reason: it is tried again and again.
-    fn complain(&mut self, about: &str, complaint: String) {
-        let known = self.complaints.insert(about.to_owned(), complaint.clone());
-        if known.as_ref() != Some(&complaint) {
+    fn complain(&mut self, about: &str, complaint: &str) {
+        let known = self
+            .complaints
+            .insert(about.to_owned(), complaint.to_owned());
+        if known.as_deref() != Some(complaint) {
             tracing::error!("{complaint}");
         }
     }

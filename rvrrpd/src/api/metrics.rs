@@ -344,7 +344,12 @@ fn durations(
     let mut encoder = encoder.encode_descriptor(name, help, Some(&unit), MetricType::Histogram)?;
     let classes: Vec<(f64, u64)> = durations
         .classes()
-        .map(|(bound, number)| (bound.map_or(f64::MAX, |bound| bound.as_secs_f64()), number))
+        .map(|(bound, number)| {
+            (
+                bound.map_or(f64::INFINITY, |bound| bound.as_secs_f64()),
+                number,
+            )
+        })
         .collect();
     let number = classes.iter().map(|(_, number)| number).sum();
     encoder.encode_histogram::<NoLabelSet>(durations.sum().as_secs_f64(), number, &classes, None)

@@ -225,17 +225,32 @@ mod tests {
         let cookies = session.cookies(&users[0], &key, LIFETIME, true);
         assert!(cookies[3].ends_with("; HttpOnly; SameSite=Strict; Path=/; Max-Age=100; Secure"));
         let headers = headers(&cookies);
-        let of = |users, key, now| Session::of(&headers, users, key, LIFETIME, now);
-        assert_eq!(
-            of(&users, &key, 1099).map(|(found, _)| found),
-            Some(session)
+        fn of(headers: &HeaderMap, users: &[User], key: &Key, now: u64) -> Option<Session> {
+            Session::of(headers, users, key, LIFETIME, now).map(|(session, _)| session)
+        }
+        assert_eq!(of(&headers, &users, &key, 1099), Some(session));
+        assert!(of(&headers, &users, &key, 1100).is_none());
+        assert!(of(&headers, &users, &key, 939).is_none());
+        assert!(of(&headers, &users, &Key::new(b"other"), 1000).is_none());
+        assert!(
+            of(
+                &headers,
+                &[user("{{SHA256}}a:0:1:0123456789abcdee")],
+                &key,
+                1000
+            )
+            .is_none()
         );
-        assert!(of(&users, &key, 1100).is_none());
-        assert!(of(&users, &key, 939).is_none());
-        assert!(of(&users, &Key::new(b"other"), 1000).is_none());
-        assert!(of(&[user("{{SHA256}}a:0:1:0123456789abcdee")], &key, 1000).is_none());
-        assert!(of(&[user("{{SHA256}}a:1:1:0123456789abcdef")], &key, 1000).is_none());
-        assert!(of(&[], &key, 1000).is_none());
+        assert!(
+            of(
+                &headers,
+                &[user("{{SHA256}}a:1:1:0123456789abcdef")],
+                &key,
+                1000
+            )
+            .is_none()
+        );
+        assert!(of(&headers, &[], &key, 1000).is_none());
     }
 
     #[test]

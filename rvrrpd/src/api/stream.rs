@@ -197,7 +197,10 @@ impl Reader {
             .event(name)
             .id(format!("{}.{sequence}", self.boot));
         // Plain values always have a JSON form; without one the heading still counts.
-        serde_json::to_string(data).map_or(heading.clone(), |data| heading.data(data))
+        match serde_json::to_string(data) {
+            Ok(data) => heading.data(data),
+            Err(_) => heading,
+        }
     }
 }
 

@@ -15,7 +15,7 @@ fn every_reader_sees_every_change_once_and_in_order() {
     let mut readers = [Follower::new(&socket, None), Follower::new(&socket, None)];
     let mut first = 0;
     for reader in &mut readers {
-        let snapshot = reader.next();
+        let snapshot = reader.read();
         assert_eq!(snapshot.name, "snapshot");
         assert_eq!(snapshot.data["routers"][0]["state"], "Master");
         first = snapshot.data["sequence"].as_u64().unwrap();
@@ -33,7 +33,7 @@ fn every_reader_sees_every_change_once_and_in_order() {
     let mut ids = Vec::new();
     for reader in &mut readers {
         for (place, (name, old, new, reason)) in expected.into_iter().enumerate() {
-            let event = reader.next();
+            let event = reader.read();
             let data = &event.data;
             assert_eq!(event.name, name, "{data}");
             assert_eq!(
@@ -52,11 +52,11 @@ fn every_reader_sees_every_change_once_and_in_order() {
     }
     // Who comes back gets what was missed and nothing else.
     let mut back = Follower::new(&socket, Some(&ids[2]));
-    assert_eq!(back.next().id, ids[3]);
-    assert_eq!(back.next().id, ids[4]);
+    assert_eq!(back.read().id, ids[3]);
+    assert_eq!(back.read().id, ids[4]);
     // Who comes back from another life gets everything anew.
     let mut stranger = Follower::new(&socket, Some("abc.3"));
-    assert_eq!(stranger.next().name, "snapshot");
+    assert_eq!(stranger.read().name, "snapshot");
 }
 
 #[test]
@@ -64,16 +64,16 @@ fn a_new_priority_is_an_event() {
     let scene = Scene::new("a_new_priority_is_an_event");
     let daemon = start(&scene, "");
     let mut reader = Follower::new(&socket(&daemon), None);
-    assert_eq!(reader.next().name, "snapshot");
+    assert_eq!(reader.read().name, "snapshot");
     daemon.reload(&with_api("", &[super::vrouter().priority(120)]));
-    let event = reader.next_of("priority");
+    let event = reader.read_until("priority");
     assert_eq!(
         (&event.data["old_priority"], &event.data["new_priority"]),
         (&100.into(), &120.into())
     );
     daemon.reload(&with_api("", &[]));
-    assert_eq!(reader.next_of("state").data["new_state"], "Init");
-    assert_eq!(reader.next_of("removed").data["name"], NAME);
+    assert_eq!(reader.read_until("state").data["new_state"], "Init");
+    assert_eq!(reader.read_until("removed").data["name"], NAME);
 }
 
 /// A reader that does not read is told how much it has missed.
@@ -84,6 +84,7 @@ fn who_is_too_slow_is_told_how_many_were_lost() {
         let vrouter = |vrid| {
             Vrouter::new(vrid, &[&format!("10.0.1.{vrid}")])
                 .text("interface", "eth9")
+                .key("virtual_mac", false)
                 .priority(priority)
         };
         (1..=250).map(vrouter).collect()
@@ -92,18 +93,18 @@ fn who_is_too_slow_is_told_how_many_were_lost() {
     super::wait_until_up(&scene.r1);
     let socket = socket(&daemon);
     let mut slow = Follower::new(&socket, None);
-    assert_eq!(slow.next().name, "snapshot");
+    assert_eq!(slow.read().name, "snapshot");
     // 250 routers change 40 times: more than any buffer on the way holds, and than is kept.
     for round in 0..40 {
         daemon.rewrite(&with_api("", &vrouters(101 + round)));
         let answer = ask(&socket, "POST", "/run/reload");
         assert_eq!(answer.json()["changed"], 250, "{answer:?}");
     }
-    let lost = slow.next_of("lost");
+    let lost = slow.read_until("lost");
     let count = lost.data["count"].as_u64().unwrap();
     assert!(count > 0, "{lost:?}");
     // From there on everything comes again.
-    let next = slow.next();
+    let next = slow.read();
     let sequence = lost.data["sequence"].as_u64().unwrap();
     assert_eq!(next.data["sequence"], sequence + 1);
 }
