@@ -102,6 +102,12 @@ impl Receiver {
         Some((self.lost.swap(0, Ordering::Relaxed), event))
     }
 
+    /// Forgets what has happened until now.
+    pub fn skip(&mut self) {
+        while self.queue.try_recv().is_ok() {}
+        self.lost.store(0, Ordering::Relaxed);
+    }
+
     /// How many events wait.
     #[must_use]
     pub fn waiting(&self) -> usize {

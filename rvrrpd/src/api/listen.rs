@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd as _;
+use std::os::unix::net::UnixListener as StdListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -60,7 +61,7 @@ impl Listeners {
     pub(super) fn new(router: Router, run_dir: &Path) -> Self {
         Self {
             router,
-            socket: run_dir.join("rvrrpd.sock"),
+            socket: Self::default_socket(run_dir),
             tcp: BTreeMap::new(),
             unix: None,
             hosts: Arc::default(),
@@ -68,6 +69,21 @@ impl Listeners {
             tls: Arc::default(),
             complaints: BTreeMap::new(),
         }
+    }
+
+    /// Default of `socket`.
+    pub(super) fn default_socket(run_dir: &Path) -> PathBuf {
+        run_dir.join("rvrrpd.sock")
+    }
+
+    /// Goes on with a Unix socket that is open already.
+    ///
+    /// # Errors
+    /// The event loop does not take it.
+    pub(super) fn adopt(&mut self, (listener, named): (StdListener, Named)) -> io::Result<()> {
+        let listening = self.accept(listener)?;
+        self.unix = Some((named, listening));
+        Ok(())
     }
 
     /// Reads key and certificates again. Where they cannot be used those of before stay.
@@ -180,10 +196,14 @@ impl Listeners {
 
     fn open_unix(&self, path: &Path) -> io::Result<(Named, Listening)> {
         let (listener, named) = unix::bind(path)?;
+        Ok((named, self.accept(listener)?))
+    }
+
+    fn accept(&self, listener: StdListener) -> io::Result<Listening> {
         let listener = UnixListener::from_std(listener)?;
         let (router, connections) = (self.router.clone(), Arc::clone(&self.users));
         let task = tokio::spawn(accept_unix(listener, router, connections));
-        Ok((named, Listening { task, tls: false }))
+        Ok(Listening { task, tls: false })
     }
 
     /// Says what is wrong, once for each reason: it is tried again and again.

@@ -23,6 +23,7 @@ mod credentials;
 mod group;
 mod health;
 mod history;
+mod idle;
 mod listen;
 mod login;
 mod metrics;

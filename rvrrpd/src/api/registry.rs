@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use crossbeam_channel::Sender;
 use tokio::sync::Notify;
 
+use super::idle::Bell;
 use crate::config::model::{Config, InterfaceType, VirtualRouter};
 use crate::driver;
 use crate::net::kernel::Filter;
@@ -111,6 +112,7 @@ impl Snapshot {
 pub struct Registry {
     snapshot: ArcSwap<Snapshot>,
     changed: Notify,
+    bell: Bell,
 }
 
 impl Registry {
@@ -120,7 +122,13 @@ impl Registry {
         Self {
             snapshot: ArcSwap::from_pointee(snapshot),
             changed: Notify::new(),
+            bell: Bell::default(),
         }
+    }
+
+    /// What rings with every snapshot.
+    pub(super) const fn bell(&self) -> &Bell {
+        &self.bell
     }
 
     /// The present snapshot.
@@ -133,6 +141,7 @@ impl Registry {
     pub fn publish(&self, snapshot: Snapshot) {
         self.snapshot.store(Arc::new(snapshot));
         self.changed.notify_one();
+        self.bell.ring();
     }
 
     /// Ends when another snapshot was published since this was called last.

@@ -2,18 +2,21 @@
 
 use core::time::Duration;
 use std::io;
+use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use tokio::runtime::Builder;
-use tokio::sync::oneshot;
+use tokio::sync::oneshot::{self, error::TryRecvError};
 use tokio::time::sleep;
 
+use super::idle::Ear;
 use super::listen::Listeners;
 use super::routes::{self, App};
 use super::session::Key;
 use super::settings::Settings;
+use super::unix::{self, Named};
 use super::{Registry, Request};
 use crate::daemon::run_dir::RunDir;
 use crate::events;
@@ -27,7 +30,20 @@ const STACK: usize = 512 * 1024;
 #[derive(Debug)]
 pub struct Handle {
     stop: oneshot::Sender<()>,
+    registry: Arc<Registry>,
     thread: JoinHandle<()>,
+}
+
+/// What the thread works with.
+struct Work {
+    registry: Arc<Registry>,
+    orders: crossbeam_channel::Sender<Request>,
+    happening: events::Receiver,
+    /// Key of who configures none.
+    random: Key,
+    run_dir: PathBuf,
+    /// The Unix socket, where it is open already.
+    socket: Option<(UnixListener, Named)>,
 }
 
 impl Handle {
@@ -35,7 +51,7 @@ impl Handle {
     /// `orders`. The Unix socket is in `run_dir` unless the configuration names another place.
     ///
     /// # Errors
-    /// The thread or its event loop cannot be made, or the kernel has no random bits.
+    /// The thread or what wakes it cannot be made, or the kernel has no random bits.
     pub fn start(
         registry: Arc<Registry>,
         orders: crossbeam_channel::Sender<Request>,
@@ -43,52 +59,103 @@ impl Handle {
         run_dir: &RunDir,
     ) -> io::Result<Self> {
         let (stop, stopped) = oneshot::channel();
-        let random = Key::random().map_err(io::Error::other)?;
-        let runtime = Builder::new_current_thread()
-            .enable_io()
-            .enable_time()
-            .max_blocking_threads(1)
-            .thread_name("login")
-            .thread_stack_size(STACK)
-            .build()?;
-        let run_dir = run_dir.path().to_owned();
+        let ear = registry.bell().ear()?;
+        let work = Work {
+            registry: Arc::clone(&registry),
+            orders,
+            happening,
+            random: Key::random().map_err(io::Error::other)?,
+            run_dir: run_dir.path().to_owned(),
+            socket: None,
+        };
         let thread = std::thread::Builder::new()
             .name("api".to_owned())
             .stack_size(STACK)
-            .spawn(move || {
-                let served = serve(registry, orders, happening, random, run_dir);
-                runtime.block_on(async {
-                    tokio::select! {
-                        () = served => {}
-                        _ = stopped => {}
-                    }
-                });
-                // A password that is being hashed is nobody's concern any more.
-                runtime.shutdown_background();
-            })?;
-        Ok(Self { stop, thread })
+            .spawn(move || run(work, &ear, stopped))?;
+        Ok(Self {
+            stop,
+            registry,
+            thread,
+        })
     }
 
     /// Closes all connections and ends the thread.
     pub fn stop(self) {
-        let Self { stop, thread } = self;
+        let Self {
+            stop,
+            registry,
+            thread,
+        } = self;
         // A thread that has ended needs no word.
         let _ended = stop.send(());
+        registry.bell().ring();
         let _panicked = thread.join();
     }
 }
 
-async fn serve(
-    registry: Arc<Registry>,
-    orders: crossbeam_channel::Sender<Request>,
-    mut happening: events::Receiver,
-    random: Key,
-    run_dir: PathBuf,
-) {
+/// Waits until somebody wants something, then serves.
+fn run(mut work: Work, ear: &Ear, mut stopped: oneshot::Receiver<()>) {
+    let registry = Arc::clone(&work.registry);
+    if registry.snapshot().config.api.is_none() {
+        // Where there is no socket the event loop tries again.
+        let socket = unix::bind(&Listeners::default_socket(&work.run_dir)).ok();
+        if let Some((listener, _)) = &socket {
+            let is_over = || {
+                registry.snapshot().config.api.is_some()
+                    || !matches!(stopped.try_recv(), Err(TryRecvError::Empty))
+            };
+            if let Err(error) = ear.wait(listener, is_over) {
+                tracing::debug!("the API does not wait: {error}");
+            }
+        }
+        work.socket = socket;
+    }
+    // Told to stop meanwhile, or the other end is gone.
+    if !matches!(stopped.try_recv(), Err(TryRecvError::Empty)) {
+        return;
+    }
+    // Nobody has followed yet.
+    work.happening.skip();
+    let runtime = Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .max_blocking_threads(1)
+        .thread_name("login")
+        .thread_stack_size(STACK)
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!("no Client API and no rvrrpadm: {error}");
+            return;
+        }
+    };
+    runtime.block_on(async {
+        tokio::select! {
+            () = serve(work) => {}
+            _ = stopped => {}
+        }
+    });
+    // A password that is being hashed is nobody's concern any more.
+    runtime.shutdown_background();
+}
+
+async fn serve(work: Work) {
+    let Work {
+        registry,
+        orders,
+        mut happening,
+        random,
+        run_dir,
+        socket,
+    } = work;
     let snapshot = registry.snapshot();
     let settings = Settings::new(snapshot.config.api.as_ref(), &random);
     let app = Arc::new(App::new(Arc::clone(&registry), orders, settings));
     let mut listeners = Listeners::new(routes::router(Arc::clone(&app)), &run_dir);
+    if let Some(Err(error)) = socket.map(|socket| listeners.adopt(socket)) {
+        tracing::warn!("the Unix socket is opened once more: {error}");
+    }
     listeners.load_certificates(&snapshot);
     let mut complete = listeners.apply(&snapshot);
     let mut known = snapshot;
