@@ -579,7 +579,17 @@ impl Supervisor {
                 (true, FilterType::Auto | FilterType::Ebpf) => Wanted::Ebpf,
             }
         });
-        wanted.min().unwrap_or(Wanted::Ebpf)
+        let wanted = wanted.min().unwrap_or(Wanted::Ebpf);
+        wanted.on(self.view.link_by_name(name))
+    }
+
+    /// Name of the filter that the socket of an interface and family has.
+    pub(super) fn filter_in_use(&self, name: &str, family: Family) -> &'static str {
+        match self.wanted_filter(name, family) {
+            Wanted::None => "none",
+            Wanted::Ebpf if self.filter.is_some() => "ebpf",
+            Wanted::Ebpf | Wanted::Classic => "classic",
+        }
     }
 
     /// Tells a worker, and the log, why a router can or cannot run, where that has changed.
