@@ -1,5 +1,7 @@
 //! A text of a configuration without its secrets, line by line.
 
+use std::collections::BTreeSet;
+
 use super::super::schema::{self, Key};
 use super::super::tree::{Node, Value};
 use super::super::{Findings, Format, tree};
@@ -27,45 +29,65 @@ pub(super) fn lines(text: &str, format: Format) -> Option<Vec<String>> {
     let mut findings = Findings::new("");
     let root = tree(text, format, &mut findings)?;
     findings.judge(()).ok()?;
-    let mut secret = Vec::new();
-    collect(&root, &mut secret);
-    secret.sort_unstable();
-    let mut masked = Vec::new();
-    let mut secrets = secret.into_iter().peekable();
-    let mut until = 0;
-    for (line, number) in text.lines().zip(1_u32..) {
-        let mut begins = false;
-        while let Some((first, last)) = secrets.next_if(|(first, _)| *first <= number) {
-            begins |= first == number;
-            until = until.max(last);
+    let mut marks = Marks::default();
+    marks.collect(&root);
+    let mut hidden = false;
+    let masked = text.lines().zip(1_u32..).map(|(line, number)| {
+        if marks.secret.contains(&number) {
+            hidden = true;
+            return begin(line);
         }
-        masked.push(if number <= until {
-            hidden(line, begins)
+        hidden &= !marks.begins(number, line);
+        if hidden {
+            MASK.to_owned()
         } else {
             comment(line)
-        });
-    }
-    Some(masked)
+        }
+    });
+    Some(masked.collect())
 }
 
-/// Lines, first and last, of what must not be shown.
-fn collect(node: &Node<'_>, secret: &mut Vec<(u32, u32)>) {
-    match &node.value {
-        Value::Array(elements) => {
-            for element in elements {
-                collect(element, secret);
-            }
-        }
-        Value::Table(entries) => {
-            for entry in entries {
-                if SECRETS.contains(&entry.key.as_ref()) || !is_known(&entry.key) {
-                    secret.push((entry.line, last_line(&entry.node)));
-                } else {
-                    collect(&entry.node, secret);
+/// What begins on which line.
+#[derive(Debug, Default)]
+struct Marks<'t> {
+    /// Lines on which secrets begin. Where they end is not known: everything up to the next key is
+    /// taken for a part of them.
+    secret: BTreeSet<u32>,
+    /// Other keys.
+    known: BTreeSet<(u32, &'t str)>,
+}
+
+impl<'t> Marks<'t> {
+    fn collect(&mut self, node: &'t Node<'_>) {
+        match &node.value {
+            Value::Array(elements) => {
+                for element in elements {
+                    self.collect(element);
                 }
             }
+            Value::Table(entries) => {
+                for entry in entries {
+                    let name = entry.key.as_ref();
+                    if SECRETS.contains(&name) || !is_known(name) {
+                        self.secret.insert(entry.line);
+                    } else {
+                        self.known.insert((entry.line, name));
+                        self.collect(&entry.node);
+                    }
+                }
+            }
+            _ => {}
         }
-        _ => {}
+    }
+
+    /// Whether nothing stands on a line in front of a key that is no secret.
+    fn begins(&self, number: u32, line: &str) -> bool {
+        let bare = line.trim_start_matches([' ', '\t', '{', '[', ',', '"', '\'']);
+        let header = line.trim_start().starts_with('[') && !line.contains(['"', '\'']);
+        self.known
+            .range((number, "")..)
+            .take_while(|(at, _)| *at == number)
+            .any(|(_, key)| bare.starts_with(key) || header)
     }
 }
 
@@ -76,34 +98,11 @@ fn is_known(name: &str) -> bool {
         .any(|table| table.keys.iter().any(is_it))
 }
 
-/// The last line on which a part of a value may stand.
-fn last_line(node: &Node<'_>) -> u32 {
-    match &node.value {
-        // A string of several lines ends after at least as many as it has line ends.
-        Value::String(text) => {
-            let more = text.matches('\n').count() + 1;
-            node.line
-                .saturating_add(u32::try_from(more).unwrap_or(u32::MAX))
-        }
-        Value::Array(elements) => elements.iter().map(last_line).max().unwrap_or(node.line),
-        Value::Table(entries) => {
-            let lines = entries.iter().map(|entry| last_line(&entry.node));
-            lines.max().unwrap_or(node.line)
-        }
-        _ => node.line,
-    }
-}
-
-/// A line that holds a secret, or a part of one: what comes before the first value, if it begins
-/// here.
-fn hidden(line: &str, begins: bool) -> String {
-    let end = if begins { line.find(['=', ':']) } else { None };
+/// A line on which a secret begins: what comes before the first value.
+fn begin(line: &str) -> String {
+    let end = line.find(['=', ':']);
     let shown = end.and_then(|end| line.get(..=end)).unwrap_or_default();
-    if shown.is_empty() {
-        MASK.to_owned()
-    } else {
-        format!("{shown} {MASK}")
-    }
+    format!("{shown} {MASK}")
 }
 
 /// A line with its comment masked, if that seems to be about a secret.

@@ -52,7 +52,9 @@ fn append(
     keys: &Map<String, Json>,
 ) -> Result<Zeroizing<String>, Problem> {
     if let Some(array) = document.get_mut(VROUTER).and_then(Item::as_array_mut) {
-        if !array.is_empty() {
+        let commented = text_of(Some(array.trailing())).contains('#')
+            || text_of(array.decor().suffix()).contains('#');
+        if commented || !array.is_empty() {
             let at = array.len();
             toml_value::insert(array, at, toml_value::table(keys)?.into());
             return Ok(Zeroizing::new(document.to_string()));

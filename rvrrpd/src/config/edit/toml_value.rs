@@ -139,22 +139,38 @@ pub(super) fn remove_key(table: &mut dyn TableLike, key: &str) -> String {
     if comments.is_empty() {
         return comments;
     }
-    let next = table
-        .iter()
-        .skip(at)
-        .find(|(_, item)| item.as_value().is_some_and(|value| !is_dotted(value)))
-        .map(|(name, _)| name.to_owned());
-    let Some(mut next) = next.as_deref().and_then(|name| table.key_mut(name)) else {
-        return comments;
-    };
-    let decor = next.leaf_decor_mut();
-    let prefix = format!("{comments}{}", text_of(decor.prefix()));
-    decor.set_prefix(prefix);
-    String::new()
+    if stand_above(table, at, &comments) {
+        String::new()
+    } else {
+        comments
+    }
 }
 
-fn is_dotted(value: &Value) -> bool {
-    value.as_inline_table().is_some_and(InlineTable::is_dotted)
+/// Puts comments above the first value from the key at `from` on; false when there is none.
+fn stand_above(table: &mut dyn TableLike, from: usize, comments: &str) -> bool {
+    let names: Vec<String> = table
+        .iter()
+        .skip(from)
+        .map(|(name, _)| name.to_owned())
+        .collect();
+    for name in names {
+        let Some(item) = table.get_mut(&name) else {
+            continue;
+        };
+        if let Some(inner) = item.as_table_like_mut().filter(|inner| inner.is_dotted()) {
+            if stand_above(inner, 0, comments) {
+                return true;
+            }
+        } else if item.is_value()
+            && let Some(mut key) = table.key_mut(&name)
+        {
+            let decor = key.leaf_decor_mut();
+            let prefix = format!("{comments}{}", text_of(decor.prefix()));
+            decor.set_prefix(prefix);
+            return true;
+        }
+    }
+    false
 }
 
 /// Comments above a key, or above the keys and headers that its tables have.

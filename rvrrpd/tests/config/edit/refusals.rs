@@ -42,8 +42,8 @@ fn a_wrong_value_names_the_key_and_what_is_allowed() {
             "eth0-2",
             json!({"priority": 255, "timers": {"advert": 0}})
         )),
-        "priority: 255 is out of range, allowed: 1..254\n\
-         timers.advert: out of range, allowed: seconds: 1..255 (version 2), 0.01..40.95 (version 3)"
+        "priority: 255 comes by itself when a vip is an address of the interface, allowed: \
+         1..254\ntimers.advert: 0 is out of range, allowed: whole seconds, 1..255, in version 2"
     );
     assert_eq!(
         refused(&modify("eth0-1", json!({"priorty": 1}))),

@@ -107,7 +107,7 @@ fn a_change_by_hand_is_refused_with_what_differs() {
         difference,
         "--- as read\n+++ as it is now\n@@ -1,5 +1,9 @@\n-# mine\n+# yours\n [[vrouter]]\n \
          group = 1\n interface = \"eth0\"\n vip = \"192.0.2.1\"\n+auth_type = \
-         \"rfc2338-simple\"\n+auth_secret = ***\n+# ***\n+auth_secrt = ***"
+         \"rfc2338-simple\"\n+auth_secret = ***\n+***\n+auth_secrt = ***"
     );
     assert_eq!(fs::read_to_string(&path).unwrap(), by_hand);
     for (now, said) in [
