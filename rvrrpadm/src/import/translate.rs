@@ -521,8 +521,8 @@ virtual_server 192.0.2.10 80 {
             panic!("{text}");
         };
         assert_eq!(
-            (v4.name.as_str(), v4.vrid.value(), v4.priority),
-            ("VI_1", 51, 150)
+            (v4.name.as_str(), v4.vrid.to_string(), v4.priority),
+            ("VI_1", "51".to_owned(), 150)
         );
         assert_eq!(v4.protocol, Protocol::V2);
         assert!(v4.preemption && !v4.virtual_mac);
