@@ -102,6 +102,9 @@ impl ClientBuilder {
                 .collect();
             let certificates: Vec<Certificate<'static>> =
                 certificates.map_err(|error| wrong(format!("no PEM certificate: {error}")))?;
+            if certificates.is_empty() {
+                return Err(wrong("no PEM certificate in it".to_owned()));
+            }
             tls = tls.root_certs(RootCerts::new_with_certs(&certificates));
         }
         let config = config().tls_config(tls.build()).build();
@@ -353,6 +356,8 @@ impl Client {
                 let request = request.header("content-type", "application/json");
                 self.agent.run(request.body(body).map_err(unsendable)?)
             }
+            // A POST has a body, if an empty one; without its length it would be a chunked one.
+            None if method == "POST" => self.agent.run(request.body("").map_err(unsendable)?),
             None => self.agent.run(request.body(()).map_err(unsendable)?),
         };
         let response = sent.map_err(|error| self.unreachable(error))?;

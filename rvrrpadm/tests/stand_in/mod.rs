@@ -12,7 +12,7 @@ use std::thread;
 use serde_json::{Value, json};
 
 /// What was asked: method, path, cookie, body.
-pub type Asked = (String, String, String, String);
+pub(crate) type Asked = (String, String, String, String);
 
 #[derive(Default)]
 struct Shared {
@@ -21,11 +21,11 @@ struct Shared {
 }
 
 /// The server; its threads end with the process.
-pub struct StandIn {
+pub(crate) struct StandIn {
     shared: Arc<Mutex<Shared>>,
     directory: PathBuf,
     /// Where it listens for HTTP.
-    pub url: String,
+    pub(crate) url: String,
 }
 
 fn routers() -> Vec<Value> {
@@ -50,7 +50,7 @@ fn routers() -> Vec<Value> {
 
 impl StandIn {
     /// Starts one on a Unix socket and on a port of the loopback interface.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("rvrrpadm-{}-{number}", std::process::id());
@@ -86,17 +86,17 @@ impl StandIn {
     }
 
     /// Its socket.
-    pub fn socket(&self) -> PathBuf {
+    pub(crate) fn socket(&self) -> PathBuf {
         self.directory.join("s")
     }
 
     /// A directory that is removed with it.
-    pub fn directory(&self) -> &Path {
+    pub(crate) fn directory(&self) -> &Path {
         &self.directory
     }
 
     /// What was asked since the last call.
-    pub fn asked(&self) -> Vec<Asked> {
+    pub(crate) fn asked(&self) -> Vec<Asked> {
         std::mem::take(&mut self.shared.lock().unwrap().asked)
     }
 }
