@@ -213,7 +213,7 @@ fn new(asked: &CreateRouter) -> Result<Settings, Failure> {
     if let Some(interval) = asked.interval {
         settings = settings.advert_interval(interval);
         // Version 2 has whole seconds only; Sun's routers speak version 3.
-        if interval % 1000 != 0 {
+        if !interval.is_multiple_of(1000) {
             settings = settings.with("version", 3);
         }
     }
@@ -274,7 +274,7 @@ fn old_new(asked: &Create) -> Settings {
     }
     if let Some(interval) = asked.interval {
         settings = settings.advert_interval(interval.0);
-        if interval.0 % 1000 != 0 {
+        if !interval.0.is_multiple_of(1000) {
             settings = settings.with("version", 3);
         }
     }

@@ -55,7 +55,7 @@ impl Settings {
     /// `timers.advert`, in milliseconds.
     #[must_use]
     pub fn advert_interval(self, milliseconds: u32) -> Self {
-        let seconds = if milliseconds % 1000 == 0 {
+        let seconds = if milliseconds.is_multiple_of(1000) {
             json!(milliseconds / 1000)
         } else {
             json!(f64::from(milliseconds) / 1000.0)

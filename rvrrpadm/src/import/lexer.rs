@@ -13,7 +13,7 @@ pub(super) struct Block {
     /// The words; the first is the keyword.
     pub(super) words: Vec<String>,
     /// What is in the braces, if there are any.
-    pub(super) inner: Option<Vec<Block>>,
+    pub(super) inner: Option<Vec<Self>>,
 }
 
 impl Block {

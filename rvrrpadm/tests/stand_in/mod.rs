@@ -194,7 +194,7 @@ fn answer(shared: &mut Shared, method: &str, path: &str, body: &str) -> (u16, Va
         ("GET", ["run", "vrrp"]) => (200, routers.clone().into()),
         ("GET", ["run", "vrrp", group, interface]) => {
             let found = routers.iter().find(|it| {
-                it["group"].to_string() == *group
+                it["group"].as_u64() == group.parse().ok()
                     && it["interface"] == *interface
                     && query == format!("name={}", it["name"].as_str().unwrap())
             });
