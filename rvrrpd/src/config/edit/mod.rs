@@ -17,7 +17,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -174,9 +174,26 @@ impl Document {
     /// # Errors
     /// Everything that is wrong with the text: only a valid configuration can be changed.
     pub fn parse(text: &str, format: Format) -> Result<Self, Errors> {
-        let loaded = super::parse(text, TEXT, format)?;
+        Self::named(Zeroizing::new(text.to_owned()), TEXT, format)
+    }
+
+    /// The document of a file of at most [`super::LARGEST_FILE`] bytes: what
+    /// [`super::load`] reads, with its text.
+    ///
+    /// # Errors
+    /// As [`super::load`].
+    pub fn load(path: &Path, format: Format) -> Result<Self, Errors> {
+        let file = path.to_string_lossy();
+        match super::read(path) {
+            Ok(text) => Self::named(text, &file, format),
+            Err((line, message)) => Err(super::refused(&file, line, message)),
+        }
+    }
+
+    fn named(text: Zeroizing<String>, file: &str, format: Format) -> Result<Self, Errors> {
+        let loaded = super::parse(&text, file, format)?;
         Ok(Self {
-            text: Zeroizing::new(text.to_owned()),
+            text,
             format,
             config: loaded.config,
             warnings: loaded.warnings,

@@ -70,6 +70,8 @@ fn the_file_is_replaced_with_its_owner_and_mode() {
     );
     assert_ne!(now.ino(), old.ino());
     assert_eq!(contents(path.parent().unwrap()).len(), 1);
+    let read = Document::load(&path, Format::Toml).unwrap();
+    assert_eq!((read.hash(), read.config()), (new.hash(), new.config()));
     // What was saved is the base of the next change.
     let next = new
         .apply(&modify("eth0-1", json!({"priority": 8})))
