@@ -114,6 +114,8 @@ pub struct Status {
     pub discontinuity: SystemTime,
     /// Accepted advertisements that were delivered; see [`Self::advertisements_received`].
     pub advertisement_rcvd: Counter,
+    /// Accepted advertisements that the kernel kept to itself in slots given back since.
+    absorbed_before: Counter,
     kernel: ArcSwapOption<InKernel>,
     /// Sent router advertisements.
     pub router_advertisement_sent: Counter,
@@ -160,6 +162,7 @@ impl Default for Status {
             up: ArcSwapOption::empty(),
             discontinuity: SystemTime::now(),
             advertisement_rcvd: Counter::default(),
+            absorbed_before: Counter::default(),
             kernel: ArcSwapOption::empty(),
             router_advertisement_sent: Counter::default(),
             router_solicitation_rcvd: Counter::default(),
@@ -205,9 +208,15 @@ impl Status {
     /// Accepted advertisements, also those that the kernel kept to itself.
     #[must_use]
     pub fn advertisements_received(&self) -> u64 {
+        self.advertisement_rcvd.value() + self.absorbed()
+    }
+
+    /// Advertisements that the kernel kept to itself: repetitions of the one before.
+    #[must_use]
+    pub fn absorbed(&self) -> u64 {
         let kernel = self.kernel.load();
         let slot = kernel.as_ref().and_then(|kernel| kernel.slot());
-        self.advertisement_rcvd.value() + slot.map_or(0, Slot::absorbed)
+        self.absorbed_before.value() + slot.map_or(0, Slot::absorbed)
     }
 
     /// Refused packets by rule, also those that the kernel refused.
@@ -254,7 +263,7 @@ impl Status {
             return;
         };
         let absorbed = known.slot().map_or(0, Slot::absorbed);
-        self.advertisement_rcvd.add(absorbed);
+        self.absorbed_before.add(absorbed);
         for (reject, count) in known.rejects() {
             self.rejects.of(reject).add(count);
             global.rejects.of(reject).add(count);

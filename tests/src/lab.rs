@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 
 use crate::capture::Capture;
-use crate::deadline::slowness;
+use crate::deadline::{slowness, until, within};
 use crate::host::{Host, command_output};
 use crate::sys;
 
@@ -158,6 +158,12 @@ impl Lab {
         host.ip(&format!("link set {interface} up"));
         self.bridges
             .ip(&format!("link set {port} master {} up", lan.name));
+        // The kernel tells of the carrier up to a second later, and only then makes the link-local
+        // address.
+        until("the carrier", within(5.0), || {
+            let link = host.ip_json(&format!("link show dev {interface}"));
+            (link[0]["operstate"] == "UP").then_some(())
+        });
         let index = self
             .bridges
             .inside(|| sys::interface_index(port).expect("port"));

@@ -15,6 +15,8 @@ use crate::wire::Family;
 const MAIN_TABLE: u32 = 254;
 /// Smallest MTU of a route, RFC 791 §3.2.
 const SMALLEST_MTU: u32 = 68;
+/// Least MTU of IPv6 (RFC 8200 §5).
+const LEAST_IPV6_MTU: u32 = 1280;
 /// Largest MTU of a route in bytes.
 const LARGEST_MTU: u32 = 65_535;
 
@@ -56,7 +58,7 @@ fn route(reader: &mut Reader<'_, '_>) -> Option<Route> {
     let destination = destination(reader);
     let next_hop = next_hop(reader, destination.map(|(destination, _)| destination));
     let metric = reader.integer("metric", 0..=u32::MAX).or(0);
-    let mtu = mtu(reader);
+    let mtu = mtu(reader, matches!(destination, Some((IpAddr::V6(_), _))));
     let table = if reader.is_known("table") {
         reader.integer("table", 1..=u32::MAX).or(MAIN_TABLE)
     } else {
@@ -219,7 +221,7 @@ fn next_hop(reader: &mut Reader<'_, '_>, destination: Option<IpAddr>) -> Option<
     Some(next_hop)
 }
 
-fn mtu(reader: &mut Reader<'_, '_>) -> Option<u32> {
+fn mtu(reader: &mut Reader<'_, '_>, ipv6: bool) -> Option<u32> {
     match reader.integer("mtu", 0..=LARGEST_MTU) {
         Field::Absent => Some(0),
         Field::Wrong => None,
@@ -230,6 +232,13 @@ fn mtu(reader: &mut Reader<'_, '_>) -> Option<u32> {
                 "mtu",
                 format!("{value} is out of range, allowed: {allowed}"),
             );
+            None
+        }
+        Field::Given { value, line } if ipv6 && (1..LEAST_IPV6_MTU).contains(&value) => {
+            let message = format!(
+                "{value} is too small for IPv6, allowed: 0 or {LEAST_IPV6_MTU}..{LARGEST_MTU}"
+            );
+            reader.error(line, "mtu", message);
             None
         }
         Field::Given { value, .. } => Some(value),

@@ -35,11 +35,13 @@ pub(super) fn log(supervisor: &Supervisor) {
     append(&mut line, rejects);
     tracing::info!("{line}");
     for managed in supervisor.routers.values() {
-        tracing::info!("{}", router(managed));
+        let router = &managed.config;
+        let filter = supervisor.filter_in_use(&router.interface, router.family);
+        tracing::info!("{}", self::router(managed, filter));
     }
 }
 
-fn router(managed: &Managed) -> String {
+fn router(managed: &Managed, filter: &str) -> String {
     let (router, status) = (&managed.config, &*managed.status);
     let rejects = status.refused();
     let reasons = status.reasons();
@@ -54,7 +56,7 @@ fn router(managed: &Managed) -> String {
          master-transitions={} advertisement-rcvd={} advertisement-sent={} \
          priority-zero-pkts-rcvd={} priority-zero-pkts-sent={} interval-errors={} \
          invalid-type-pkts-rcvd={} address-list-errors={} packet-length-errors={} \
-         auth-failures={} auth-type-mismatch={} send-errors={}",
+         auth-failures={} auth-type-mismatch={} send-errors={} socket-filter={filter} absorbed={}",
         router.name,
         router.vrid,
         router.interface,
@@ -85,6 +87,7 @@ fn router(managed: &Managed) -> String {
         rejects.of(Reject::AuthData).value(),
         rejects.of(Reject::AuthType).value(),
         status.send_errors.value(),
+        status.absorbed(),
     );
     if router.protocol == Protocol::Both {
         let (ignored, alone) = (status.v2_ignored.value(), status.v3_alone.value());

@@ -475,6 +475,15 @@ impl Supervisor {
         wanted.min().unwrap_or(Wanted::Ebpf)
     }
 
+    /// Name of the filter that the socket of an interface and family has.
+    pub(super) fn filter_in_use(&self, name: &str, family: Family) -> &'static str {
+        match self.wanted_filter(name, family) {
+            Wanted::None => "none",
+            Wanted::Ebpf if self.filter.is_some() => "ebpf",
+            Wanted::Ebpf | Wanted::Classic => "classic",
+        }
+    }
+
     /// Tells a worker, and the log, why a router can or cannot run, where that has changed.
     fn tell_readiness(&mut self, key: &RouterKey) {
         let Some(managed) = self.routers.get_mut(key) else {

@@ -103,7 +103,7 @@ fn send(plans: &[&Plan]) {
 pub(super) fn send_frames<'a>(sender: &Sender, frames: impl IntoIterator<Item = &'a [u8]>) {
     sender.send(frames, |_, error| {
         if let Some(suppressed) = COMPLAINT.allow(clock::monotonic().as_micros()) {
-            tracing::warn!("announcement not sent: {error} ({suppressed} more like it not logged)");
+            tracing::warn!("announcement not sent: {error}{suppressed}");
         }
     });
 }

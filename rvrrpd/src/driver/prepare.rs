@@ -95,7 +95,7 @@ impl Kernel {
                     tracing::error!("not everything was taken out of the kernel: {error}");
                 }
             }
-            let own_mac = own_mac(&plan, links);
+            let own_mac = own_mac(&plan, links).or_else(|| self.mac_before(&plan));
             match self.routers.get_mut(&id) {
                 Some(router) if router.prepared => {
                     if !router.active {
@@ -103,9 +103,7 @@ impl Kernel {
                     }
                     changed.push((core::mem::replace(&mut router.plan, plan), id));
                 }
-                known => {
-                    // An interface that carries the virtual MAC still may have been given it by us.
-                    let own_mac = own_mac.or_else(|| known.and_then(|router| router.own_mac));
+                _ => {
                     let router = Known {
                         plan,
                         prepared: false,
@@ -120,11 +118,25 @@ impl Kernel {
         changed
     }
 
+    /// The parent's own Ethernet address as far as it is known. An interface that carries the
+    /// virtual one still, though its router is not Master, was given that by us.
+    fn mac_before(&self, plan: &Plan) -> Option<Mac> {
+        let known = self.routers.get(&plan.id);
+        known
+            .filter(|router| router.plan.parent == plan.parent)
+            .and_then(|router| router.own_mac)
+    }
+
     pub(super) fn journal_plans(&mut self, plans: &[Plan], links: &[Link]) -> io::Result<()> {
         let mut entries = Vec::new();
         for plan in plans {
-            let active = self.routers.get(&plan.id).filter(|router| router.active);
-            let own_mac = active.map_or_else(|| own_mac(plan, links), |router| router.own_mac);
+            let before = self.mac_before(plan);
+            let active = self.routers.get(&plan.id).is_some_and(|of| of.active);
+            let own_mac = if active {
+                before
+            } else {
+                own_mac(plan, links).or(before)
+            };
             entries.extend(super::dataplane::of(&plan.carrier).entries(plan, own_mac, self.group));
             entries.extend(plan.routes.iter().map(entry));
         }

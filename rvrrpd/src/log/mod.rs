@@ -36,7 +36,7 @@ use tracing::Subscriber;
 use tracing_subscriber::Registry;
 use tracing_subscriber::layer::SubscriberExt as _;
 
-pub use self::limit::Limiter;
+pub use self::limit::{Limiter, Suppressed};
 
 use self::format::Style;
 use self::layer::LogLayer;

@@ -273,8 +273,7 @@ impl Dispatcher {
     fn tell(&self, notice: Notice, entry: &Entry, source: IpAddr, received: Time) {
         if let Some(suppressed) = self.notices[notice as usize].allow(received.as_micros()) {
             tracing::warn!(
-                "{}: advertisement of {source} for group {} has {} ({suppressed} more like it not \
-                 logged)",
+                "{}: advertisement of {source} for group {} has {}{suppressed}",
                 self.interface,
                 entry.expect.vrid,
                 notice.text(),
@@ -289,14 +288,11 @@ impl Dispatcher {
         };
         match datagram {
             Some(datagram) => tracing::warn!(
-                "{}: packet from {} refused: {reject} ({suppressed} more like it not logged)",
+                "{}: packet from {} refused: {reject}{suppressed}",
                 self.interface,
                 datagram.source,
             ),
-            None => tracing::warn!(
-                "{}: packet refused: {reject} ({suppressed} more like it not logged)",
-                self.interface,
-            ),
+            None => tracing::warn!("{}: packet refused: {reject}{suppressed}", self.interface,),
         }
     }
 }

@@ -148,8 +148,7 @@ impl Host for Rim {
             refused(place);
             if let Some(suppressed) = self.send_complaint.allow(self.now().as_micros()) {
                 tracing::warn!(
-                    "advertisements on interface {} not sent: {error} ({suppressed} more like it \
-                     not logged)",
+                    "advertisements on interface {} not sent: {error}{suppressed}",
                     port.index,
                 );
             }
@@ -170,8 +169,7 @@ impl Host for Rim {
         };
         if let Some(suppressed) = self.send_complaint.allow(self.now().as_micros()) {
             tracing::warn!(
-                "advertisements on interface {} not sent to {peer}: {error} ({suppressed} more \
-                 like it not logged)",
+                "advertisements on interface {} not sent to {peer}: {error}{suppressed}",
                 port.index,
             );
         }

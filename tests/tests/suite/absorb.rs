@@ -39,7 +39,7 @@ fn is_permitted(daemon: &Rvrrpd) -> bool {
 
 /// While the Master says the same again and again, the Backup sleeps and counts them all; a change
 /// wakes it, and so does silence (V3-TM-2).
-fn the_backup_sleeps(family: Family, keys: &[(&str, &str)], absorbs: bool) {
+fn the_backup_sleeps(family: Family, keys: &[(&str, &str)], filter: &str, absorbs: bool) {
     let scene = Scene::new("the_backup_sleeps");
     let lan = scene.lan.capture();
     let router = |priority| {
@@ -70,6 +70,14 @@ fn the_backup_sleeps(family: Family, keys: &[(&str, &str)], absorbs: bool) {
     assert!(counted.abs_diff(sent) <= 3, "{counted} of {sent} counted");
     let is_quiet = woken < WATCHED as u64 / 3;
     assert_eq!(is_quiet, absorbs, "{family}: woken {woken} times");
+    let status = backup.status(family.name());
+    let filter = if is_permitted(&backup) {
+        filter
+    } else {
+        "classic"
+    };
+    assert_eq!(status["socket-filter"], filter, "{family}");
+    assert_eq!(status["absorbed"] != "0", absorbs, "{family}: {status:?}");
 
     // What says something new is heard: another priority, at once.
     master.reload(&router(50));
@@ -97,13 +105,15 @@ fn the_backup_sleeps(family: Family, keys: &[(&str, &str)], absorbs: bool) {
 #[test]
 fn repetitions_stay_in_the_kernel() {
     for family in FAMILIES {
-        the_backup_sleeps(*family, &[], true);
+        the_backup_sleeps(*family, &[], "ebpf", true);
     }
 }
 
 /// Without absorption, and with the classic filter, each advertisement is delivered.
 #[test]
 fn what_is_not_wanted_is_not_done() {
-    the_backup_sleeps(Family::V4, &[("socket_filter_absorb", "false")], false);
-    the_backup_sleeps(Family::V6, &[("socket_filter_type", "\"classic\"")], false);
+    let delivered = [("socket_filter_absorb", "false")];
+    the_backup_sleeps(Family::V4, &delivered, "ebpf", false);
+    let classic = [("socket_filter_type", "\"classic\"")];
+    the_backup_sleeps(Family::V6, &classic, "classic", false);
 }
