@@ -12,7 +12,7 @@ use std::time::SystemTime;
 use arc_swap::{ArcSwap, ArcSwapOption};
 
 use crate::fsm::{NewMasterReason, Reasons, Router, State, Time, Transition};
-use crate::net::kernel::{Filter, Slot};
+use crate::net::kernel::Filter;
 use crate::wire::verdict::Reject;
 
 /// One counter.
@@ -185,17 +185,49 @@ impl Default for Status {
 struct InKernel {
     filter: Arc<Filter>,
     slot: u32,
+    /// What it had counted before, for another router with this VRID.
+    before: InSlot,
+}
+
+/// The counters of a slot.
+#[derive(Clone, Copy, Debug, Default)]
+struct InSlot {
+    absorbed: u64,
+    /// In the order of [`rvrrpd_ebpf::Dropped::ALL`].
+    dropped: [u64; 3],
 }
 
 impl InKernel {
-    fn slot(&self) -> Option<Slot<'_>> {
-        self.filter.slots().slot(self.slot)
+    fn new(filter: &Arc<Filter>, slot: u32) -> Self {
+        let mut new = Self {
+            filter: Arc::clone(filter),
+            slot,
+            before: InSlot::default(),
+        };
+        new.before = new.counted();
+        new
+    }
+
+    /// What was counted for this router.
+    fn counted(&self) -> InSlot {
+        let slot = self.filter.slots().slot(self.slot);
+        let now = slot.map_or(self.before, |slot| InSlot {
+            absorbed: slot.absorbed(),
+            dropped: slot.dropped(),
+        });
+        let mut dropped = now.dropped;
+        for (now, before) in dropped.iter_mut().zip(self.before.dropped) {
+            *now = now.saturating_sub(before);
+        }
+        InSlot {
+            absorbed: now.absorbed.saturating_sub(self.before.absorbed),
+            dropped,
+        }
     }
 
     /// The rules whose breach the kernel counts, and how often it did.
     fn rejects(&self) -> [(Reject, u64); 3] {
-        let dropped = self.slot().map_or([0; 3], Slot::dropped);
-        let [ttl, version, kind] = dropped;
+        let [ttl, version, kind] = self.counted().dropped;
         [
             (Reject::Ttl, ttl),
             (Reject::Version, version),
@@ -215,8 +247,10 @@ impl Status {
     #[must_use]
     pub fn absorbed(&self) -> u64 {
         let kernel = self.kernel.load();
-        let slot = kernel.as_ref().and_then(|kernel| kernel.slot());
-        self.absorbed_before.value() + slot.map_or(0, Slot::absorbed)
+        let counted = kernel
+            .as_ref()
+            .map_or(0, |kernel| kernel.counted().absorbed);
+        self.absorbed_before.value() + counted
     }
 
     /// Refused packets by rule, also those that the kernel refused.
@@ -244,10 +278,7 @@ impl Status {
     /// From now on the kernel counts in this slot, which is new to the router, or nothing. What it
     /// counted before is added up here and in `global`.
     pub fn count_in_kernel(&self, slot: Option<(&Arc<Filter>, u32)>, global: &Global) {
-        let slot = slot.map(|(filter, slot)| InKernel {
-            filter: Arc::clone(filter),
-            slot,
-        });
+        let slot = slot.map(|(filter, slot)| InKernel::new(filter, slot));
         let known = self.kernel.load();
         let is_same = match (known.as_ref(), &slot) {
             (Some(known), Some(slot)) => {
@@ -262,8 +293,7 @@ impl Status {
         let Some(known) = self.kernel.swap(slot.map(Arc::new)) else {
             return;
         };
-        let absorbed = known.slot().map_or(0, Slot::absorbed);
-        self.absorbed_before.add(absorbed);
+        self.absorbed_before.add(known.counted().absorbed);
         for (reject, count) in known.rejects() {
             self.rejects.of(reject).add(count);
             global.rejects.of(reject).add(count);

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crossbeam_channel::Sender;
 
 use crate::config::model::VirtualRouter;
+use crate::driver::Link;
 use crate::net::filter::{Channel, VridSet};
 use crate::net::kernel::{Demands, Filter};
 use crate::net::listener::Listener;
@@ -45,6 +46,18 @@ pub(super) enum Wanted {
     Classic,
     /// eBPF, where it is loaded.
     Ebpf,
+}
+
+impl Wanted {
+    /// What can be had on this link. In a VRF the eBPF filter would take its packets for those of
+    /// another interface and pass none, and a Backup that hears nothing becomes a second Master.
+    pub(super) fn on(self, link: Option<&Link>) -> Self {
+        if link.is_some_and(|link| link.vrf) {
+            self.min(Self::Classic)
+        } else {
+            self
+        }
+    }
 }
 
 /// The filter that a socket has.
@@ -319,6 +332,38 @@ impl Drop for Interface {
         // The slots may go to others when the last worker has forgotten this interface.
         for entry in self.entries.values() {
             entry.status.count_in_kernel(None, &self.global);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_ebpf_filter_in_a_vrf() {
+        let link = |vrf| Link {
+            index: 3,
+            name: "eth0".to_owned(),
+            mac: None,
+            kind: 1,
+            mtu: 1500,
+            up: true,
+            carrier: true,
+            lower: None,
+            group: 0,
+            macvlan: false,
+            enslaved: false,
+            vrf,
+        };
+        for (wanted, in_vrf) in [
+            (Wanted::None, Wanted::None),
+            (Wanted::Classic, Wanted::Classic),
+            (Wanted::Ebpf, Wanted::Classic),
+        ] {
+            assert_eq!(wanted.on(Some(&link(true))), in_vrf);
+            assert_eq!(wanted.on(Some(&link(false))), wanted);
+            assert_eq!(wanted.on(None), wanted);
         }
     }
 }

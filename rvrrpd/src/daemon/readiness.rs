@@ -4,10 +4,11 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use crate::config::model::{InterfaceType, Protocol, VirtualRouter};
+use crate::config::model::{Auth, InterfaceType, Protocol, VirtualRouter};
 use crate::driver::view::View;
 use crate::driver::{Address, Link};
 use crate::fsm::{Reason, Reasons};
+use crate::wire::auth::{AH_LEN, TRAILER_LEN};
 use crate::wire::{Family, Mac};
 
 /// `ARPHRD_ETHER` of linux/if_arp.h.
@@ -165,7 +166,12 @@ fn message_length(router: &VirtualRouter, binding: &Binding) -> u32 {
         (Family::V4, Protocol::V3) => (20, 0),
         (Family::V6, _) => (40, 0),
     };
-    let length = header + 8 + count * router.family.address_len() + trailer;
+    let seal = match router.auth {
+        Auth::HmacSha256(_) => TRAILER_LEN,
+        Auth::Ah(_) => AH_LEN,
+        Auth::None | Auth::Simple(_) | Auth::P0Sha256(_) | Auth::P1Shake256(_) => 0,
+    };
+    let length = header + 8 + count * router.family.address_len() + trailer + seal;
     u32::try_from(length).unwrap_or(u32::MAX)
 }
 

@@ -472,7 +472,8 @@ impl Supervisor {
                 (true, FilterType::Auto | FilterType::Ebpf) => Wanted::Ebpf,
             }
         });
-        wanted.min().unwrap_or(Wanted::Ebpf)
+        let wanted = wanted.min().unwrap_or(Wanted::Ebpf);
+        wanted.on(self.view.link_by_name(name))
     }
 
     /// Name of the filter that the socket of an interface and family has.

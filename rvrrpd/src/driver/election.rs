@@ -9,6 +9,7 @@ use super::dataplane::{Step, uses_virtual_mac, virtual_mac};
 use super::gate::Change;
 use super::kernel::{Batch, Kernel};
 use super::netlink;
+use super::prepare::duties;
 use super::{Carrier, Error, Plan, Report, RouterId};
 use crate::config::model::Route;
 use crate::wire::{Mac, arp};
@@ -54,6 +55,11 @@ impl Kernel {
         for (id, error) in failures {
             self.report(Report::ActivationFailed(id, error));
         }
+        for (id, _) in changes.iter().filter(|(_, active)| !active) {
+            if let Some(router) = self.routers.get(id).filter(|router| router.plan.owner) {
+                self.withdraw_duties(&router.with_plan(router.plan.clone()));
+            }
+        }
     }
 
     /// Addresses leave an interface itself only where they go alone: another daemon that has
@@ -79,7 +85,10 @@ impl Kernel {
             // A parent that is gone has no gate, and nothing behind it.
             .filter(|(router, _)| self.parents.contains_key(&router.plan.parent))
             .map(|(router, active)| {
-                let (open, close) = router.dataplane().gate(router);
+                let (mut open, close) = router.dataplane().gate(router);
+                if router.plan.owner {
+                    open.extend(duties(router, true));
+                }
                 (router.plan.id, if active { open } else { close })
             })
             .collect();

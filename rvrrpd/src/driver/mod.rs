@@ -188,6 +188,9 @@ pub struct Link {
     pub macvlan: bool,
     /// It is a port of a bridge, bond or team: what it receives belongs to that.
     pub enslaved: bool,
+    /// It is a port of a VRF: what is sent to it is still received there, but programs of eBPF are
+    /// told that it came in by the VRF.
+    pub vrf: bool,
 }
 
 /// An address on an interface.

@@ -1,5 +1,6 @@
 //! The monitor: a thread that hears what the kernel tells about links, addresses and our routes.
 
+use core::time::Duration;
 use std::io;
 
 use crossbeam_channel::Sender;
@@ -15,6 +16,8 @@ use crate::net::sys;
 const RECEIVE_BUFFER: i32 = 32 << 20;
 /// Largest datagram that is read.
 const LARGEST_RECEIVE: usize = 64 << 10;
+/// Time before a list that failed is tried again.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// All links and addresses of this network namespace.
 ///
@@ -73,7 +76,7 @@ fn listen(
             // Events were lost: all that there is says more than they would have.
             Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
                 tracing::warn!("the kernel changed faster than could be followed, looking anew");
-                let (links, addresses) = start_anew(socket, &mut buffer)?;
+                let (links, addresses) = insist(|| start_anew(socket, &mut buffer), PAUSE);
                 if !tell(KernelEvent::Resync(links, addresses)) {
                     return Ok(());
                 }
@@ -81,6 +84,23 @@ fn listen(
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
+    }
+}
+
+/// Tries until it succeeds: who changed too fast for events may change too fast for a list, and to
+/// give up would be to know nothing of links any more.
+fn insist<T>(mut attempt: impl FnMut() -> io::Result<T>, pause: Duration) -> T {
+    let mut told = false;
+    loop {
+        match attempt() {
+            Ok(done) => return done,
+            Err(error) if !told => {
+                tracing::warn!("links and addresses cannot be listed, tried again: {error}");
+                told = true;
+            }
+            Err(_) => {}
+        }
+        std::thread::sleep(pause);
     }
 }
 
@@ -95,5 +115,26 @@ fn start_anew(socket: &NlSocket, buffer: &mut [u8]) -> io::Result<(Vec<Link>, Ve
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_that_fails_is_tried_again() {
+        let mut left = 3;
+        let listed = insist(
+            || {
+                left -= 1;
+                if left > 0 {
+                    return Err(io::ErrorKind::Interrupted.into());
+                }
+                Ok("all")
+            },
+            Duration::ZERO,
+        );
+        assert_eq!((listed, left), ("all", 0));
     }
 }

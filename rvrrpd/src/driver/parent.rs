@@ -125,17 +125,22 @@ impl Parent {
         Ok(Some(format!("{path} = {}", wanted.value())))
     }
 
-    /// The interface has this name now; false where it had it before.
-    pub(super) fn rename(&mut self, name: &str) -> bool {
+    /// The interface has this name now; false where it had it before. The journal follows: what is
+    /// under the old name may be another interface by the next start.
+    pub(super) fn rename(&mut self, name: &str, journal: &mut Journal) -> io::Result<bool> {
         if self.name == name {
-            return false;
+            return Ok(false);
         }
         let (old, new) = (format!("/{}/", self.name), format!("/{name}/"));
         for (path, ..) in &mut self.changed {
             *path = path.replace(&old, &new);
         }
         name.clone_into(&mut self.name);
-        true
+        let entries: Vec<Entry> = self.changed.iter().map(entry).collect();
+        let before = core::mem::replace(&mut self.recorded, entries.clone());
+        journal.record(entries)?;
+        journal.forget(|known| before.contains(known))?;
+        Ok(true)
     }
 
     /// Takes the settings back, where nobody has changed them meanwhile.

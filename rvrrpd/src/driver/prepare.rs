@@ -62,6 +62,7 @@ impl Kernel {
         self.prepare_parents(&fresh, &mut failures);
         self.set_gate(&ids, &mut failures);
         self.make_macvlans(&fresh, &mut failures);
+        self.find_unmade(&fresh, &mut failures);
         for (old, id) in changed {
             self.follow(&old, id, renamed.get(&id).copied());
         }
@@ -211,7 +212,7 @@ impl Kernel {
             }
             let (open, close) = router.dataplane().gate(router);
             let mut own = if router.active { open } else { close };
-            own.extend(duties(router));
+            own.extend(duties(router, router.active));
             changes.push((plan.id, own));
         }
         failures.extend(self.change_gate(&changes));
@@ -320,6 +321,21 @@ impl Kernel {
     fn run(&mut self, batch: Batch, failures: &mut Failures) {
         for (id, error) in self.execute(batch) {
             failures.entry(id).or_insert(error);
+        }
+    }
+
+    /// A macvlan that was made and is not there, because somebody deleted or renamed it at once or
+    /// the list of links failed: a Master would have nothing to put its addresses on.
+    fn find_unmade(&self, fresh: &[RouterId], failures: &mut Failures) {
+        for router in fresh.iter().filter_map(|id| self.routers.get(id)) {
+            let Carrier::Macvlan { name } = &router.plan.carrier else {
+                continue;
+            };
+            if router.vif.is_none() {
+                let missing = io::Error::from(io::ErrorKind::NotFound);
+                let missing = Error::new(format!("macvlan {name}"), missing);
+                failures.entry(router.plan.id).or_insert(missing);
+            }
         }
     }
 
@@ -530,8 +546,12 @@ impl Kernel {
 
     /// Takes out of the gate what the plan before wanted and no plan wants now.
     pub(super) fn withdraw_duties(&mut self, old: &Known) {
-        let wanted: Vec<Change> = self.routers.values().flat_map(duties).collect();
-        let changes: Vec<Change> = duties(old)
+        let routers = self.routers.values();
+        let wanted: Vec<Change> = routers
+            .flat_map(|router| duties(router, router.active))
+            .collect();
+        // Whether it was Master does not matter: what was never there is not taken out.
+        let changes: Vec<Change> = duties(old, true)
             .filter(|duty| !wanted.contains(duty))
             .map(|duty| match duty {
                 Change::Refuse(address) => Change::Accept(address),
@@ -588,10 +608,12 @@ fn own_mac(plan: &Plan, links: &[Link]) -> Option<Mac> {
         .filter(|mac| *mac != virtual_mac(plan))
 }
 
-/// What the gate does for a router in every state.
-fn duties(router: &Known) -> impl Iterator<Item = Change> + '_ {
+/// What the gate does for a router beside letting its frames in, as Master or not.
+pub(super) fn duties(router: &Known, active: bool) -> impl Iterator<Item = Change> + '_ {
     let (plan, carrier) = (&router.plan, router.carrier());
-    let owned = plan.owner && matches!(plan.carrier, Carrier::Macvlan { .. });
+    // The parent is silent while the macvlan speaks, and no longer: an owner that cannot run must
+    // not take from its host an address that the host has itself.
+    let owned = active && plan.owner && matches!(plan.carrier, Carrier::Macvlan { .. });
     let source = match plan.source {
         IpAddr::V6(source) if owned => Some(Change::AskFrom(plan.parent, source)),
         _ => None,

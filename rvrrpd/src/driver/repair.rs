@@ -99,7 +99,13 @@ impl Kernel {
         let Some(parent) = self.parents.get_mut(&link.index) else {
             return;
         };
-        if !parent.rename(&link.name) || !parent.attached {
+        let renamed = parent
+            .rename(&link.name, &mut self.journal)
+            .unwrap_or_else(|error| {
+                tracing::error!("journal: {error}");
+                true
+            });
+        if !renamed || !parent.attached {
             return;
         }
         if let Err(error) = self.gate.attach(&link.name, link.index) {

@@ -99,6 +99,7 @@ mod tests {
             group: 0,
             macvlan: false,
             enslaved: false,
+            vrf: false,
         }
     }
 

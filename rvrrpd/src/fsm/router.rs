@@ -219,14 +219,20 @@ impl Router {
                 } else {
                     params.down_interval(self.master_interval)
                 };
-                if !params.preempt {
+                // The next advertisement tells whether there is still somebody to preempt, and
+                // begins the delay that counts now.
+                let waits_anew = params.preempt_delay != before.preempt_delay;
+                if !params.preempt || params.priority < before.priority || waits_anew {
                     self.preempt_at = None;
                 }
                 self.arm(self.since + span);
             }
             State::Master => {
                 if params.interval != before.interval {
-                    self.arm(now.max(self.since + params.interval));
+                    // Backups go by what was announced last: a longer interval is announced when
+                    // the shorter one is over, or they would take this Master for dead meanwhile.
+                    let next = self.since + params.interval;
+                    self.arm(now.max(self.timer.map_or(next, |due| due.min(next))));
                 }
             }
         }

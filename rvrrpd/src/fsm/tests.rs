@@ -343,6 +343,37 @@ fn preemption_can_be_delayed() {
     assert_eq!(bench.left(), Some(delayed.down_interval(20 * SECOND)));
 }
 
+/// TX-9, FSM-B-9: who waits to preempt and is given a lower priority meanwhile, or another delay, does
+/// not take over by what counted before.
+#[test]
+fn a_delayed_preemption_follows_the_parameters() {
+    let waiting = Params {
+        preempt_delay: 10 * SECOND,
+        ..params(Version::V3, 200)
+    };
+    let lower = Params {
+        priority: 64,
+        ..waiting
+    };
+    let longer = Params {
+        preempt_delay: 60 * SECOND,
+        ..waiting
+    };
+    for changed in [lower, longer] {
+        let mut bench = Bench::started(waiting);
+        for _ in 0..10 {
+            bench.advert(100, HIGHER, SECOND);
+            bench.pass(SECOND - SECOND / 100);
+        }
+        bench.handle(Event::Params(changed));
+        let down = changed.down_interval(SECOND);
+        assert_eq!(bench.left(), Some(down - SECOND + SECOND / 100));
+        bench.pass(SECOND / 100);
+        bench.advert(100, HIGHER, SECOND);
+        assert_eq!(bench.left(), Some(down));
+    }
+}
+
 /// The start-up delay is kept in Init, once.
 #[test]
 fn start_up_can_be_delayed() {
@@ -567,6 +598,20 @@ fn parameters_change_while_running() {
     };
     assert_eq!(bench.handle(Event::Params(faster)), []);
     assert_eq!(bench.left(), Some(SECOND / 10));
+
+    // A longer interval is announced in the time that the shorter one promised, also when it
+    // grows twice before that: no Backup may lose patience meanwhile.
+    bench.pass(SECOND / 50);
+    for seconds in [10, 20] {
+        let slower = Params {
+            interval: seconds * SECOND,
+            ..params(Version::V3, 50)
+        };
+        assert_eq!(bench.handle(Event::Params(slower)), []);
+        assert_eq!(bench.left(), Some(SECOND / 10 - SECOND / 50));
+    }
+    assert_eq!(bench.expire(), [Action::SendAdvert]);
+    assert_eq!(bench.left(), Some(20 * SECOND));
 
     let mut bench = Bench::started(params(Version::V3, 100));
     bench.advert(200, HIGHER, 2 * SECOND);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rvrrpd_tests::deadline::{until, within};
 use rvrrpd_tests::family::{FAMILIES, Family};
-use rvrrpd_tests::rvrrpd::{Rvrrpd, State, config};
+use rvrrpd_tests::rvrrpd::{Rvrrpd, State, Vrouter, config};
 use rvrrpd_tests::scene::{Scene, VRID, advert_from, down_interval};
 use rvrrpd_tests::sys::Stamp;
 
@@ -95,7 +95,7 @@ fn the_backup_sleeps(family: Family, keys: &[(&str, &str)], filter: &str, absorb
         advert_from(&scene.r2, VRID),
     );
     let last = lan.adverts_since(start, VRID);
-    let last = last.iter().filter(|(frame, _)| frame.port == "r1").last();
+    let last = last.iter().rfind(|(frame, _)| frame.port == "r1");
     let silence = first.stamp.since(last.expect("an advert").0.stamp);
     assert!(silence >= down_interval(100, INTERVAL), "{silence:?}");
     until("it is over", within(5.0), || (!master.runs()).then_some(()));
@@ -116,4 +116,34 @@ fn what_is_not_wanted_is_not_done() {
     the_backup_sleeps(Family::V4, &delivered, "ebpf", false);
     let classic = [("socket_filter_type", "\"classic\"")];
     the_backup_sleeps(Family::V6, &classic, "classic", false);
+}
+
+/// Y-1: a virtual router that is replaced counts from 0, whatever the kernel kept for the one before
+/// it.
+#[test]
+fn a_replaced_router_counts_from_0() {
+    let scene = Scene::new("a_replaced_router_counts_from_0");
+    let lan = scene.lan.capture();
+    let master = scene.start(&scene.r1, &config(&[Family::V4.vrouter().priority(200)]));
+    let name = Family::V4.name();
+    master.wait_state(name, State::Master, within(5.0));
+    // Another one keeps the sockets open meanwhile.
+    let other = Vrouter::new(8, &["10.0.0.108"]).macvlan();
+    let router = |netdrv| {
+        let vrouter = Family::V4.vrouter().text("iftype", "ether");
+        let vrouter = vrouter.key("virtual_mac", false).text("netdrv", netdrv);
+        config(&[vrouter, other.clone()])
+    };
+    let backup = scene.start(&scene.r2, &router("libnl"));
+    backup.wait_state(name, State::Backup, within(5.0));
+    let ours = advert_from(&scene.r1, VRID);
+    lan.wait_count(Stamp::now(), WATCHED, "adverts", within(20.0), ours);
+    let before = backup.counters(name)["advertisement-rcvd"];
+    assert!(before >= WATCHED as u64, "{before}");
+    let (mark, reloaded) = (backup.log().mark(), Stamp::now());
+    backup.reload(&router("ioctl"));
+    backup.wait_change(mark, name, State::Backup, within(5.0));
+    let counted = backup.counters(name)["advertisement-rcvd"];
+    let sent = lan.adverts_since(reloaded, VRID).len() as u64;
+    assert!(counted <= sent + 1, "{counted} of {sent} counted");
 }

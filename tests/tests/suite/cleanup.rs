@@ -2,13 +2,14 @@
 
 use rvrrpd_tests::deadline::{until, within};
 use rvrrpd_tests::frame::Frame;
+use rvrrpd_tests::process::Line;
 use rvrrpd_tests::rvrrpd::{Files, State, Vrouter, config, program};
 use rvrrpd_tests::scene::{NAME, Scene, VIP_TEXT, VRID, advert_from};
 use rvrrpd_tests::snapshot::snapshot;
 use rvrrpd_tests::sys::Stamp;
 
 /// Configurations that between them touch everything that the daemon changes.
-fn configurations() -> [(&'static str, String); 4] {
+fn configurations() -> [(&'static str, String); 7] {
     let usual = Vrouter::new(VRID, &[VIP_TEXT, "10.0.0.101"]);
     let routes = "[{ route = \"192.168.1.0/24\", nh = \"10.0.0.50\", metric = 7 }]";
     let global = "[[protocols.static]]\nroute = \"192.168.9.0/24\"\nnh = \"10.0.0.50\"\n";
@@ -33,6 +34,24 @@ fn configurations() -> [(&'static str, String); 4] {
         (
             "ether, ioctl",
             config(&[Vrouter::new(VRID, &[VIP_TEXT]).text("netdrv", "ioctl")]),
+        ),
+        (
+            "IPv6 beside it, no accept, router advertisements",
+            config(&[
+                usual.clone().macvlan(),
+                Vrouter::new(VRID, &["fe80::100", "2001:db8::100"])
+                    .macvlan()
+                    .key("accept_mode", false)
+                    .key("router_advertisement", "{ prefixes = \"2001:db8::/64\" }"),
+            ]),
+        ),
+        (
+            "ether, the virtual MAC and unicast peers",
+            config(&[usual.clone().text("unicast_peers", "10.0.0.2")]),
+        ),
+        (
+            "owner",
+            config(&[Vrouter::new(VRID, &[VIP_TEXT, "10.0.0.1"]).macvlan()]),
         ),
     ]
 }
@@ -87,9 +106,10 @@ fn sigkill_and_a_new_start_restore_everything() {
             within(5.0),
             advert_from(&scene.r1, VRID),
         );
+        let priority = if name == "owner" { 255 } else { 100 };
         assert_eq!(
             first.advert().map(|a| a.priority),
-            Some(100),
+            Some(priority),
             "{name}: taken for an owner"
         );
         daemon.stop();
@@ -117,6 +137,34 @@ fn sigkill_and_another_configuration() {
     });
     daemon.stop();
     before.assert_same(&snapshot(&scene.r1), "after the stop");
+}
+
+/// An interface that is renamed keeps what is ours under another name: SIGKILL and a new start take
+/// it back there.
+#[test]
+fn sigkill_after_a_rename() {
+    let scene = Scene::new("sigkill_after_a_rename");
+    let before = snapshot(&scene.r1);
+    for iftype in ["macvlan", "ether"] {
+        scene.lab.step(iftype);
+        let text = config(&[Vrouter::new(VRID, &[VIP_TEXT]).text("iftype", iftype)]);
+        let mut daemon = scene.start(&scene.r1, &text);
+        daemon.wait_state(NAME, State::Master, within(5.0));
+        let mark = daemon.log().mark();
+        scene.r1.ip("link set eth0 name other0");
+        daemon.wait_change(mark, NAME, State::Init, within(5.0));
+        until("the VIP is gone", within(5.0), || {
+            let there = scene.r1.carriers_of(VIP_TEXT.parse().unwrap());
+            there.is_empty().then_some(())
+        });
+        daemon.sigkill();
+        let daemon = scene.start(&scene.r1, "");
+        let started = |line: &Line| line.text.contains("daemon started").then_some(());
+        daemon.log().wait_after(0, "start", within(5.0), started);
+        daemon.stop();
+        scene.r1.ip("link set other0 name eth0");
+        before.assert_same(&snapshot(&scene.r1), iftype);
+    }
 }
 
 /// What an operator made is not ours: a link with the name that the macvlan would get stays, and

@@ -7,6 +7,7 @@ use rvrrpd_tests::deadline::{until, within};
 use rvrrpd_tests::family::{FAMILIES, Family};
 use rvrrpd_tests::frame::{Frame, Mac};
 use rvrrpd_tests::host::Host;
+use rvrrpd_tests::process::Line;
 use rvrrpd_tests::rvrrpd::{Files, State, Vrouter, config, run};
 use rvrrpd_tests::scene::{Scene, VRID};
 use rvrrpd_tests::sys::Stamp;
@@ -246,4 +247,37 @@ fn a_refused_link_local_address_is_refused_on_its_interface() {
         "the other interface still accepts"
     );
     drop(daemon);
+}
+
+/// A router that is switched off takes nothing from its host: an address that the host has itself
+/// is reached as if there were no router; also when its macvlan cannot be made.
+#[test]
+fn an_owner_in_init_leaves_the_host_its_address() {
+    let scene = scene("an_owner_in_init_leaves_the_host_its_address");
+    scene.r1.ip("link add taken0 type bridge");
+    for family in FAMILIES {
+        let own = match family {
+            Family::V4 => scene.r1.address("eth0").to_string(),
+            Family::V6 => "2001:db8::1".to_owned(),
+        };
+        let usual = match family {
+            Family::V4 => Vrouter::new(VRID, &[&own]).macvlan(),
+            Family::V6 => Vrouter::new(VRID, &["fe80::100", &own]).macvlan(),
+        };
+        for (router, why) in [
+            (
+                usual.clone().key("enabled", false),
+                "Waits in Init: disabled",
+            ),
+            (usual.text("vifname", "taken0"), "Not prepared"),
+        ] {
+            scene.lab.step(&format!("{family}: {why}"));
+            let daemon = scene.start(&scene.r1, &config(&[router]));
+            let waits = |line: &Line| line.text.contains(why).then_some(());
+            daemon.log().wait_after(0, why, within(5.0), waits);
+            scene.r2.ip("neighbour flush dev eth0");
+            scene.r2.run("ping", &["-c", "1", "-W", "2", &own]);
+            daemon.stop();
+        }
+    }
 }

@@ -38,6 +38,7 @@ pub(super) fn link(body: &[u8]) -> Option<Link> {
         group: 0,
         macvlan: false,
         enslaved: false,
+        vrf: false,
     };
     let mut elsewhere = false;
     for (kind, value) in attributes(rest) {
@@ -53,7 +54,10 @@ pub(super) fn link(body: &[u8]) -> Option<Link> {
                         IFLA_INFO_KIND => link.macvlan = text(value) == Some("macvlan"),
                         // A VRF takes packets, not frames: what is sent to the interface is
                         // still received there.
-                        IFLA_INFO_SLAVE_KIND => link.enslaved = text(value) != Some("vrf"),
+                        IFLA_INFO_SLAVE_KIND => {
+                            link.vrf = text(value) == Some("vrf");
+                            link.enslaved = !link.vrf;
+                        }
                         _ => {}
                     }
                 }
@@ -222,5 +226,19 @@ mod tests {
         assert_eq!(link(&body), None);
         body[0] = 0;
         assert_eq!(link(&body).unwrap().name, "eth0");
+    }
+    #[test]
+    fn ports_of_a_vrf_are_told_from_other_ports() {
+        for (kind, vrf, enslaved) in [("vrf", true, false), ("bond", false, true)] {
+            let mut body = [0; 16].to_vec();
+            body.extend_from_slice(&[9, 0, 3, 0, b'e', b't', b'h', b'0', 0, 0, 0, 0]);
+            // IFLA_LINKINFO with IFLA_INFO_SLAVE_KIND, which ends with a zero.
+            let length = u8::try_from(4 + kind.len() + 1).unwrap();
+            body.extend_from_slice(&[4 + length, 0, 18, 0, length, 0, 4, 0]);
+            body.extend_from_slice(kind.as_bytes());
+            body.resize((body.len() + 1).next_multiple_of(4), 0);
+            let link = link(&body).unwrap();
+            assert_eq!((link.vrf, link.enslaved), (vrf, enslaved), "{kind}");
+        }
     }
 }

@@ -1,6 +1,9 @@
 //! Others on the same host: routes in the place of ours, another daemon on the interface.
 
+use std::net::IpAddr;
+
 use rvrrpd_tests::deadline::{until, within};
+use rvrrpd_tests::process::{Line, Process};
 use rvrrpd_tests::rvrrpd::{Rvrrpd, State, Vrouter, config};
 use rvrrpd_tests::scene::{NAME, Scene, VIP_TEXT, VRID};
 
@@ -180,4 +183,30 @@ fn two_daemons_with_addresses_on_one_interface() {
         "lost for a moment: {lost:#?}"
     );
     second.stop();
+}
+
+/// Macvlans that somebody deletes while they are made, before the daemon has seen them: it knows
+/// that they are missing, tries again, and no Master is without its address.
+#[test]
+fn macvlans_vanish_while_they_are_made() {
+    let scene = Scene::new("macvlans_vanish_while_they_are_made");
+    let routers: Vec<Vrouter> = (1..=60)
+        .map(|vrid| Vrouter::new(vrid, &[&format!("10.0.7.{vrid}")]).macvlan())
+        .collect();
+    let deletions = "timeout 4 yes 'link del standby1' | ip -force -batch - >&- 2>&-";
+    let mut command = scene.r1.command("bash");
+    command.args(["-c", &format!("echo begun; {deletions}")]);
+    let mut deleter = Process::start("deleter", command);
+    let begun = |line: &Line| (line.text == "begun").then_some(());
+    deleter.log().wait_after(0, "start", within(5.0), begun);
+    let daemon = scene.start(&scene.r1, &config(&routers));
+    daemon.wait_state("eth0-60", State::Master, within(8.0));
+    deleter.wait_exit(within(20.0));
+    let vip: IpAddr = "10.0.7.1".parse().expect("an address");
+    until("the address of the first one", within(15.0), || {
+        let there = scene.r1.interfaces().iter().any(|name| name == "standby1");
+        (there && scene.r1.addresses("standby1").contains(&vip)).then_some(())
+    });
+    daemon.wait_state("eth0-1", State::Master, within(5.0));
+    daemon.stop();
 }

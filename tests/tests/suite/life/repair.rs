@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use rvrrpd_tests::deadline::{until, within};
 use rvrrpd_tests::host::Host;
 use rvrrpd_tests::probe::arping;
+use rvrrpd_tests::process::Line;
 use rvrrpd_tests::rvrrpd::{Rvrrpd, State, Vrouter, config};
 use rvrrpd_tests::scene::{NAME, Scene, VIP, VIP_TEXT, VMAC, VRID, advert_from};
 use rvrrpd_tests::snapshot::snapshot;
@@ -244,4 +245,36 @@ fn a_message_longer_than_the_mtu_is_alone() {
     scene.r1.ip("link set eth0 mtu 1500");
     daemon.wait_state(NAME, State::Master, within(5.0));
     daemon.stop();
+}
+
+/// TX-10: what authentication adds to an advertisement counts, too: a Master whose advertisements
+/// do not fit would be silent, and there would be two.
+#[test]
+fn a_sealed_message_longer_than_the_mtu_is_not_sent() {
+    let scene = Scene::new("a_sealed_message_longer_than_the_mtu_is_not_sent");
+    let lan = scene.lan.capture();
+    scene.r1.ip("link set eth0 mtu 500");
+    // 28 bytes without addresses and 28 of the trailer; in version 2 36 and 24 of the header.
+    for (auth, version, most) in [("hmac-sha256", 3, 111), ("rfc2338-ah", 2, 110)] {
+        let router = |count| {
+            let vrouter = router_of(&many(count), "").text("auth_type", auth);
+            let (vrouter, secret) = match version {
+                2 => (vrouter.v2(), "password"),
+                _ => (vrouter, "an example key of the group, 1.."),
+            };
+            config(&[vrouter.text("auth_secret", secret)])
+        };
+        let daemon = scene.start(&scene.r1, &router(most + 1));
+        let waits = |line: &Line| {
+            let text = &line.text;
+            text.contains("Waits in Init: exceeds-mtu").then_some(())
+        };
+        daemon.log().wait_after(0, "the reason", within(5.0), waits);
+        let start = Stamp::now();
+        daemon.reload(&router(most));
+        daemon.wait_state(NAME, State::Master, within(5.0));
+        let ours = advert_from(&scene.r1, VRID);
+        lan.wait_count(start, 2, "adverts that just fit", within(5.0), ours);
+        daemon.stop();
+    }
 }
