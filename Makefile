@@ -19,8 +19,8 @@ DESTDIR ?=
 PREFIX  ?= /usr/local
 
 release  := $(or $(CARGO_TARGET_DIR),target)/release
-programs := $(release)/rvrrpd $(release)/rvrrpd-pw
-sources  := Cargo.toml Cargo.lock rvrrpd-ebpf/rvrrpd.bpf.o $(shell find rvrrpd rvrrpd-ebpf rvrrpd-pw -name '*.rs' -o -name Cargo.toml)
+programs := $(release)/rvrrpd $(release)/rvrrpd-pw $(release)/rvrrpadm
+sources  := Cargo.toml Cargo.lock rvrrpd-ebpf/rvrrpd.bpf.o $(shell find rvrrpd rvrrpd-ebpf rvrrpd-pw rvrrpadm -name '*.rs' -o -name Cargo.toml)
 
 sbin  := $(DESTDIR)$(PREFIX)/sbin
 bin   := $(DESTDIR)$(PREFIX)/bin
@@ -33,13 +33,13 @@ lab := ip:iproute2 ping:iputils-ping tcpdump:tcpdump
 
 build: $(programs)
 
-# One rule for both programs. The stamp is newer than the sources even when cargo found nothing to
+# One rule for all programs. The stamp is newer than the sources even when cargo found nothing to
 # do, so that `sudo make install` after `make` runs no cargo, which root may not have.
 $(programs) &: $(sources)
 	@scripts/need cc:build-essential
 	@command -v $(CARGO) >/dev/null || \
 		{ echo "make: no $(CARGO) for user $$(id -un); run plain 'make' as the user who has it, then this again" >&2; exit 1; }
-	$(CARGO) build --release -p rvrrpd -p rvrrpd-pw
+	$(CARGO) build --release -p rvrrpd -p rvrrpd-pw -p rvrrpadm
 	@touch $(programs)
 
 demo: build
@@ -77,6 +77,7 @@ install: build
 	install -d $(sbin) $(bin) $(units) $(docs) $(DESTDIR)/etc
 	install -m 755 $(release)/rvrrpd $(sbin)/rvrrpd
 	install -m 755 $(release)/rvrrpd-pw $(bin)/rvrrpd-pw
+	install -m 755 $(release)/rvrrpadm $(bin)/rvrrpadm
 	sed 's|/usr/sbin/|$(PREFIX)/sbin/|' conf/rvrrpd.service >$(units)/rvrrpd.service
 	chmod 644 $(units)/rvrrpd.service
 	install -m 644 README.md ARCHITECTURE.md CHANGELOG.md LICENSE $(docs)
@@ -90,7 +91,7 @@ install: build
 	fi
 
 uninstall:
-	rm -f $(sbin)/rvrrpd $(bin)/rvrrpd-pw $(units)/rvrrpd.service
+	rm -f $(sbin)/rvrrpd $(bin)/rvrrpd-pw $(bin)/rvrrpadm $(units)/rvrrpd.service
 	rm -rf $(docs)
 
 clean:
