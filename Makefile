@@ -1,8 +1,10 @@
 # make            builds the release binaries
 # make demo       two routers and a client in network namespaces, a failover, its timeline
 # make test       lint, unit and property tests, black-box tests
+# make test-fallback  black-box tests without eBPF; THEMES=
 # make soak       simulated networks that were never tried before; SECONDS=60
-# make bench     rvrrpd beside keepalived, into docs/performance.md; KEEPALIVED=, BENCH="--runs 5"
+# make bench      rvrrpd beside keepalived, into docs/performance.md; KEEPALIVED=PATH, BENCH=--quick
+# make scale      4000 virtual routers at 0.1 s for two minutes, the second beside busy loops; SCALE=
 # make lint       format and lints alone
 # make ebpf       builds the eBPF programs and compares them with the committed object; UPDATE=1
 #                 replaces it
@@ -29,7 +31,7 @@ docs  := $(DESTDIR)$(PREFIX)/share/doc/rvrrpd
 
 lab := ip:iproute2 ping:iputils-ping tcpdump:tcpdump
 
-.PHONY: build demo test bench soak lint ebpf rules conformance install uninstall clean
+.PHONY: build demo test test-fallback bench scale soak lint ebpf rules conformance install uninstall clean
 
 build: $(programs)
 
@@ -50,10 +52,23 @@ test:
 	@scripts/need cc:build-essential $(lab) nft:nftables keepalived:keepalived /usr/lib/frr/vrrpd:frr ps:procps curl:curl openssl:openssl setpriv:util-linux
 	@scripts/test
 
+# Built by whoever has cargo, run by root.
 bench: build
-	@scripts/need $(lab) keepalived:keepalived
-	$(CARGO) build --release -p rvrrpd-tests --bin bench
-	@RVRRPD_BIN=$(abspath $(release)/rvrrpd) $(release)/bench $(BENCH) --write docs/performance.md
+	@scripts/need ip:iproute2 $(if $(KEEPALIVED),,keepalived:keepalived)
+	@! command -v $(CARGO) >/dev/null || $(CARGO) build -q --profile observer -p rvrrpd-tests --bin bench
+	@$(if $(filter 0,$(shell id -u)),,sudo) env PATH="$$PATH:/usr/sbin:/sbin" KEEPALIVED=$(KEEPALIVED) \
+		RVRRPD_BIN=$(abspath $(release)/rvrrpd) \
+		$(abspath $(dir $(release))observer/bench) --write docs/performance.md $(BENCH)
+
+scale: build
+	@scripts/need $(lab)
+	$(CARGO) build --release -p rvrrpd-tests --bin scale
+	@RVRRPD_BIN=$(abspath $(release)/rvrrpd) $(release)/scale $(SCALE)
+
+test-fallback:
+	@scripts/need cc:build-essential $(lab) nft:nftables keepalived:keepalived /usr/lib/frr/vrrpd:frr ps:procps setpriv:util-linux
+	$(CARGO) build -p rvrrpd --bins
+	@RVRRPD_TESTS_WITHOUT_BPF=1 $(CARGO) test -p rvrrpd-tests --test suite -- $(THEMES) --test-threads=4
 
 soak:
 	@SECONDS=$(or $(SECONDS),60) $(CARGO) test -p rvrrpd --test simulation soak -- --ignored --nocapture

@@ -254,7 +254,7 @@ pub struct Router {
     pub last_transition: Option<Transition>,
     /// Counters, with the names of RFC 8347.
     #[serde(default)]
-    pub counters: BTreeMap<String, serde_json::Value>,
+    pub statistics: BTreeMap<String, serde_json::Value>,
 }
 
 const fn yes() -> bool {

@@ -4,24 +4,17 @@
 //! same bytes, and `no_std`, so that the programs can be built from it.
 #![no_std]
 
-/// Key of a virtual router in the kernel: the interface that hears it, its VRID and its family.
+/// Key of a virtual router in the kernel: the socket that hears it, which is one of an interface
+/// and a family, and its VRID. An interface index would not do: another network namespace has the
+/// same.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[repr(C)]
 pub struct RouterKey {
-    /// Interface index of the parent.
-    pub ifindex: u32,
-    /// VRID, 1..=255.
-    pub vrid: u8,
-    /// [`FAMILY_V4`] or [`FAMILY_V6`].
-    pub family: u8,
-    /// Always zero.
-    pub reserved: u16,
+    /// Cookie of the socket (`SO_COOKIE`), which no other socket of this boot has.
+    pub socket: u64,
+    /// VRID, 1..=255. The rest of the word is zero.
+    pub vrid: u64,
 }
-
-/// `family` of a virtual router with IPv4 addresses.
-pub const FAMILY_V4: u8 = 4;
-/// `family` of a virtual router with IPv6 addresses.
-pub const FAMILY_V6: u8 = 6;
 
 /// What the filter demands of a packet for a virtual router.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -11,8 +11,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
-use crate::fsm::{NewMasterReason, Reasons, Router, State, Time, Transition};
-use crate::net::kernel::Filter;
+use crate::fsm::{Advert, NewMasterReason, Reasons, Router, State, Time, Transition};
+use crate::net::kernel::{Filter, Slot};
 use crate::wire::verdict::Reject;
 
 /// One counter.
@@ -131,6 +131,8 @@ pub struct Global {
     pub solicitations_refused: Counter,
     /// Advertisements that were accepted but found the queue of their worker full.
     pub queue_overflows: Counter,
+    /// Packets that found a receive buffer full. No filter has seen them.
+    pub receive_overflows: Counter,
 }
 
 impl Default for Global {
@@ -140,6 +142,7 @@ impl Default for Global {
             rejects: Rejects::default(),
             solicitations_refused: Counter::default(),
             queue_overflows: Counter::default(),
+            receive_overflows: Counter::default(),
         }
     }
 }
@@ -168,6 +171,19 @@ pub struct Condition {
     pub priority: u8,
 }
 
+/// Who was heard last.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Peer {
+    /// Source of the advertisement.
+    pub address: IpAddr,
+    /// Its priority.
+    pub priority: u8,
+    /// Its interval.
+    pub interval: Duration,
+    /// When the last one like it came.
+    pub at: Time,
+}
+
 /// What one virtual router publishes.
 #[derive(Debug)]
 pub struct Status {
@@ -185,6 +201,16 @@ pub struct Status {
     down_interval: AtomicU64,
     last_event: ArcSwap<&'static str>,
     last_adv_source: ArcSwapOption<IpAddr>,
+    /// Priority of the last accepted advertisement.
+    last_adv_priority: AtomicU8,
+    /// Its interval in microseconds.
+    last_adv_interval: AtomicU64,
+    /// When it came, in microseconds of the monotonic clock; 0 before the first.
+    last_adv_at: AtomicU64,
+    /// When the main timer runs out, likewise; 0: it does not run.
+    timer: AtomicU64,
+    /// The last change of state: what was before, and what caused it.
+    last_transition: ArcSwapOption<Transition>,
     up: ArcSwapOption<SystemTime>,
     /// `discontinuity-datetime`: since when the counters count, as in [`Global`].
     pub discontinuity: SystemTime,
@@ -206,6 +232,8 @@ pub struct Status {
     pub priority_zero_pkts_sent: Counter,
     /// Transitions to Master.
     pub master_transitions: Counter,
+    /// How often a silent Master was given more time because packets had been lost.
+    pub takeovers_postponed: Counter,
     /// Advertisements that could not be sent.
     pub send_errors: Counter,
     /// Accepted advertisements whose interval differs from the configured one (version 3).
@@ -237,6 +265,11 @@ impl Default for Status {
             down_interval: AtomicU64::new(0),
             last_event: ArcSwap::from_pointee("none"),
             last_adv_source: ArcSwapOption::empty(),
+            last_adv_priority: AtomicU8::new(0),
+            last_adv_interval: AtomicU64::new(0),
+            last_adv_at: AtomicU64::new(0),
+            timer: AtomicU64::new(0),
+            last_transition: ArcSwapOption::empty(),
             up: ArcSwapOption::empty(),
             discontinuity: SystemTime::now(),
             advertisement_rcvd: Counter::default(),
@@ -248,6 +281,7 @@ impl Default for Status {
             priority_zero_pkts_rcvd: Counter::default(),
             priority_zero_pkts_sent: Counter::default(),
             master_transitions: Counter::default(),
+            takeovers_postponed: Counter::default(),
             send_errors: Counter::default(),
             interval_mismatches: Counter::default(),
             address_list_mismatches: Counter::default(),
@@ -411,6 +445,7 @@ impl Status {
         let now = now.map_or(0, |now| u64::try_from(now.as_micros()).unwrap_or(u64::MAX));
         self.since_wall.store(now, Ordering::Relaxed);
         self.last_event.store(cause.last_event().into());
+        self.last_transition.store(Some(transition.into()));
         if to == State::Master {
             self.master_transitions.count();
             self.new_master_reason
@@ -440,14 +475,63 @@ impl Status {
             micros(router.params().down_interval(interval)),
             Ordering::Relaxed,
         );
+        let timer = router.timer_end().map_or(0, Time::as_micros);
+        self.timer.store(timer, Ordering::Relaxed);
     }
 
-    /// Publishes the source of an accepted advertisement. Allocates only when it is another one
-    /// than before.
-    pub fn heard(&self, source: IpAddr) {
-        if self.last_adv_source() != Some(source) {
-            self.last_adv_source.store(Some(source.into()));
+    /// Publishes an accepted advertisement. Allocates only when its source is another one than
+    /// before.
+    pub fn heard(&self, advert: &Advert) {
+        if self.last_adv_source() != Some(advert.source) {
+            self.last_adv_source.store(Some(advert.source.into()));
         }
+        let interval = u64::try_from(advert.interval.as_micros()).unwrap_or(u64::MAX);
+        self.last_adv_priority
+            .store(advert.priority, Ordering::Relaxed);
+        self.last_adv_interval.store(interval, Ordering::Relaxed);
+        self.last_adv_at
+            .fetch_max(advert.received.as_micros(), Ordering::Relaxed);
+    }
+
+    /// Who was heard last; none before the first accepted advertisement.
+    #[must_use]
+    pub fn peer(&self) -> Option<Peer> {
+        let address = self.last_adv_source()?;
+        let at = Time::from_micros(self.last_adv_at.load(Ordering::Relaxed));
+        Some(Peer {
+            address,
+            priority: self.last_adv_priority.load(Ordering::Relaxed),
+            interval: Duration::from_micros(self.last_adv_interval.load(Ordering::Relaxed)),
+            // The kernel keeps to itself what repeats the last one that was delivered.
+            at: at.max(self.repeated()),
+        })
+    }
+
+    /// When the kernel kept the last repetition to itself; the start of the clock where it keeps
+    /// none.
+    fn repeated(&self) -> Time {
+        let kernel = self.kernel.load();
+        let slot = kernel
+            .as_ref()
+            .and_then(|kernel| kernel.filter.slots().slot(kernel.slot));
+        slot.map_or(Time::START, Slot::last)
+    }
+
+    /// When a Backup takes the Master for gone; none in the other states.
+    #[must_use]
+    pub fn master_down_at(&self) -> Option<Time> {
+        let timer = self.timer.load(Ordering::Relaxed);
+        let repeated = match self.repeated() {
+            Time::START => Time::START,
+            repeated => repeated + self.master_down_interval(),
+        };
+        (self.state() == State::Backup && timer > 0).then(|| Time::from_micros(timer).max(repeated))
+    }
+
+    /// The last change of state; none where it never changed.
+    #[must_use]
+    pub fn last_transition(&self) -> Option<Transition> {
+        self.last_transition.load().as_deref().copied()
     }
 
     /// Source of the last accepted advertisement (`last-adv-source`).

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
 
 use lab::{Lab, inside};
-use rvrrpd::driver::gate::{Change, Gate};
+use rvrrpd::driver::gate::{Change, Tables};
 use rvrrpd::wire::Mac;
 
 const NAME: &str = "rvrrpd_test";
@@ -50,7 +50,7 @@ fn frames_to_a_closed_virtual_mac_are_dropped_and_to_others_not() {
         |lab| {
             master(lab);
             let index = lab.index("lan");
-            let mut gate = Gate::new(NAME).unwrap();
+            let mut gate = Tables::new(NAME).unwrap();
             gate.attach("lan", index).unwrap();
             // The host knows the virtual MAC already, as after a change of the Master.
             lab.host(&format!(
@@ -86,7 +86,7 @@ fn a_closed_virtual_mac_forwards_nothing() {
     inside("a_closed_virtual_mac_forwards_nothing", |lab| {
         lab.macvlan("v4", "lan", &MAC.to_string());
         let index = lab.index("lan");
-        let mut gate = Gate::new(NAME).unwrap();
+        let mut gate = Tables::new(NAME).unwrap();
         gate.attach("lan", index).unwrap();
         lab.host(&format!(
             "ip neigh replace {VIP} dev eth0 lladdr {MAC}; ip route add 198.51.100.0/24 via {VIP}"
@@ -113,7 +113,7 @@ fn a_closed_virtual_mac_does_not_concern_vlans_of_the_parent() {
                  nft add rule netdev seen c ether daddr 00:00:5e:00:01:07 counter",
             );
             let index = lab.index("lan");
-            let mut gate = Gate::new(NAME).unwrap();
+            let mut gate = Tables::new(NAME).unwrap();
             gate.attach("lan", index).unwrap();
             gate.apply(&[Change::Close(index, MAC)]).unwrap();
             let (mut seen, mut dropped) = (0, 0);
@@ -149,7 +149,7 @@ fn accept_mode_false_refuses_packets_but_not_arp_nd_and_forwarding() {
         "accept_mode_false_refuses_packets_but_not_arp_nd_and_forwarding",
         |lab| {
             master(lab);
-            let mut gate = Gate::new(NAME).unwrap();
+            let mut gate = Tables::new(NAME).unwrap();
             lab.await_answer(VIP);
             lab.await_answer(VIP6);
             assert_eq!(
@@ -204,7 +204,7 @@ fn an_owned_address_is_not_answered_for_by_the_parent() {
         "an_owned_address_is_not_answered_for_by_the_parent",
         |lab| {
             let (lan, wan) = (lab.index("lan"), lab.index("wan"));
-            let mut gate = Gate::new(NAME).unwrap();
+            let mut gate = Tables::new(NAME).unwrap();
             let own = Ipv4Addr::new(192, 0, 2, 2);
             let resolves = || {
                 lab.host("ip neigh flush all; arping -q -f -c 3 -w 1 -I eth0 192.0.2.2 && echo yes || echo no")
@@ -232,10 +232,10 @@ fn tables_go_with_the_gate_and_leftovers_of_a_dead_one_too() {
         |lab| {
             lab.router("nft add table inet firewall");
             let firewall = ["table inet firewall".to_owned()];
-            Gate::remove_leftover(NAME).unwrap();
+            Tables::remove_leftover(NAME).unwrap();
             let index = lab.index("lan");
             let make = || {
-                let mut gate = Gate::new(NAME).unwrap();
+                let mut gate = Tables::new(NAME).unwrap();
                 gate.attach("lan", index).unwrap();
                 let changes = [
                     Change::Close(index, MAC),
@@ -256,12 +256,12 @@ fn tables_go_with_the_gate_and_leftovers_of_a_dead_one_too() {
                 4,
                 "a killed process leaves its gate as it was"
             );
-            Gate::remove_leftover(NAME).unwrap();
+            Tables::remove_leftover(NAME).unwrap();
             assert_eq!(tables(lab), firewall);
-            Gate::remove_leftover(NAME).unwrap();
+            Tables::remove_leftover(NAME).unwrap();
 
             drop(make());
-            let gate = Gate::new(NAME).unwrap();
+            let gate = Tables::new(NAME).unwrap();
             assert_eq!(
                 tables(lab).len(),
                 2,
@@ -281,14 +281,14 @@ fn a_flush_by_the_administrator_does_not_open_the_gate() {
         "a_flush_by_the_administrator_does_not_open_the_gate",
         |lab| {
             let index = lab.index("lan");
-            let mut gate = Gate::new(NAME).unwrap();
+            let mut gate = Tables::new(NAME).unwrap();
             gate.attach("lan", index).unwrap();
             gate.apply(&[Change::Close(index, MAC)]).unwrap();
             lab.router("nft flush ruleset");
             assert!(lab.router("nft list ruleset").contains(&MAC.to_string()));
             // Another daemon of the same name must not take it either.
             assert_eq!(
-                Gate::new(NAME).unwrap_err().kind(),
+                Tables::new(NAME).unwrap_err().kind(),
                 ErrorKind::PermissionDenied
             );
             gate.remove().unwrap();
@@ -302,12 +302,12 @@ fn what_is_wrong_is_refused_and_changes_nothing() {
         let index = lab.index("lan");
         for name in ["", "a b", "ä", "x;y", &"n".repeat(129)] {
             assert_eq!(
-                Gate::new(name).unwrap_err().kind(),
+                Tables::new(name).unwrap_err().kind(),
                 ErrorKind::InvalidInput,
                 "{name}"
             );
         }
-        let mut gate = Gate::new(NAME).unwrap();
+        let mut gate = Tables::new(NAME).unwrap();
         for name in ["", "a-name-of-16-byt", "a\0b"] {
             assert_eq!(
                 gate.attach(name, 9).unwrap_err().kind(),
@@ -366,7 +366,7 @@ fn a_parent_that_is_made_again_is_attached_again() {
         };
         let lan = lab.index("lan");
         make();
-        let mut gate = Gate::new(NAME).unwrap();
+        let mut gate = Tables::new(NAME).unwrap();
         gate.attach("lan", lan).unwrap();
         gate.attach("p0", 77).unwrap();
         gate.apply(&[Change::Close(77, MAC), Change::Close(lan, MAC6)])
@@ -415,7 +415,7 @@ fn a_parent_that_is_made_again_is_attached_again() {
 #[test]
 fn thousands_of_changes_are_one_transaction() {
     inside("thousands_of_changes_are_one_transaction", |lab| {
-        let mut gate = Gate::new(NAME).unwrap();
+        let mut gate = Tables::new(NAME).unwrap();
         let changes = every_mac(lab, &mut gate);
         let addresses: Vec<Change> = (0..4000_u32)
             .map(|number| {
@@ -440,7 +440,7 @@ fn measure_apply() {
     inside("measure_apply", |lab| {
         let index = lab.index("lan");
         let start = Instant::now();
-        let mut gate = Gate::new(NAME).unwrap();
+        let mut gate = Tables::new(NAME).unwrap();
         println!("new: {:?}", start.elapsed());
         let start = Instant::now();
         gate.attach("lan", index).unwrap();
@@ -478,7 +478,7 @@ fn measure_apply() {
 }
 
 /// Eight parents, attached, and the changes that close all virtual MACs on them.
-fn every_mac(lab: &Lab, gate: &mut Gate) -> Vec<Change> {
+fn every_mac(lab: &Lab, gate: &mut Tables) -> Vec<Change> {
     let mut changes = Vec::new();
     for number in 0..8 {
         lab.router(&format!(

@@ -60,6 +60,12 @@ impl Host for Counting {
         now
     }
 
+    fn lost_until(&mut self, _port: &u32, _now: Time) -> Time {
+        Time::START
+    }
+
+    fn postponed(&mut self, _setup: &Setup<u32>, _until: Time) {}
+
     fn absorb(&mut self, _: &u32, _: (Family, Vrid), _: &Sample, received: Time) -> bool {
         self.absorbed = received;
         true

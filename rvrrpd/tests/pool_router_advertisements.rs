@@ -137,6 +137,12 @@ impl Host for World {
         now
     }
 
+    fn lost_until(&mut self, _port: &u32, _now: Time) -> Time {
+        Time::START
+    }
+
+    fn postponed(&mut self, _setup: &Setup<u32>, _until: Time) {}
+
     fn absorb(&mut self, _: &u32, _: (Family, Vrid), _: &Sample, _: Time) -> bool {
         false
     }

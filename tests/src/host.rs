@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::capture::Capture;
+use crate::flood::Flood;
 use crate::frame::Mac;
 use crate::inject::Injector;
 use crate::sys;
@@ -262,6 +263,17 @@ impl Host {
         Capture::start(&format!("{} {interface}", self.name()), socket, move |_| {
             Some(port.clone())
         })
+    }
+
+    /// Sends these frames from `interface`, one after the other and again, as fast as the machine
+    /// can, until it is told to stop.
+    #[must_use]
+    pub fn flood(&self, interface: &str, frames: Vec<Vec<u8>>) -> Flood {
+        let socket = self.inside(|| {
+            let index = sys::interface_index(interface).expect("interface");
+            sys::packet_socket(index, false, false).expect("packet socket")
+        });
+        Flood::start(socket, frames)
     }
 
     /// Sends whole frames from `interface`.

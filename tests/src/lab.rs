@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::io::Write as _;
 use std::net::IpAddr;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use crate::capture::Capture;
 use crate::deadline::{slowness, until, within};
+use crate::frame::Mac;
 use crate::host::{Host, command_output};
 use crate::sys;
 
@@ -79,6 +81,13 @@ impl Lab {
         let bridges = make_host(&tag, "bridges");
         bridges.sysctl("ipv6/conf/all/disable_ipv6", "1");
         bridges.sysctl("ipv6/conf/default/disable_ipv6", "1");
+        // Where br_netfilter is loaded, it would look at every frame.
+        for family in ["arp", "ip", "ip6"] {
+            let path = format!("bridge/bridge-nf-call-{family}tables");
+            if bridges.read_sysctl(&path).is_some() {
+                bridges.sysctl(&path, "0");
+            }
+        }
         Self {
             tag,
             dir,
@@ -173,6 +182,47 @@ impl Lab {
             .insert(index, (host.name().to_owned(), port.to_owned()));
     }
 
+    /// A packet socket that takes what the hosts send into these LANs, and whose frames it takes:
+    /// number of the LAN in `lans` and name of the host for each interface index.
+    ///
+    /// # Panics
+    /// Where it cannot be made.
+    #[must_use]
+    pub fn tap(&self, lans: &[Lan], hosts: &[&Host]) -> (OwnedFd, HashMap<i32, (usize, String)>) {
+        let mut ports = HashMap::new();
+        for (number, lan) in lans.iter().enumerate() {
+            for (index, (name, _)) in lan.ports.lock().unwrap().iter() {
+                if hosts.iter().any(|host| host.name() == name) {
+                    ports.insert(*index, (number, name.clone()));
+                }
+            }
+        }
+        let indices: Vec<i32> = ports.keys().copied().collect();
+        let socket = self.bridges.inside(|| {
+            let socket = sys::packet_socket(0, true, true)?;
+            sys::bulk::keep_many(&socket)?;
+            sys::bulk::take_only(&socket, &indices).map(|()| socket)
+        });
+        (socket.expect("socket of a tap"), ports)
+    }
+
+    /// Deletes the namespace of `host` by its name, as `ip netns delete` does.
+    ///
+    /// # Panics
+    /// Where that fails.
+    pub fn delete(&self, host: &Host) {
+        command_output(Command::new("ip").args(["netns", "delete", host.netns()]))
+            .unwrap_or_else(|error| panic!("{}: {error}", host.netns()));
+    }
+
+    /// Makes the namespace of a host that was deleted again, by the same name, without interfaces.
+    pub fn make_again(&self, host: &Host) {
+        command_output(Command::new("ip").args(["netns", "add", host.netns()]))
+            .unwrap_or_else(|error| panic!("{}: {error}", host.netns()));
+        host.ip("link set lo up");
+        host.sysctl("ipv6/conf/default/accept_dad", "0");
+    }
+
     /// A directory of this laboratory, removed with it.
     #[must_use]
     pub fn dir(&self) -> &Path {
@@ -200,10 +250,15 @@ impl Lan {
     /// Captures every frame that a host sends into this LAN, once, with the host's name as port.
     #[must_use]
     pub fn capture(&self) -> Capture {
+        self.capture_by(|_| ())
+    }
+
+    fn capture_by(&self, prepare: impl FnOnce(&OwnedFd)) -> Capture {
         let ports = Arc::clone(&self.ports);
         let socket = self
             .bridges
             .inside(|| sys::packet_socket(0, true, true).expect("capture socket"));
+        prepare(&socket);
         Capture::start(&format!("LAN {}", self.name), socket, move |index| {
             ports
                 .lock()
@@ -211,6 +266,13 @@ impl Lan {
                 .get(&index)
                 .map(|(host, _)| host.clone())
         })
+    }
+
+    /// The same without the frames that have this Ethernet source, so that a flood of them costs the
+    /// capture nothing.
+    #[must_use]
+    pub fn capture_without(&self, mac: Mac) -> Capture {
+        self.capture_by(|socket| sys::ignore_source(socket, mac.0).expect("filter"))
     }
 
     /// Takes `host` off the LAN without its link going down.
@@ -233,6 +295,16 @@ impl Lan {
         let state = if on { "up" } else { "down" };
         self.bridges
             .ip(&format!("link set {} {state}", self.port_of(host)));
+    }
+
+    /// Whether the kernel still has a cable of `host`: it goes with the namespace of the host, when
+    /// nobody holds that any more.
+    #[must_use]
+    pub fn has_cable(&self, host: &Host) -> bool {
+        let there = self.bridges.interfaces();
+        let ports = self.ports.lock().unwrap();
+        let mut ports = ports.values().filter(|(name, _)| name == host.name());
+        ports.any(|(_, port)| there.contains(port))
     }
 
     /// Name of the port of `host`.
@@ -320,6 +392,19 @@ fn sweep() {
     }
 }
 
+/// Removes all laboratories of this process, which is about to end.
+pub fn remove_all() {
+    if let Ok(live) = LIVE.try_lock() {
+        for netns in live.iter() {
+            remove_netns(netns);
+        }
+    }
+    let steps = STEPS.lock().unwrap_or_else(|error| error.into_inner());
+    for (tag, _) in steps.iter() {
+        drop(std::fs::remove_dir_all(std::env::temp_dir().join(tag)));
+    }
+}
+
 /// Starts the thread that ends the whole process when the test lasts longer than `limit`. It
 /// stops when the sender is dropped.
 fn start_watchdog(test: &str, tag: &str, limit: Duration) -> Sender<()> {
@@ -347,11 +432,7 @@ fn start_watchdog(test: &str, tag: &str, limit: Duration) -> Sender<()> {
             }
         }
         crate::process::print_logs(&mut out);
-        if let Ok(live) = LIVE.try_lock() {
-            for netns in live.iter() {
-                remove_netns(netns);
-            }
-        }
+        remove_all();
         std::process::exit(101);
     });
     alive

@@ -11,6 +11,8 @@
 //! * [`lab`] makes and removes the namespaces and holds the watchdog; [`host`] is one of them.
 //! * [`capture`] keeps every frame with the kernel's time stamp; [`inject`] sends whole frames.
 //! * [`rvrrpd`] and [`keepalived`], [`frr`] are the daemons; [`process`] is what they have in common.
+//! * [`bpf`] is what eBPF programs there are, and kernels that lack some of bpf(2).
+//! * [`flood`] sends as fast as the machine can.
 //! * [`snapshot`] is the state of a host's kernel as comparable text.
 //! * [`probe`] asks as a client would: ping, ARP.
 //! * [`scene`] is the network that most tests use; [`random`] makes repeatable cases.
@@ -19,9 +21,11 @@
 //! * [`web`] is a client of the Client API.
 //! * [`deadline`] is how everything waits: for a predicate, never for a time.
 
+pub mod bpf;
 pub mod capture;
 pub mod deadline;
 pub mod family;
+pub mod flood;
 pub mod frame;
 pub mod frr;
 pub mod host;

@@ -58,6 +58,12 @@ impl Log {
         self.lines.lock().unwrap().len()
     }
 
+    /// All lines after `mark`.
+    #[must_use]
+    pub fn lines_after(&self, mark: usize) -> Vec<Line> {
+        self.lines.lock().unwrap()[mark..].to_vec()
+    }
+
     /// The texts of all lines after `mark`.
     #[must_use]
     pub fn texts_after(&self, mark: usize) -> Vec<String> {

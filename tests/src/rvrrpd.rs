@@ -93,6 +93,12 @@ impl Vrouter {
         self.key(name, format!("{value:?}"))
     }
 
+    /// The same in the network namespace of `host`.
+    #[must_use]
+    pub fn inside(self, host: &Host) -> Self {
+        self.text("netns", host.netns())
+    }
+
     /// The value of a key as it is written.
     #[must_use]
     pub fn value(&self, name: &str) -> Option<&str> {
@@ -135,6 +141,23 @@ pub fn program() -> PathBuf {
     beside("RVRRPD_BIN", "rvrrpd")
 }
 
+/// Environment variable that takes the right to load eBPF programs from the daemons.
+const WITHOUT_BPF: &str = "RVRRPD_TESTS_WITHOUT_BPF";
+
+/// A command that runs the program under test on `host`. Where `RVRRPD_TESTS_WITHOUT_BPF` is set it
+/// has none of the capabilities that permit eBPF, and cannot get them.
+#[must_use]
+pub fn command_on(host: &Host) -> Command {
+    if std::env::var_os(WITHOUT_BPF).is_none() {
+        return host.command(program());
+    }
+    let mut command = host.command("setpriv");
+    command
+        .args(["--bounding-set", "-sys_admin,-bpf,-perfmon", "--"])
+        .arg(program());
+    command
+}
+
 /// A program of the workspace: the value of `variable`, else `name` beside the directory of this
 /// program.
 fn beside(variable: &str, name: &str) -> PathBuf {
@@ -161,7 +184,7 @@ fn beside(variable: &str, name: &str) -> PathBuf {
 /// stopped after 10 s.
 #[must_use]
 pub fn run(host: &Host, arguments: &[&str]) -> (Option<i32>, Vec<String>, Vec<String>) {
-    let mut command = host.command(program());
+    let mut command = command_on(host);
     command.args(arguments);
     let mut process = Process::start(&format!("rvrrpd {}", arguments.join(" ")), command);
     let status = process.wait_exit(within(10.0));
@@ -227,7 +250,7 @@ impl Rvrrpd {
     pub fn start(lab: &Lab, host: &Host, text: &str) -> Self {
         let files = Files::of(lab, host);
         files.write(text);
-        let mut command = host.command(program());
+        let mut command = command_on(host);
         command.args(["-m", "1", "-c"]).arg(&files.config);
         Self::start_command(host, files, command)
     }
@@ -420,7 +443,8 @@ impl Rvrrpd {
 pub type Counters = BTreeMap<String, u64>;
 
 /// A line `stats global k=v ...` or `stats router=NAME k=v ...`: whose counters, and the counters.
-fn statistics_line(line: &str) -> Option<(String, Counters)> {
+#[must_use]
+pub fn statistics_line(line: &str) -> Option<(String, Counters)> {
     let (_, fields) = line.split_once("stats ")?;
     let mut name = "global";
     let mut counters = Counters::new();
@@ -437,10 +461,12 @@ fn statistics_line(line: &str) -> Option<(String, Counters)> {
     Some((name.to_owned(), counters))
 }
 
-/// A line `VR <vip> for group <g> on interface <if> - Changed from <A> to <B>`.
+/// A line `VR <vip> for group <g> on interface <if> - Changed from <A> to <B>`; behind the interface
+/// stands ` in network namespace <ns>` where it is not that of the daemon.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Change {
-    /// `INTERFACE-GROUP`, for IPv6 with `-v6` behind it: the name that a router has by default.
+    /// `INTERFACE-GROUP`, for IPv6 with `-v6` behind it, in another network namespace with
+    /// `NAMESPACE-` before it: the name that a router has by default.
     pub name: String,
     /// State before.
     pub from: String,
@@ -458,8 +484,13 @@ impl Change {
         let (vip, head) = head.split_once(" for group ")?;
         let (group, interface) = head.split_once(" on interface ")?;
         let family = if vip.contains(':') { "-v6" } else { "" };
+        let place = interface.split_once(" in network namespace ");
+        let interface = place.map_or_else(
+            || interface.trim().to_owned(),
+            |(interface, netns)| format!("{}-{interface}", netns.trim()),
+        );
         Some(Self {
-            name: format!("{}-{}{family}", interface.trim(), group.trim()),
+            name: format!("{interface}-{}{family}", group.trim()),
             from: from.trim().to_owned(),
             to: to
                 .split([' ', '(', ','])
@@ -485,6 +516,9 @@ mod tests {
             ("eth0-7", "Init")
         );
         assert_eq!(change.to, "Backup");
+        let line = "VR fe80::7 for group 7 on interface eth0 in network namespace blue - Changed \
+                    from Init to Backup (startup)";
+        assert_eq!(Change::parse(line).unwrap().name, "blue-eth0-7-v6");
         assert_eq!(Change::parse("VR 10.0.0.7 started"), None);
     }
 

@@ -4,6 +4,9 @@
     reason = "setns, packet sockets and control messages have no safe form in std"
 )]
 
+pub mod bulk;
+pub mod interrupt;
+
 use std::ffi::CString;
 use std::fs::File;
 use std::io;
@@ -196,6 +199,72 @@ pub fn send(socket: &OwnedFd, frame: &[u8]) -> io::Result<()> {
         return Err(io::Error::last_os_error());
     }
     Ok(())
+}
+
+/// Lets frames of a packet socket leave past the queueing discipline (`PACKET_QDISC_BYPASS`), which
+/// is faster and drops where the driver is busy.
+pub fn bypass_queue(socket: &OwnedFd) -> io::Result<()> {
+    set_option(socket, libc::SOL_PACKET, libc::PACKET_QDISC_BYPASS, 1)
+}
+
+/// Sends whole frames on a bound packet socket in one system call: how many left.
+pub fn send_many(socket: &OwnedFd, frames: &[Vec<u8>]) -> io::Result<usize> {
+    let mut vectors: Vec<libc::iovec> = frames
+        .iter()
+        .map(|frame| libc::iovec {
+            iov_base: frame.as_ptr().cast_mut().cast(),
+            iov_len: frame.len(),
+        })
+        .collect();
+    let mut headers: Vec<libc::mmsghdr> = vectors
+        .iter_mut()
+        .map(|vector| {
+            // SAFETY: all-zero is a valid mmsghdr.
+            let mut header: libc::mmsghdr = unsafe { zeroed() };
+            header.msg_hdr.msg_iov = vector;
+            header.msg_hdr.msg_iovlen = 1;
+            header
+        })
+        .collect();
+    let count = u32::try_from(headers.len()).map_err(io::Error::other)?;
+    // SAFETY: `count` headers point through `vectors` to frames with their true lengths, which the
+    // kernel only reads; all of them outlive the call.
+    let sent = unsafe { libc::sendmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), count, 0) };
+    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+}
+
+/// Keeps frames with this Ethernet source out of a packet socket (classic BPF, socket(7)).
+pub fn ignore_source(socket: &OwnedFd, mac: [u8; 6]) -> io::Result<()> {
+    const LOAD_WORD: u16 = 0x20;
+    const LOAD_HALF: u16 = 0x28;
+    const IF_EQUAL: u16 = 0x15;
+    const RETURN: u16 = 0x06;
+    let [a, b, c, d, e, f] = mac.map(u32::from);
+    let program = [
+        (LOAD_WORD, 0, 0, 6),
+        (IF_EQUAL, 0, 3, a << 24 | b << 16 | c << 8 | d),
+        (LOAD_HALF, 0, 0, 10),
+        (IF_EQUAL, 0, 1, e << 8 | f),
+        (RETURN, 0, 0, 0),
+        (RETURN, 0, 0, u32::MAX),
+    ];
+    let mut program = program.map(|(code, jt, jf, k)| libc::sock_filter { code, jt, jf, k });
+    let filter = libc::sock_fprog {
+        len: program.len() as u16,
+        filter: program.as_mut_ptr(),
+    };
+    // SAFETY: the pointers and lengths describe `filter` and through it `program`, which both
+    // outlive the call.
+    check(unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ATTACH_FILTER,
+            (&raw const filter).cast(),
+            size_of::<libc::sock_fprog>() as libc::socklen_t,
+        )
+    })
+    .map(drop)
 }
 
 /// A datagram that [`receive`] took.

@@ -12,14 +12,13 @@ use core::ptr::{read_volatile, write_volatile};
 use aya_ebpf::bindings::bpf_hdr_start_off::BPF_HDR_START_NET;
 use aya_ebpf::bindings::{__sk_buff, BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
 use aya_ebpf::helpers::generated::{
-    bpf_ktime_get_ns, bpf_skb_load_bytes, bpf_skb_load_bytes_relative,
+    bpf_get_socket_cookie, bpf_ktime_get_ns, bpf_skb_load_bytes, bpf_skb_load_bytes_relative,
 };
 use aya_ebpf::macros::{map, socket_filter};
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
 use aya_ebpf::programs::SkBuffContext;
 use rvrrpd_ebpf::{
-    Demand, Dropped, FAMILY_V4, FAMILY_V6, Foreign, MESSAGE_WORDS, ROUTERS, RouterKey, Slot,
-    TELL_EVERY,
+    Demand, Dropped, Foreign, MESSAGE_WORDS, ROUTERS, RouterKey, Slot, TELL_EVERY,
 };
 
 #[map]
@@ -56,7 +55,7 @@ pub fn rvrrpd_filter(ctx: SkBuffContext) -> i64 {
 #[inline(always)]
 fn filter(skb: *mut __sk_buff) -> i64 {
     // SAFETY: the context is valid while the program runs.
-    let (ifindex, protocol, length) = unsafe { ((*skb).ifindex, (*skb).protocol, (*skb).len) };
+    let (protocol, length) = unsafe { ((*skb).protocol, (*skb).len) };
     let is_v4 = protocol == ETHERTYPE_IPV4;
     // A raw IPv4 socket begins at the IP header, a raw IPv6 socket at the message.
     let mut start = 0;
@@ -80,10 +79,10 @@ fn filter(skb: *mut __sk_buff) -> i64 {
         return PASS;
     };
     let key = RouterKey {
-        ifindex,
-        vrid,
-        family: if is_v4 { FAMILY_V4 } else { FAMILY_V6 },
-        reserved: 0,
+        // SAFETY: the context is valid while the program runs; its socket is the one that the
+        // program is attached to, not the sender's.
+        socket: unsafe { bpf_get_socket_cookie(skb.cast()) },
+        vrid: u64::from(vrid),
     };
     // SAFETY: the entry is copied at once. One that is removed and used again at this moment could
     // be that of another router, whose demands a single packet would meet then; what is kept is

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use serde::Serialize;
 use serde_json::Number;
 use utoipa::ToSchema;
@@ -130,6 +130,8 @@ fn user(line: &Secret) -> String {
 pub(super) struct ConfigVrouter {
     group: u8,
     interface: String,
+    /// Network namespace; null for that of the daemon.
+    netns: Option<String>,
     name: String,
     /// `2`, `3` or `2+3`.
     version: &'static str,
@@ -212,6 +214,28 @@ pub(super) async fn vrouters(State(app): State<Arc<App>>) -> Json<Vec<ConfigVrou
     Json(vrouters.map(ConfigVrouter::of).collect())
 }
 
+/// One of the virtual routers
+#[utoipa::path(
+    get, path = "/config/vrouter/{name}", tag = "config",
+    params(("name" = String, Path, description = "Name of the virtual router")),
+    responses(
+        (status = 200, description = "Secrets are `***`", body = ConfigVrouter),
+        (status = 401, description = "No session", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "There is none of this name", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn vrouter(
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+) -> Result<Json<ConfigVrouter>, Problem> {
+    let snapshot = app.snapshot();
+    let mut routers = snapshot.config.vrouters.iter();
+    let found = routers.find(|router| router.name == name);
+    let found =
+        found.ok_or_else(|| Problem::not_found("there is no virtual router of this name"))?;
+    Ok(Json(ConfigVrouter::of(found)))
+}
+
 /// The static routes
 #[utoipa::path(
     get, path = "/config/protocols", tag = "config",
@@ -229,11 +253,13 @@ pub(super) async fn protocols(State(app): State<Arc<App>>) -> Json<ConfigProtoco
 }
 
 impl ConfigVrouter {
-    fn of(router: &VirtualRouter) -> Self {
+    /// The virtual router without its secrets.
+    pub(super) fn of(router: &VirtualRouter) -> Self {
         let unicast = router.unicast.as_ref();
         Self {
             group: router.vrid.number(),
             interface: router.interface.clone(),
+            netns: router.netns.clone(),
             name: router.name.clone(),
             version: version(router.protocol),
             family: family(router.family),

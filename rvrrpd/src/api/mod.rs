@@ -29,6 +29,7 @@ mod login;
 mod metrics;
 mod openapi;
 mod order;
+mod page;
 mod patience;
 mod problem;
 mod registry;
@@ -42,7 +43,8 @@ mod throttle;
 mod tls;
 mod unix;
 mod view;
+mod yang;
 
-pub use order::{Done, Order, QUEUE, Refusal, Request};
+pub use order::{Applied, Done, Order, QUEUE, Refusal, Request};
 pub use registry::{Bound, Gauges, Published, Registry, Snapshot};
 pub use thread::Handle;

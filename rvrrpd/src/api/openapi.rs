@@ -4,7 +4,7 @@ use axum::Json;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{change, config, health, login, metrics, run, stream};
+use super::{change, config, health, login, metrics, run, stream, yang};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -23,14 +23,19 @@ use super::{change, config, health, login, metrics, run, stream};
         run::global,
         run::protocols,
         run::static_routes,
+        change::create,
+        change::modify,
+        change::delete,
         change::enable,
         change::disable,
         change::reload,
         config::global,
         config::vrouters,
+        config::vrouter,
         config::protocols,
         stream::events,
         metrics::metrics,
+        yang::vrrp,
         health::health,
         document,
     ),

@@ -1,23 +1,26 @@
 //! What users ask the supervisor to do, and what comes of it.
 
+use serde::Serialize;
 use tokio::sync::oneshot;
+use utoipa::ToSchema;
 
 use crate::config::Errors;
+use crate::config::edit::{Change, EditError};
 
 /// Orders that may wait for the supervisor; more are refused.
 pub const QUEUE: usize = 64;
 
-/// What is to be done.
-#[derive(Clone, Debug, Eq, PartialEq)]
+/// What is to be done. May hold secrets.
+#[derive(Debug)]
 pub enum Order {
     /// Read the configuration file again and apply what differs.
     Reload,
-    /// Let a virtual router run, or keep it in Init (sub-state `shutdown`).
-    Enable {
-        /// Its name.
-        name: String,
-        /// Whether it is to run.
-        enabled: bool,
+    /// Change the virtual routers.
+    Change {
+        /// How.
+        change: Change,
+        /// Whether the configuration file is to say so, too; otherwise until the next reload.
+        persist: bool,
     },
 }
 
@@ -31,32 +34,37 @@ pub struct Request {
 }
 
 /// What was done; everything that follows from it has been told to the workers.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Done {
-    /// The configuration was reloaded: so many virtual routers were
-    Reloaded {
-        /// added,
-        added: usize,
-        /// removed,
-        removed: usize,
-        /// replaced, because what carries their addresses is another thing,
-        replaced: usize,
-        /// changed in place,
-        changed: usize,
-        /// left alone.
-        untouched: usize,
-    },
-    /// The virtual router runs or does not, as asked; it may have been so before.
-    Enabled,
+    /// The configuration was reloaded.
+    Reloaded(Applied),
+    /// The virtual routers are as asked, and may have been so before. The name of the one that was
+    /// made or changed.
+    Changed(Option<String>),
+}
+
+/// What a reload did
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, ToSchema)]
+pub struct Applied {
+    /// Virtual routers that are new.
+    pub added: usize,
+    /// Virtual routers that left.
+    pub removed: usize,
+    /// Virtual routers that left and came back on another kind of interface.
+    pub replaced: usize,
+    /// Virtual routers that got new values.
+    pub changed: usize,
+    /// Virtual routers that did not notice.
+    pub untouched: usize,
 }
 
 /// Why an order was not carried out. Everything is as it was before.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
-    /// There is no such virtual router.
-    #[error("there is no virtual router with this name")]
-    Unknown,
     /// The configuration file has errors.
     #[error("the configuration file has errors")]
     Invalid(Errors),
+    /// The change is refused.
+    #[error(transparent)]
+    Change(#[from] EditError),
 }

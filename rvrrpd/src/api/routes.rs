@@ -22,7 +22,7 @@ use super::session::Ended;
 use super::settings::Settings;
 use super::throttle::Throttle;
 use super::{Registry, Request, Snapshot};
-use super::{access, change, config, health, login, metrics, openapi, run, stream};
+use super::{access, change, config, health, login, metrics, openapi, page, run, stream, yang};
 use crate::log::Limiter;
 
 /// Logins at a time.
@@ -97,10 +97,20 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/run/protocols/static", get(run::static_routes))
         .route("/run/reload", post(change::reload))
         .route("/config/global", get(config::global))
-        .route("/config/vrouter", get(config::vrouters))
+        .route(
+            "/config/vrouter",
+            get(config::vrouters).post(change::create),
+        )
+        .route(
+            "/config/vrouter/{name}",
+            get(config::vrouter)
+                .patch(change::modify)
+                .delete(change::delete),
+        )
         .route("/config/protocols", get(config::protocols))
         .route("/events", get(stream::events))
         .route("/metrics", get(metrics::metrics))
+        .route("/yang/ietf-vrrp", get(yang::vrrp))
         .layer(middleware::from_fn_with_state(
             Arc::clone(&app),
             access::authorise,
@@ -108,6 +118,9 @@ pub(super) fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/auth", post(login::log_in).delete(login::log_out))
         .route("/health", get(health::health))
+        .route("/", get(page::html))
+        .route("/page.css", get(page::css))
+        .route("/page.js", get(page::js))
         .route("/openapi.json", get(openapi::document))
         .merge(guarded)
         .layer(middleware::map_response(finish))
@@ -118,7 +131,8 @@ pub(super) fn router(app: Arc<App>) -> Router {
 async fn finish(response: Response<Body>) -> Response<Body> {
     let mut response = as_problem(response);
     let headers = response.headers_mut();
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let no_store = HeaderValue::from_static("no-store");
+    headers.entry(CACHE_CONTROL).or_insert(no_store);
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }

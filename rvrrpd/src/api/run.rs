@@ -1,23 +1,28 @@
 //! `/run`: what is, now.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use axum::Json;
 use axum::extract::{Path, RawQuery, State};
+use axum::{Extension, Json};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::access::Access;
 use super::problem::Problem;
 use super::routes::App;
 use super::view::{Router, RouterDetail, datetime, family};
 use super::{Published, Snapshot};
-use crate::config::model::{Global, Route, TimeFormat, TimeZone};
+use crate::config::model::{Global, Route, Site, TimeFormat, TimeZone};
 use crate::fsm::State as VrrpState;
 use crate::wire::verdict::Reject;
+
+/// Name of the host.
+const HOSTNAME: &str = "/proc/sys/kernel/hostname";
 
 /// All virtual routers
 #[utoipa::path(
@@ -60,6 +65,7 @@ pub(super) async fn routers_of_group(
     params(
         ("group" = u8, Path, minimum = 1, description = "VRID"),
         ("interface" = String, Path, description = "The interface that it runs on, or its macvlan"),
+        ("name" = Option<String>, Query, description = "Name of the virtual router, where several have this VRID"),
         ("family" = Option<String>, Query, description = "`ipv4` or `ipv6`, where both have this VRID; IPv4 goes first"),
     ),
     responses(
@@ -75,12 +81,17 @@ pub(super) async fn router(
     RawQuery(query): RawQuery,
 ) -> Result<Json<RouterDetail>, Problem> {
     let group = vrid(&group)?;
-    let wanted = wanted_family(query.as_deref().unwrap_or_default())?;
+    let query = query.as_deref().unwrap_or_default();
+    let wanted = wanted_family(query)?;
+    let name = parameter(query, "name");
     let snapshot = app.snapshot();
     let here = |router: &&Arc<Published>| {
         router.config.vrid.number() == group
             && (router.config.interface == interface || router.vif() == Some(&interface))
             && wanted.is_none_or(|wanted| family(router.config.family) == wanted)
+            && name
+                .as_ref()
+                .is_none_or(|name| router.config.name == **name)
     };
     let found = snapshot.routers.iter().filter(here);
     // IPv4 is less than IPv6.
@@ -96,9 +107,14 @@ fn vrid(text: &str) -> Result<u8, Problem> {
     number.ok_or_else(|| Problem::bad_request("the group is no VRID, allowed: 1 to 255"))
 }
 
-fn wanted_family(query: &str) -> Result<Option<&'static str>, Problem> {
+/// A parameter of a query.
+fn parameter<'q>(query: &'q str, wanted: &str) -> Option<Cow<'q, str>> {
     let mut pairs = form_urlencoded::parse(query.as_bytes());
-    let Some((_, value)) = pairs.find(|(name, _)| name == "family") else {
+    pairs.find_map(|(name, value)| (name == wanted).then_some(value))
+}
+
+fn wanted_family(query: &str) -> Result<Option<&'static str>, Problem> {
+    let Some(value) = parameter(query, "family") else {
         return Ok(None);
     };
     match &*value {
@@ -144,6 +160,10 @@ pub(super) struct RunningGlobal {
     virtual_routers: usize,
     /// Number of interfaces with virtual routers (RFC 8347 `interfaces`).
     interfaces: usize,
+    /// Name of the host.
+    hostname: String,
+    /// What who asks may do: 0 reads, 1 changes, too.
+    level: u8,
     /// Counters.
     statistics: GlobalStatistics,
 }
@@ -176,7 +196,10 @@ struct GlobalStatistics {
         (status = 401, description = "No session", body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn global(State(app): State<Arc<App>>) -> Json<RunningGlobal> {
+pub(super) async fn global(
+    State(app): State<Arc<App>>,
+    Extension(access): Extension<Access>,
+) -> Json<RunningGlobal> {
     let snapshot = app.snapshot();
     let Global {
         debug,
@@ -204,6 +227,9 @@ pub(super) async fn global(State(app): State<Arc<App>>) -> Json<RunningGlobal> {
         config: snapshot.gauges.conf.clone(),
         virtual_routers: snapshot.routers.len(),
         interfaces: used_interfaces(&snapshot),
+        hostname: std::fs::read_to_string(HOSTNAME)
+            .map_or_else(|_| String::new(), |name| name.trim_end().to_owned()),
+        level: access.level.number(),
         statistics: GlobalStatistics {
             discontinuity_datetime: datetime(snapshot.global.discontinuity),
             checksum_errors: refused.of(Reject::Checksum).value(),
@@ -222,7 +248,7 @@ pub(super) async fn global(State(app): State<Arc<App>>) -> Json<RunningGlobal> {
 /// Number of interfaces that virtual routers are configured on.
 pub(super) fn used_interfaces(snapshot: &Snapshot) -> usize {
     let names = snapshot.routers.iter();
-    let names: BTreeSet<&str> = names.map(|router| &*router.config.interface).collect();
+    let names: BTreeSet<Site> = names.map(|router| router.config.site()).collect();
     names.len()
 }
 

@@ -64,17 +64,17 @@ pub(super) struct Happened {
     /// First virtual address.
     virtual_ip: String,
     /// State before.
-    old_state: &'static str,
+    previous: &'static str,
     /// State after.
-    new_state: &'static str,
+    state: &'static str,
     /// Sub-state before.
-    old_substate: Option<&'static str>,
+    previous_substate: Option<&'static str>,
     /// Sub-state after.
-    new_substate: Option<&'static str>,
+    substate: Option<&'static str>,
     /// Effective priority before.
-    old_priority: u8,
+    previous_priority: u8,
     /// Effective priority after.
-    new_priority: u8,
+    priority: u8,
     /// Why the state changed, null for other events.
     reason: Option<&'static str>,
     /// Why it cannot run.
@@ -223,12 +223,12 @@ fn happened(numbered: &Numbered) -> Happened {
         group: identity.map_or(0, |identity| identity.group),
         interface: identity.map_or_else(String::new, |identity| identity.interface.clone()),
         virtual_ip: identity.map_or_else(String::new, |identity| identity.virtual_ip.to_string()),
-        old_state: state_name(before.state),
-        new_state: state_name(after.state),
-        old_substate: substate(before.state, before.reasons),
-        new_substate: substate(after.state, after.reasons),
-        old_priority: before.priority,
-        new_priority: after.priority,
+        previous: state_name(before.state),
+        state: state_name(after.state),
+        previous_substate: substate(before.state, before.reasons),
+        substate: substate(after.state, after.reasons),
+        previous_priority: before.priority,
+        priority: after.priority,
         reason: match event.change {
             Change::Condition(cause) => cause.map(Cause::name),
             Change::Added | Change::Configured | Change::Removed => None,

@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
@@ -11,9 +11,10 @@ use serde_json::Number;
 use utoipa::ToSchema;
 
 use super::Published;
-use crate::config::model::{Auth, Protocol};
-use crate::fsm::{Reason, Reasons, State};
-use crate::stats::Status;
+use crate::config::model::{Auth, Protocol, VirtualRouter};
+use crate::fsm::{Reason, Reasons, State, Transition};
+use crate::net::sys::clock;
+use crate::stats::{Peer, Status};
 use crate::wire::verdict::Reject;
 use crate::wire::{Family, PRIORITY_OWNER};
 
@@ -45,6 +46,8 @@ pub(super) struct Router {
     version: &'static str,
     /// The interface that it runs on.
     parent: String,
+    /// Network namespace; null for that of the daemon.
+    netns: Option<String>,
     /// All virtual addresses, in the order in which they are advertised.
     #[schema(value_type = Vec<String>)]
     virtual_ips: Vec<IpAddr>,
@@ -52,8 +55,11 @@ pub(super) struct Router {
     enabled: bool,
     /// Whether a virtual address is one of the interface.
     is_owner: bool,
-    /// When the state changed last, RFC 3339; null if it never did.
-    last_transition: Option<String>,
+    /// Address of the Master; null where none is known.
+    #[schema(value_type = Option<String>)]
+    master: Option<IpAddr>,
+    /// The last change of state; null if there was none.
+    last_transition: Option<LastTransition>,
     /// What changed it last (RFC 8347).
     last_event: &'static str,
     /// Why it became Master the last time (RFC 8347).
@@ -106,6 +112,8 @@ pub(super) struct RouterDetail {
     version: &'static str,
     /// The interface that it runs on.
     parent: String,
+    /// Network namespace; null for that of the daemon.
+    netns: Option<String>,
     /// All virtual addresses, in the order in which they are advertised.
     #[schema(value_type = Vec<String>)]
     virtual_ips: Vec<IpAddr>,
@@ -127,8 +135,15 @@ pub(super) struct RouterDetail {
     /// Unicast peers; empty with multicast.
     #[schema(value_type = Vec<String>)]
     unicast_peers: Vec<IpAddr>,
-    /// When the state changed last, RFC 3339; null if it never did.
-    last_transition: Option<String>,
+    /// Timers.
+    timers: Timers,
+    /// Who was heard last; null before the first.
+    peer: Option<PeerSeen>,
+    /// Address of the Master; null where none is known.
+    #[schema(value_type = Option<String>)]
+    master: Option<IpAddr>,
+    /// The last change of state; null if there was none.
+    last_transition: Option<LastTransition>,
     /// What changed it last (RFC 8347).
     last_event: &'static str,
     /// Why it became Master the last time (RFC 8347).
@@ -140,6 +155,57 @@ pub(super) struct RouterDetail {
     up_datetime: Option<String>,
     /// Counters.
     statistics: Statistics,
+}
+
+/// Timers in seconds
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct Timers {
+    /// Own advertisement interval.
+    #[schema(value_type = f64)]
+    advert: Number,
+    /// Skew_Time, by the interval of the Master as it is known now.
+    #[schema(value_type = f64)]
+    skew: Number,
+    /// Master_Down_Interval, by the same.
+    #[schema(value_type = f64)]
+    master_down: Number,
+    /// What is left of it in Backup; null in the other states.
+    #[schema(value_type = Option<f64>)]
+    master_down_left: Option<Number>,
+}
+
+/// Who was heard last
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct PeerSeen {
+    /// Source of its advertisements.
+    #[schema(value_type = String)]
+    address: IpAddr,
+    /// Its priority.
+    priority: u8,
+    /// Its advertisement interval in seconds.
+    #[schema(value_type = f64)]
+    advert_interval: Number,
+    /// When its last advertisement came, RFC 3339.
+    last_advert: String,
+    /// How many seconds ago that was.
+    #[schema(value_type = f64)]
+    last_advert_ago: Number,
+}
+
+/// The last change of state
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct LastTransition {
+    /// State before.
+    from: &'static str,
+    /// State after.
+    to: &'static str,
+    /// Why.
+    reason: &'static str,
+    /// When, RFC 3339.
+    at: Option<String>,
+    /// How many seconds ago that was.
+    #[schema(value_type = f64)]
+    ago: Number,
 }
 
 /// Counters of a virtual router (RFC 8347), and those that RFC 8347 lacks.
@@ -196,10 +262,12 @@ impl Router {
             family: family(config.family),
             version: version(config.protocol),
             parent: config.interface.clone(),
+            netns: config.netns.clone(),
             virtual_ips: config.vips.iter().map(|vip| vip.address).collect(),
             enabled: config.enabled,
             is_owner: status.priority() == PRIORITY_OWNER,
-            last_transition: status.changed().map(datetime),
+            master: master(router),
+            last_transition: LastTransition::of(status),
             last_event: status.last_event(),
             new_master_reason: status.new_master_reason().name(),
             last_adv_source: status.last_adv_source(),
@@ -235,6 +303,7 @@ impl RouterDetail {
             family: family(config.family),
             version: version(config.protocol),
             parent: config.interface.clone(),
+            netns: config.netns.clone(),
             virtual_ips: config.vips.iter().map(|vip| vip.address).collect(),
             enabled: config.enabled,
             is_owner: status.priority() == PRIORITY_OWNER,
@@ -246,13 +315,55 @@ impl RouterDetail {
                 .then(|| virtual_mac.to_string().to_uppercase()),
             primary: router.bound.map(|bound| bound.source),
             unicast_peers: peers.map_or_else(Vec::new, |unicast| unicast.peers.clone()),
-            last_transition: status.changed().map(datetime),
+            timers: Timers::of(config, status),
+            peer: status.peer().as_ref().map(PeerSeen::of),
+            master: master(router),
+            last_transition: LastTransition::of(status),
             last_event: status.last_event(),
             new_master_reason: status.new_master_reason().name(),
             last_adv_source: status.last_adv_source(),
             up_datetime: status.up().map(datetime),
             statistics: Statistics::of(status),
         }
+    }
+}
+
+impl Timers {
+    fn of(config: &VirtualRouter, status: &Status) -> Self {
+        let now = clock::monotonic();
+        let end = status.master_down_at();
+        Self {
+            advert: seconds(config.interval),
+            skew: seconds(status.skew_time()),
+            master_down: seconds(status.master_down_interval()),
+            master_down_left: end.map(|end| seconds(end.since(now))),
+        }
+    }
+}
+
+impl PeerSeen {
+    fn of(peer: &Peer) -> Self {
+        let ago = clock::monotonic().since(peer.at);
+        Self {
+            address: peer.address,
+            priority: peer.priority,
+            advert_interval: seconds(peer.interval),
+            last_advert: datetime(SystemTime::now().checked_sub(ago).unwrap_or(UNIX_EPOCH)),
+            last_advert_ago: seconds(ago),
+        }
+    }
+}
+
+impl LastTransition {
+    fn of(status: &Status) -> Option<Self> {
+        let Transition { from, to, cause } = status.last_transition()?;
+        Some(Self {
+            from: state_name(from),
+            to: state_name(to),
+            reason: cause.name(),
+            at: status.changed().map(datetime),
+            ago: seconds(clock::monotonic().since(status.since())),
+        })
     }
 }
 
@@ -279,6 +390,15 @@ impl Statistics {
                 .map(|(reject, count)| (reject.name(), count))
                 .collect(),
         }
+    }
+}
+
+/// The Master, as far as it is known.
+fn master(router: &Published) -> Option<IpAddr> {
+    match router.status.state() {
+        State::Master => router.bound.map(|bound| bound.source),
+        State::Backup => router.status.last_adv_source(),
+        State::Init => None,
     }
 }
 

@@ -8,6 +8,8 @@ use crate::wire::Family;
 
 /// Longest interface name in bytes (IFNAMSIZ without the final NUL).
 pub(super) const LONGEST_INTERFACE: usize = 15;
+/// Longest name of a network namespace: `NAME_MAX` of linux/limits.h.
+const LONGEST_NETNS: usize = 255;
 
 /// Family of an address.
 pub(super) const fn family_of(address: IpAddr) -> Family {
@@ -108,6 +110,26 @@ pub(super) fn interface(text: &str) -> Result<String, String> {
         Err(format!(
             "{} is no interface name, allowed: 1 to {LONGEST_INTERFACE} bytes \
              without /, : and white space, and neither . nor ..",
+            quoted(text)
+        ))
+    } else {
+        Ok(text.to_owned())
+    }
+}
+
+/// The name of a network namespace: that of a file below /run/netns.
+pub(super) fn netns(text: &str) -> Result<String, String> {
+    let wrong = text.is_empty()
+        || text.len() > LONGEST_NETNS
+        || text == "."
+        || text == ".."
+        || text
+            .chars()
+            .any(|c| c == '/' || c.is_whitespace() || c.is_control());
+    if wrong {
+        Err(format!(
+            "{} is no name of a network namespace, allowed: 1 to {LONGEST_NETNS} bytes without / \
+             and white space, and neither . nor ..",
             quoted(text)
         ))
     } else {

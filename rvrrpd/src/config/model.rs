@@ -203,6 +203,8 @@ pub struct VirtualRouter {
     pub name: String,
     /// VRID (`group`).
     pub vrid: Vrid,
+    /// Name of the network namespace that the parent interface is in; none: that of the daemon.
+    pub netns: Option<String>,
     /// Name of the parent interface.
     pub interface: String,
     /// Family of all `vips`.
@@ -241,7 +243,7 @@ pub struct VirtualRouter {
     pub iftype: InterfaceType,
     /// Whether the virtual MAC is used at all; false only on `ether`.
     pub virtual_mac: bool,
-    /// Name of the macvlan, unique in the configuration.
+    /// Name of the macvlan, unique in its network namespace.
     pub vifname: String,
     /// Whether a socket filter is attached.
     pub socket_filter: bool,
@@ -319,11 +321,21 @@ impl VirtualRouter {
         unicast.and_then(|unicast| unicast.source).or(self.primary)
     }
 
+    /// Where the parent interface is.
+    #[must_use]
+    pub fn site(&self) -> Site {
+        Site {
+            netns: self.netns.clone(),
+            interface: self.interface.clone(),
+        }
+    }
+
     /// What makes a virtual router the same one in two configurations: the parent, the family and
     /// the VRID. All else can change while it runs.
     #[must_use]
     pub fn key(&self) -> RouterKey {
         RouterKey {
+            netns: self.netns.clone(),
             interface: self.interface.clone(),
             family: self.family,
             vrid: self.vrid,
@@ -334,10 +346,48 @@ impl VirtualRouter {
 /// Identity of a virtual router on this host (RFC 9568 §1.4: VRID, interface, family).
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct RouterKey {
+    /// Network namespace of the parent interface; none: that of the daemon.
+    pub netns: Option<String>,
     /// Name of the parent interface.
     pub interface: String,
     /// Address family.
     pub family: Family,
     /// VRID.
     pub vrid: Vrid,
+}
+
+impl RouterKey {
+    /// Where the parent interface is.
+    #[must_use]
+    pub fn site(&self) -> Site {
+        Site {
+            netns: self.netns.clone(),
+            interface: self.interface.clone(),
+        }
+    }
+
+    /// Whether the parent interface is this one.
+    #[must_use]
+    pub fn is_at(&self, site: &Site) -> bool {
+        self.interface == site.interface && self.netns == site.netns
+    }
+}
+
+/// An interface: names of interfaces are those of a network namespace.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Site {
+    /// The network namespace; none: that of the daemon.
+    pub netns: Option<String>,
+    /// The name.
+    pub interface: String,
+}
+
+/// `eth0`, `eth0 in network namespace blue`.
+impl core::fmt::Display for Site {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match &self.netns {
+            None => f.write_str(&self.interface),
+            Some(netns) => write!(f, "{} in network namespace {netns}", self.interface),
+        }
+    }
 }

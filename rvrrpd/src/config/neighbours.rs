@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::address::{self, LONGEST_INTERFACE};
 use super::diagnostic::Findings;
-use super::model::{InterfaceType, Protocol, RouterKey, VirtualRouter};
+use super::model::{InterfaceType, Protocol, RouterKey, Site, VirtualRouter};
 use super::router::Draft;
 use crate::wire::Vrid;
 
@@ -58,7 +58,7 @@ fn without_duplicates(drafts: Vec<Draft>, findings: &mut Findings) -> Vec<Draft>
                     "group {} of {} ({}) stands in {place} already, allowed: once for each \
                      interface and family",
                     key.vrid,
-                    key.interface,
+                    key.site(),
                     address::family_name(key.family)
                 ),
             );
@@ -91,12 +91,10 @@ fn names(drafts: &[Draft], findings: &mut Findings) {
 
 /// An interface that carries a virtual MAC itself has room for one virtual router.
 fn virtual_macs(drafts: &[Draft], findings: &mut Findings) {
-    let mut of_interface: BTreeMap<&str, Vec<&Draft>> = BTreeMap::new();
+    let mut of_interface: BTreeMap<Site, Vec<&Draft>> = BTreeMap::new();
     for draft in drafts {
-        of_interface
-            .entry(&draft.router.interface)
-            .or_default()
-            .push(draft);
+        let site = draft.router.site();
+        of_interface.entry(site).or_default().push(draft);
     }
     for (interface, drafts) in of_interface {
         let crowded = drafts
@@ -122,10 +120,10 @@ fn virtual_macs(drafts: &[Draft], findings: &mut Findings) {
 }
 
 fn addresses(drafts: &[Draft], findings: &mut Findings) {
-    let mut first: HashMap<(&str, IpAddr), u32> = HashMap::new();
+    let mut first: HashMap<(Site, IpAddr), u32> = HashMap::new();
     for Draft { router, lines } in drafts {
         for (vip, line) in router.vips.iter().zip(&lines.vips) {
-            let place = (router.interface.as_str(), vip.address);
+            let place = (router.site(), vip.address);
             if let Some(earlier) = first.get(&place) {
                 let earlier = findings.place(*earlier);
                 findings.error(
@@ -133,7 +131,7 @@ fn addresses(drafts: &[Draft], findings: &mut Findings) {
                     "vip",
                     format!(
                         "{} of {} stands in {earlier} already, allowed: once on an interface",
-                        vip.address, router.interface
+                        vip.address, place.0
                     ),
                 );
             } else {
@@ -143,16 +141,15 @@ fn addresses(drafts: &[Draft], findings: &mut Findings) {
     }
 }
 
-/// Judges the given names, then makes the others: `standby<group>` for the first interface by
-/// name, `standby<group>-2` and so on for the next ones; names that are taken are skipped.
+/// Judges the given names, then makes the others, in each network namespace: `standby<group>` for
+/// the first interface by name, `standby<group>-2` and so on for the next ones; names that are taken
+/// are skipped.
 fn vifnames(drafts: Vec<Draft>, findings: &mut Findings) -> Vec<VirtualRouter> {
-    let parents: HashSet<String> = drafts
-        .iter()
-        .map(|draft| draft.router.interface.clone())
-        .collect();
-    let mut taken: HashMap<String, u32> = HashMap::new();
+    let parents: HashSet<Site> = drafts.iter().map(|draft| draft.router.site()).collect();
+    let mut taken: HashMap<Site, u32> = HashMap::new();
     for Draft { router, lines } in drafts.iter().filter(|draft| is_named(draft)) {
-        if parents.contains(&router.vifname) {
+        let vif = beside(router, &router.vifname);
+        if parents.contains(&vif) {
             findings.error(
                 lines.vifname,
                 "vifname",
@@ -161,7 +158,7 @@ fn vifnames(drafts: Vec<Draft>, findings: &mut Findings) -> Vec<VirtualRouter> {
                     router.vifname
                 ),
             );
-        } else if let Some(line) = taken.get(&router.vifname) {
+        } else if let Some(line) = taken.get(&vif) {
             let place = findings.place(*line);
             findings.error(
                 lines.vifname,
@@ -172,7 +169,7 @@ fn vifnames(drafts: Vec<Draft>, findings: &mut Findings) -> Vec<VirtualRouter> {
                 ),
             );
         } else {
-            taken.insert(router.vifname.clone(), lines.vifname);
+            taken.insert(vif, lines.vifname);
         }
     }
 
@@ -181,21 +178,27 @@ fn vifnames(drafts: Vec<Draft>, findings: &mut Findings) -> Vec<VirtualRouter> {
         drafts.iter_mut().filter(|draft| !is_named(draft)).collect();
     nameless.sort_by_cached_key(|draft| {
         let key = draft.router.key();
-        (key.vrid, key.interface, key.family)
+        (key.netns, key.vrid, key.interface, key.family)
     });
-    let mut last: Option<(Vrid, u32)> = None;
+    let mut last: Option<(Option<String>, Vrid, u32)> = None;
     for draft in nameless {
         let vrid = draft.router.vrid;
         let mut number = match last {
-            Some((previous, number)) if previous == vrid => number + 1,
+            Some((netns, previous, number))
+                if (&netns, previous) == (&draft.router.netns, vrid) =>
+            {
+                number + 1
+            }
             _ => 1,
         };
         let mut name = numbered(vrid, number);
-        while parents.contains(&name) || taken.contains_key(&name) {
+        let mut vif = beside(&draft.router, &name);
+        while parents.contains(&vif) || taken.contains_key(&vif) {
             number += 1;
             name = numbered(vrid, number);
+            vif = beside(&draft.router, &name);
         }
-        last = Some((vrid, number));
+        last = Some((draft.router.netns.clone(), vrid, number));
         if name.len() > LONGEST_INTERFACE {
             findings.error(
                 draft.lines.table,
@@ -209,6 +212,14 @@ fn vifnames(drafts: Vec<Draft>, findings: &mut Findings) -> Vec<VirtualRouter> {
         draft.router.vifname = name;
     }
     drafts.into_iter().map(|draft| draft.router).collect()
+}
+
+/// The interface with this name where the parent of a virtual router is.
+fn beside(router: &VirtualRouter, name: &str) -> Site {
+    Site {
+        netns: router.netns.clone(),
+        interface: name.to_owned(),
+    }
 }
 
 const fn is_named(draft: &Draft) -> bool {

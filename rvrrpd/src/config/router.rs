@@ -69,6 +69,7 @@ pub(super) fn draft(line: u32, entries: &[Entry<'_>], findings: &mut Findings) -
     let reader = &mut reader;
     let group = group(reader);
     let interface = interface(reader);
+    let netns = netns(reader);
     let (family, vips) = vips(reader);
     let protocol = protocol(reader, family);
     let name = name(reader);
@@ -106,6 +107,7 @@ pub(super) fn draft(line: u32, entries: &[Entry<'_>], findings: &mut Findings) -
 
     let (vrid, group_line) = group?;
     let (interface, interface_line) = interface?;
+    let netns = netns?;
     let (vips, vip_lines): (Vec<Vip>, Vec<u32>) = vips?.into_iter().unzip();
     let family = family?;
     if netdrv == NetworkDriver::Ioctl {
@@ -122,11 +124,12 @@ pub(super) fn draft(line: u32, entries: &[Entry<'_>], findings: &mut Findings) -
     };
     let name = name
         .given()
-        .unwrap_or_else(|| default_name(&interface, vrid, family));
+        .unwrap_or_else(|| default_name(netns.as_deref(), &interface, vrid, family));
     Some(Draft {
         router: VirtualRouter {
             name,
             vrid,
+            netns,
             interface,
             family,
             protocol: protocol.unwrap_or(Protocol::V2),
@@ -183,6 +186,22 @@ fn interface(reader: &mut Reader<'_, '_>) -> Option<(String, u32)> {
             reader.missing("interface");
             None
         }
+    }
+}
+
+/// None when it is wrong.
+#[allow(clippy::option_option, reason = "absent is right, too")]
+fn netns(reader: &mut Reader<'_, '_>) -> Option<Option<String>> {
+    match reader.string("netns") {
+        Field::Given { value, line } => match address::netns(value) {
+            Ok(netns) => Some(Some(netns)),
+            Err(message) => {
+                reader.error(line, "netns", message);
+                None
+            }
+        },
+        Field::Wrong => None,
+        Field::Absent => Some(None),
     }
 }
 
@@ -335,15 +354,18 @@ const fn is_name_character(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-')
 }
 
-/// `<interface>-<group>`, `-v6` behind it for IPv6; characters that names do not have become `_`.
-fn default_name(interface: &str, vrid: Vrid, family: Family) -> String {
-    let interface: String = interface
+/// `<interface>-<group>`, `-v6` behind it for IPv6, `<netns>-` before it where there is one;
+/// characters that names do not have become `_`.
+fn default_name(netns: Option<&str>, interface: &str, vrid: Vrid, family: Family) -> String {
+    let namespace = netns.map(|netns| format!("{netns}-"));
+    let place = namespace.unwrap_or_default() + interface;
+    let place: String = place
         .chars()
         .map(|c| if is_name_character(c) { c } else { '_' })
         .collect();
     match family {
-        Family::V4 => format!("{interface}-{vrid}"),
-        Family::V6 => format!("{interface}-{vrid}-v6"),
+        Family::V4 => format!("{place}-{vrid}"),
+        Family::V6 => format!("{place}-{vrid}-v6"),
     }
 }
 
@@ -614,8 +636,13 @@ mod tests {
     #[test]
     fn default_names_are_names() {
         let vrid = Vrid::new(7).unwrap();
-        assert_eq!(default_name("ens1.9", vrid, Family::V4), "ens1.9-7");
-        assert_eq!(default_name("ens1.9", vrid, Family::V6), "ens1.9-7-v6");
-        assert_eq!(default_name("a@ü", vrid, Family::V4), "a__-7");
+        assert_eq!(default_name(None, "ens1.9", vrid, Family::V4), "ens1.9-7");
+        assert_eq!(
+            default_name(None, "ens1.9", vrid, Family::V6),
+            "ens1.9-7-v6"
+        );
+        assert_eq!(default_name(None, "a@ü", vrid, Family::V4), "a__-7");
+        let name = default_name(Some("blue+1"), "eth0", vrid, Family::V6);
+        assert_eq!(name, "blue_1-eth0-7-v6");
     }
 }

@@ -189,6 +189,12 @@ pub const VROUTER: Table = Table {
             "parent interface",
         ),
         key(
+            "netns",
+            "name of a network namespace",
+            "that of the daemon",
+            "network namespace of the parent interface",
+        ),
+        key(
             "name",
             "1 to 31 of `A-Z a-z 0-9 _ . -`",
             "`<interface>-<group>`",
@@ -380,7 +386,6 @@ pub const VROUTER: Table = Table {
             "none",
             "router advertisements that are sent while Master",
         ),
-        not_yet("netns", "name", "network namespace of the virtual router"),
     ],
 };
 

@@ -1,5 +1,6 @@
 //! An interface that carries virtual routers: its sockets, its listener, its table of VRIDs.
 
+use core::sync::atomic::{AtomicU32, Ordering};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
@@ -7,11 +8,11 @@ use std::sync::Arc;
 
 use crossbeam_channel::Sender;
 
-use crate::config::model::VirtualRouter;
+use crate::config::model::{Site, VirtualRouter};
 use crate::driver::Link;
 use crate::net::filter::{Channel, VridSet};
 use crate::net::kernel::{Demands, Filter};
-use crate::net::listener::Listener;
+use crate::net::listener::{Listener, SharedListener};
 use crate::net::sender;
 use crate::net::socket::Receiver;
 use crate::net::solicitation;
@@ -20,6 +21,18 @@ use crate::pool::{Control, Delivery, Dispatcher, Entry, Port, PortSlots, Table};
 use crate::stats::Global;
 use crate::wire::auth::Key;
 use crate::wire::{Family, GROUP_V4, GROUP_V6, Vrid};
+
+/// Number of the next interface that is opened.
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// Who reads what an interface receives.
+#[derive(Debug)]
+pub(super) enum Reader<'a, F> {
+    /// A thread of its own, in which this runs once.
+    Alone(F),
+    /// The one that reads for many.
+    Shared(&'a SharedListener),
+}
 
 /// A parent interface that is open.
 #[derive(Debug)]
@@ -33,8 +46,8 @@ pub(super) struct Interface {
     /// Families whose group the interface has forgotten and could not be made to join again.
     deaf: BTreeSet<Family>,
     global: Arc<Global>,
-    /// What the eBPF filter was told to let pass.
-    admitted: BTreeMap<(Family, Vrid), Demands>,
+    /// What the eBPF filter was told to let pass, by the socket that it passes.
+    admitted: BTreeMap<(u64, Vrid), Demands>,
 }
 
 /// Which filter a socket is to have.
@@ -68,20 +81,20 @@ enum Attached {
 }
 
 impl Interface {
-    /// Opens the sockets of an interface and starts its listener, which feeds the two queues of
-    /// each worker; `prepare` runs once in the listener's thread. A family that the interface does
+    /// Opens the sockets of an interface, in the network namespace of the calling thread, and has
+    /// them read into the two queues of each worker. A family that the interface does
     /// not have is told in the log and left out: the routers of the other one go on.
     ///
     /// # Errors
     /// A socket cannot be opened, for no family.
     pub(super) fn open(
-        name: &str,
+        site: &Site,
         index: u32,
         families: &[Family],
         workers: (Vec<Sender<Delivery>>, Vec<Sender<Control>>),
         global: Arc<Global>,
         filter: Option<&Arc<Filter>>,
-        prepare: impl FnOnce() + Send + 'static,
+        reader: Reader<'_, impl FnOnce() + Send + 'static>,
     ) -> io::Result<Self> {
         let sender = Arc::new(sender::Sender::open(index)?);
         let (mut receivers, mut unicast, mut failure) = (Vec::new(), Vec::new(), None);
@@ -93,7 +106,7 @@ impl Interface {
                 }
                 Err(error) => {
                     tracing::warn!(
-                        "no socket on interface {name} for {}: {error}",
+                        "no socket on interface {site} for {}: {error}",
                         group(*family)
                     );
                     failure = Some(error);
@@ -105,13 +118,21 @@ impl Interface {
         }
         let table = Arc::new(Table::default());
         let (adverts, controls) = workers;
-        let dispatcher = Dispatcher::new(name, Arc::clone(&table), adverts, Arc::clone(&global));
+        let name = site.to_string();
+        let dispatcher = Dispatcher::new(&name, Arc::clone(&table), adverts, Arc::clone(&global));
         let dispatcher = dispatcher.with_controls(controls);
-        let listener = Listener::start(name, receivers, prepare, dispatcher)?;
+        let listener = match reader {
+            Reader::Alone(prepare) => {
+                Listener::start(&site.interface, receivers, prepare, dispatcher)?
+            }
+            Reader::Shared(listener) => listener.add(receivers, dispatcher)?,
+        };
         let progress = Arc::clone(listener.progress());
         Ok(Self {
             port: Arc::new(Port {
+                number: NEXT.fetch_add(1, Ordering::Relaxed),
                 index,
+                name,
                 sender,
                 unicast,
                 progress,
@@ -164,7 +185,8 @@ impl Interface {
     }
 
     /// Joins the VRRP groups again that the interface has forgotten.
-    pub(super) fn join_again(&mut self, name: &str) {
+    pub(super) fn join_again(&mut self) {
+        let name = &self.port.name;
         for receiver in self.listener.progress().receivers() {
             let family = receiver.family();
             match receiver.join_again() {
@@ -235,11 +257,9 @@ impl Interface {
             };
             if let (Channel::Vrrp(family), Some(slots)) = (channel, &self.port.slots) {
                 // Before the filter asks, and after it has asked for the last time.
-                let index = self.port.index;
                 admit(
                     slots,
-                    index,
-                    family,
+                    (receiver.cookie(), family),
                     &self.entries,
                     &mut self.admitted,
                     &self.global,
@@ -272,8 +292,8 @@ impl Interface {
             .and_then(|receiver| self.listener.solicitations(receiver));
         if let Err(error) = published {
             tracing::warn!(
-                "router solicitations on interface index {} are not heard: {error}",
-                self.port.index
+                "router solicitations on interface {} are not heard: {error}",
+                self.port.name
             );
         }
     }
@@ -286,35 +306,35 @@ const fn group(family: Family) -> IpAddr {
     }
 }
 
-/// Makes the eBPF filter let pass what the virtual routers of a family want, and nothing else.
+/// Makes the eBPF filter let pass what the virtual routers of a family want, whose socket has this
+/// cookie, and nothing else.
 fn admit(
     slots: &PortSlots,
-    index: u32,
-    family: Family,
+    (socket, family): (u64, Family),
     entries: &BTreeMap<(Family, Vrid), Arc<Entry>>,
-    admitted: &mut BTreeMap<(Family, Vrid), Demands>,
+    admitted: &mut BTreeMap<(u64, Vrid), Demands>,
     global: &Global,
 ) -> io::Result<()> {
     let filter = slots.filter();
     admitted.retain(|(of, vrid), _| {
-        let stays = *of != family || entries.contains_key(&(*of, *vrid));
+        let stays = *of != socket || entries.contains_key(&(family, *vrid));
         if !stays {
-            filter.refuse((index, *of, *vrid));
+            filter.refuse((socket, *vrid));
         }
         stays
     });
     for ((_, vrid), entry) in entries.iter().filter(|((of, _), _)| *of == family) {
-        let router = (family, *vrid);
+        let router = (socket, *vrid);
         let demands = Demands {
             least_ttl: entry.expect.peers.least_ttl(),
             versions: entry.expect.versions,
         };
         let slot = slots
-            .take(router)
+            .take((family, *vrid))
             .ok_or_else(|| io::Error::other("the filter has no room for another virtual router"))?;
         entry.status.count_in_kernel(Some((filter, slot)), global);
         if admitted.get(&router) != Some(&demands) {
-            filter.admit((index, family, *vrid), demands, slot)?;
+            filter.admit(router, demands, slot)?;
             admitted.insert(router, demands);
         }
     }
@@ -326,8 +346,8 @@ impl Drop for Interface {
         let Some(slots) = &self.port.slots else {
             return;
         };
-        for (family, vrid) in self.admitted.keys() {
-            slots.filter().refuse((self.port.index, *family, *vrid));
+        for router in self.admitted.keys() {
+            slots.filter().refuse(*router);
         }
         // The slots may go to others when the last worker has forgotten this interface.
         for entry in self.entries.values() {

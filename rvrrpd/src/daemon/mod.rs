@@ -7,7 +7,9 @@
 //!  (reports)    view, readiness     └─▶ interfaces (tables, filters)
 //! ```
 
+mod documents;
 mod interface;
+mod namespaces;
 mod orders;
 pub mod privilege;
 mod readiness;
@@ -28,12 +30,15 @@ use std::time::SystemTime;
 
 use crate::api::{self, Gauges};
 use crate::config::Format;
-use crate::config::model::{Config, FilterType, VirtualRouter};
+use crate::config::edit::Document;
+use crate::config::model::{Config, FilterType, InterfaceType, VirtualRouter};
 use crate::driver::view::View;
 use crate::driver::{Driver, KernelEvent};
-use crate::net::kernel::{Filter, Kernel};
+use crate::net::kernel::{Filter, Gate, Kernel, Part};
+use crate::net::sys::process;
 use crate::stats::Performance;
 use crate::{driver, events, log, pool};
+use documents::Documents;
 use signals::Signal;
 use supervisor::{End, Link, Supervisor};
 
@@ -95,17 +100,20 @@ pub enum Error {
     DriverLost,
 }
 
-/// Runs the configured virtual routers until a signal ends the daemon. `ready` is called once
+/// Runs the virtual routers of the configuration file `document` until a signal ends the daemon. `ready` is called once
 /// everything has been started.
 ///
 /// # Errors
 /// The daemon cannot start, has lost its driver, or could not take back all that it had put into
 /// the kernel.
-pub fn run(config: Config, mut context: Context, ready: impl FnOnce()) -> Result<(), Error> {
+pub fn run(document: Document, mut context: Context, ready: impl FnOnce()) -> Result<(), Error> {
+    let documents = Documents::new(document);
+    let config = documents.config();
     // First of all, so that from here on a signal ends the daemon in order.
     let signals = signals::receive().map_err(|error| Error::Start("signal handlers", error))?;
     // Before memory is locked: the kernel's types, which are read for it, are large.
-    let filter = load_filter(&config);
+    let (filter, gate) = load_programs(&config);
+    let stopped = gate.as_ref().ok().map(|gate| gate.stopped().clone());
     if config.global.realtime
         && let Err(error) = realtime::lock_memory()
     {
@@ -117,9 +125,13 @@ pub fn run(config: Config, mut context: Context, ready: impl FnOnce()) -> Result
     let driver = Driver::start(
         context.run_dir.path(),
         reports,
+        gate,
         Arc::clone(&performance),
         prepare,
     )?;
+    if let Err(error) = process::raise_descriptor_limit() {
+        tracing::warn!("limit of descriptors: {error}");
+    }
     let mut view = View::default();
     let (links, addresses) = driver::snapshot().map_err(|error| Error::Start("netlink", error))?;
     view.apply(&KernelEvent::Resync(links, addresses));
@@ -139,7 +151,15 @@ pub fn run(config: Config, mut context: Context, ready: impl FnOnce()) -> Result
         events,
         gauges: Arc::new(gauges),
     };
-    let mut supervisor = Supervisor::new(config, view, driver, incoming, workers, filter, link);
+    let mut supervisor = Supervisor::new(
+        documents,
+        view,
+        driver,
+        incoming,
+        workers,
+        (filter, stopped),
+        link,
+    );
     supervisor.start();
     let api = api::Handle::start(supervisor.registry(), orders, happening, &context.run_dir)
         .inspect_err(|error| tracing::error!("no Client API and no rvrrpadm: {error}"))
@@ -162,19 +182,30 @@ pub fn run(config: Config, mut context: Context, ready: impl FnOnce()) -> Result
     }
 }
 
-/// The eBPF filter, unless nobody wants it. Without it the classic filter does.
-fn load_filter(config: &Config) -> Option<Arc<Filter>> {
-    let is_classic = |router: &VirtualRouter| {
-        !router.socket_filter || router.socket_filter_type == FilterType::Classic
+/// The eBPF programs, unless nobody wants them: the filter, without which the classic one does, and
+/// the gate, or what the log is to say when the tables do its work.
+fn load_programs(config: &Config) -> (Option<Arc<Filter>>, Result<Gate, String>) {
+    let wants = |of: fn(&VirtualRouter) -> bool| {
+        config.vrouters.is_empty() || config.vrouters.iter().any(of)
     };
-    if !config.vrouters.is_empty() && config.vrouters.iter().all(is_classic) {
-        return None;
+    let wants_filter =
+        wants(|router| router.socket_filter && router.socket_filter_type != FilterType::Classic);
+    let wants_gate = wants(|router| router.iftype == InterfaceType::Macvlan);
+    if !wants_filter && !wants_gate {
+        let unwanted = "the eBPF gate was not loaded, because nothing needed it at the start; \
+                        nftables is used";
+        return (None, Err(unwanted.to_owned()));
     }
     match Kernel::load() {
-        Ok(kernel) => Some(Arc::new(kernel.filter)),
+        Ok(kernel) => (
+            Some(Arc::new(kernel.filter)),
+            kernel.gate.map_err(|refusal| refusal.to_string()),
+        ),
         Err(refusal) => {
-            tracing::warn!("{refusal}");
-            None
+            if wants_filter {
+                tracing::warn!("{refusal}");
+            }
+            (None, Err(refusal.also(Part::Gate).to_string()))
         }
     }
 }

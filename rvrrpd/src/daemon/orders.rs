@@ -1,45 +1,41 @@
 //! What users order through the API.
 
-use std::collections::BTreeSet;
-
 use super::supervisor::Supervisor;
-use super::{Context, reload, routers};
+use super::{Context, reload};
 use crate::api::{Done, Order, Refusal, Request};
+use crate::config::edit::Change;
 
 impl Supervisor {
     /// Carries out an order and answers it.
     pub(super) fn obey(&mut self, request: Request, context: &Context) {
         let Request { order, reply } = request;
         let result = match order {
-            Order::Reload => reload::reload(self, context).map_err(Refusal::Invalid),
-            Order::Enable { name, enabled } => self.enable(&name, enabled),
+            Order::Reload => reload::reload(self, context)
+                .map(Done::Reloaded)
+                .map_err(Refusal::Invalid),
+            Order::Change { change, persist } => self.change_config(&change, persist, context),
         };
         // Whoever asked may have hung up.
         let _gone = reply.send(result);
     }
 
-    /// Lets a virtual router run, or not. The next reload goes by the file again.
-    fn enable(&mut self, name: &str, enabled: bool) -> Result<Done, Refusal> {
-        let mut config = (*self.config).clone();
-        let router = config
-            .vrouters
-            .iter_mut()
-            .find(|router| router.name == name)
-            .ok_or(Refusal::Unknown)?;
-        if router.enabled == enabled {
-            return Ok(Done::Enabled);
-        }
-        router.enabled = enabled;
-        let router = router.clone();
-        let title = routers::title(&router);
-        tracing::info!(
-            "VR {title} - {}",
-            if enabled { "Enabled" } else { "Disabled" }
-        );
-        let names = BTreeSet::from([router.interface.clone()]);
-        self.change(router);
-        self.configured(config);
-        self.update(&names);
-        Ok(Done::Enabled)
+    /// Changes what runs and, if it is to `persist`, what the file says: both or neither. The file
+    /// is written first, because that may fail and the rest cannot.
+    fn change_config(
+        &mut self,
+        change: &Change,
+        persist: bool,
+        context: &Context,
+    ) -> Result<Done, Refusal> {
+        let after = if persist {
+            let after = self.documents.changed_for_good(change)?;
+            after.save(&context.conf, &self.documents)?;
+            after
+        } else {
+            self.documents.changed(change)?
+        };
+        let subject = after.subject().map(str::to_owned);
+        reload::apply(self, after);
+        Ok(Done::Changed(subject))
     }
 }

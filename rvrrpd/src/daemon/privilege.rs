@@ -5,7 +5,7 @@
 //! [`threads_with_more`] tells which ones were forgotten.
 //!
 //! What no longer works afterwards, although the user is root: entering a network namespace
-//! (CAP_SYS_ADMIN), changing the owner of a file (CAP_CHOWN), and reading or writing what root owns
+//! (CAP_SYS_ADMIN) unless that is kept, changing the owner of a file (CAP_CHOWN), and reading or writing what root owns
 //! no right to by its mode (CAP_DAC_OVERRIDE), such as a log file that belongs to another user.
 //! Sysctls below /proc/sys/net stay writable: CAP_NET_ADMIN in the user namespace of the network
 //! namespace is enough (`net_ctl_permissions` in net/sysctl_net.c).
@@ -30,12 +30,18 @@ const NETWORK: [Capability; 5] = [
 /// What a process needs that starts scripts as other users.
 const USERS: [Capability; 2] = [Capability::CAP_SETUID, Capability::CAP_SETGID];
 
+/// What a process needs that enters network namespaces (setns(2)).
+const NAMESPACES: [Capability; 1] = [Capability::CAP_SYS_ADMIN];
+
 /// What is kept.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Keep {
     /// What the daemon needs itself. Nothing that it starts can change its user or gain
     /// privileges (`no_new_privs`), and this cannot be taken back by a reload.
     Network,
+    /// Also what it takes to enter network namespaces: CAP_SYS_ADMIN, with which much else can be
+    /// done. Threads that need it not drop it for themselves.
+    NetworkAndNamespaces,
     /// Also what it takes to start scripts as their own users. `no_new_privs` is not set: such a
     /// script may use sudo.
     NetworkAndUsers,
@@ -43,11 +49,12 @@ pub enum Keep {
 
 impl Keep {
     fn capabilities(self) -> CapsHashSet {
-        let users: &[Capability] = match self {
+        let more: &[Capability] = match self {
             Self::Network => &[],
+            Self::NetworkAndNamespaces => &NAMESPACES,
             Self::NetworkAndUsers => &USERS,
         };
-        NETWORK.iter().chain(users).copied().collect()
+        NETWORK.iter().chain(more).copied().collect()
     }
 }
 
@@ -88,7 +95,7 @@ pub fn drop(keep: Keep) -> Result<Vec<Capability>, Error> {
     caps::clear(None, CapSet::Inheritable)?;
     caps::set(None, CapSet::Effective, &kept)?;
     caps::set(None, CapSet::Permitted, &kept)?;
-    if keep == Keep::Network {
+    if keep != Keep::NetworkAndUsers {
         process::set_no_new_privileges().map_err(Error::NoNewPrivileges)?;
     }
 
@@ -143,6 +150,8 @@ mod tests {
     const NETWORK_MASK: u64 = 1 << 12 | 1 << 13 | 1 << 14 | 1 << 23 | 1 << 39;
     /// CAP_SETGID 6, CAP_SETUID 7.
     const USERS_MASK: u64 = 1 << 6 | 1 << 7;
+    /// CAP_SYS_ADMIN 21.
+    const NAMESPACES_MASK: u64 = 1 << 21;
 
     fn mask(status: &str, name: &str) -> u64 {
         u64::from_str_radix(field(status, name), 16).unwrap()
@@ -165,6 +174,11 @@ mod tests {
     fn nothing_but_what_is_kept_stays_in_any_set() {
         for (keep, expected, no_new_privileges) in [
             (Keep::Network, NETWORK_MASK, "1"),
+            (
+                Keep::NetworkAndNamespaces,
+                NETWORK_MASK | NAMESPACES_MASK,
+                "1",
+            ),
             (Keep::NetworkAndUsers, NETWORK_MASK | USERS_MASK, "0"),
         ] {
             in_thread(move || {

@@ -32,9 +32,13 @@ pub(super) struct Binding {
 }
 
 /// The reasons that the kernel gives why `router` cannot run and, if there is an interface with
-/// an address, what the router takes from it.
-pub(super) fn assess(router: &VirtualRouter, view: &View) -> (Reasons, Option<Binding>) {
+/// an address, what the router takes from it. `view` is that of its network namespace, none while
+/// there is no such one.
+pub(super) fn assess(router: &VirtualRouter, view: Option<&View>) -> (Reasons, Option<Binding>) {
     let reasons = Reasons::NONE.with_if(!router.enabled, Reason::Disabled);
+    let Some(view) = view else {
+        return (reasons.with(Reason::NoNamespace), None);
+    };
     let Some(link) = view.link_by_name(&router.interface) else {
         return (reasons.with(Reason::NoInterface), None);
     };

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use super::documents::Documents;
 use super::supervisor::Supervisor;
 use super::{Context, routers};
-use crate::api::Done;
+use crate::api::Applied;
+use crate::config::edit::Document;
 use crate::config::model::{RouterKey, VirtualRouter};
 use crate::config::{self, Errors, GLOBAL_NEEDS_RESTART};
 use crate::driver::Command;
@@ -15,19 +17,18 @@ use crate::log;
 ///
 /// # Errors
 /// What is wrong with the file; it was logged.
-pub(super) fn reload(supervisor: &mut Supervisor, context: &Context) -> Result<Done, Errors> {
-    let loaded = config::load(&context.conf, context.format).inspect_err(|errors| {
+pub(super) fn reload(supervisor: &mut Supervisor, context: &Context) -> Result<Applied, Errors> {
+    let file = Document::load(&context.conf, context.format).inspect_err(|errors| {
         for error in &errors.errors {
             tracing::error!("{error}");
         }
         tracing::error!("configuration not reloaded: everything goes on as before");
     })?;
-    for warning in &loaded.warnings {
+    for warning in file.warnings() {
         tracing::warn!("{warning}");
     }
-    let new = loaded.config;
-    let diff = config::diff(&supervisor.config, &new);
-    for key in diff
+    let new = file.config();
+    for key in config::diff(&supervisor.config, new)
         .global_changed
         .iter()
         .filter(|key| GLOBAL_NEEDS_RESTART.contains(key))
@@ -39,48 +40,57 @@ pub(super) fn reload(supervisor: &mut Supervisor, context: &Context) -> Result<D
         context.debug,
         &context.base,
     ));
+    supervisor.reloads += 1;
+    let done = apply(supervisor, Documents::new(file));
+    tracing::info!(
+        "configuration reloaded: {} virtual routers added, {} removed, {} replaced, {} changed, {} \
+         untouched",
+        done.added,
+        done.removed,
+        done.replaced,
+        done.changed,
+        done.untouched,
+    );
+    Ok(done)
+}
 
+/// Lets what these texts say run: only the difference is applied.
+pub(super) fn apply(supervisor: &mut Supervisor, documents: Documents) -> Applied {
+    let diff = config::diff(&supervisor.config, &documents.config());
     let (replaced, changed): (Vec<_>, Vec<_>) = diff
         .changed
         .into_iter()
         .partition(|(old, new)| needs_replacement(old, new));
-    let mut names = BTreeSet::new();
+    let mut sites = BTreeSet::new();
     let mut leaving: Vec<RouterKey> = diff.removed;
     leaving.extend(replaced.iter().map(|(old, _)| old.key()));
     let (added, removed) = (diff.added.len(), leaving.len() - replaced.len());
-    let done = Done::Reloaded {
+    let done = Applied {
         added,
         removed,
         replaced: replaced.len(),
         changed: changed.len(),
         untouched: diff.unchanged,
     };
-    tracing::info!(
-        "configuration reloaded: {added} virtual routers added, {removed} removed, {} replaced, {} \
-         changed, {} untouched",
-        replaced.len(),
-        changed.len(),
-        diff.unchanged,
-    );
-    names.extend(leaving.iter().map(|key| key.interface.clone()));
+    sites.extend(leaving.iter().map(RouterKey::site));
     supervisor.remove(&leaving);
     for (_, router) in changed {
-        names.insert(router.interface.clone());
+        sites.insert(router.site());
         supervisor.change(router);
     }
     for router in replaced.into_iter().map(|(_, new)| new).chain(diff.added) {
         tracing::debug!("VR {} - Added", routers::title(&router));
-        names.insert(router.interface.clone());
+        sites.insert(router.site());
         supervisor.add(router);
     }
-    supervisor.reloads += 1;
-    supervisor.configured(new);
+    supervisor.configured(documents);
     if diff.static_routes_changed {
         let routes = supervisor.config.static_routes.clone();
         supervisor.tell_driver(Command::StaticRoutes(routes));
     }
-    supervisor.update(&names);
-    Ok(done)
+    sites.extend(supervisor.follow_namespaces());
+    supervisor.update(&sites);
+    done
 }
 
 /// Whether a router has to leave and come back: what carries its addresses is another thing.

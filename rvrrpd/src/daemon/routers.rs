@@ -8,6 +8,7 @@ use super::readiness::Binding;
 use crate::config::model::{Auth, ChecksumPolicy, InterfaceType, Protocol, Vip, VirtualRouter};
 use crate::driver::{Carrier, Plan, RouterId};
 use crate::fsm::Params;
+use crate::net::namespace::Namespace;
 use crate::net::sender::Sender;
 use crate::pool::{Message, RouterAdvertisements};
 use crate::stats::Identity;
@@ -94,6 +95,7 @@ pub(super) fn plan(
     id: RouterId,
     router: &VirtualRouter,
     binding: &Binding,
+    namespace: Option<Arc<Namespace>>,
     sender: Arc<Sender>,
 ) -> Plan {
     let announced = mac(router, binding);
@@ -102,6 +104,7 @@ pub(super) fn plan(
         name: router.name.clone(),
         vrid: router.vrid,
         family: router.family,
+        namespace,
         parent: binding.index,
         parent_name: router.interface.clone(),
         carrier: match router.iftype {
@@ -167,7 +170,8 @@ pub(super) fn title(router: &VirtualRouter) -> String {
         .unwrap_or_default();
     format!(
         "{vip} for group {} on interface {}",
-        router.vrid, router.interface
+        router.vrid,
+        router.site()
     )
 }
 

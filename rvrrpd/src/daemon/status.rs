@@ -1,9 +1,11 @@
-//! SIGUSR2: state and counters of the daemon and of every virtual router, one log line each.
+//! SIGUSR2: state and counters of the daemon and of every virtual router and the gate of every
+//! interface, one log line each.
 
 use core::fmt::{self, Write as _};
 use std::time::SystemTime;
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use rvrrpd_ebpf::Stopped;
 
 use super::supervisor::{Managed, Supervisor};
 use crate::config::model::Protocol;
@@ -21,7 +23,7 @@ pub(super) fn log(supervisor: &Supervisor) {
     let mut line = format!(
         "stats global virtual-routers={} interfaces={} discontinuity-datetime={} \
          checksum-errors={} version-errors={} vrid-errors={} ip-ttl-errors={} queue-overflows={} \
-         router-solicitations-refused={}",
+         receive-overflows={} router-solicitations-refused={}",
         supervisor.routers.len(),
         supervisor.used_interfaces(),
         datetime(supervisor.global.discontinuity),
@@ -30,13 +32,30 @@ pub(super) fn log(supervisor: &Supervisor) {
         rejects.of(Reject::Vrid).value(),
         rejects.of(Reject::Ttl).value(),
         supervisor.global.queue_overflows.value(),
+        supervisor.global.receive_overflows.value(),
         supervisor.global.solicitations_refused.value(),
     );
     append(&mut line, rejects);
+    if let Some(stopped) = &supervisor.stopped {
+        for (name, reason) in [
+            ("gate-closed-frames", Stopped::Closed),
+            ("gate-refused-packets", Stopped::Refused),
+        ] {
+            if let Some(count) = stopped.count(reason) {
+                // Writing to a string cannot fail.
+                let _infallible = write!(line, " {name}={count}");
+            }
+        }
+    }
     tracing::info!("{line}");
+    for ((id, _), (name, guard)) in &supervisor.guards {
+        let namespace = supervisor.namespaces.name_of(*id).flatten();
+        let netns = namespace.map_or_else(String::new, |name| format!(" netns={name}"));
+        tracing::info!("gate interface={name}{netns} kind={guard}");
+    }
     for managed in supervisor.routers.values() {
         let router = &managed.config;
-        let filter = supervisor.filter_in_use(&router.interface, router.family);
+        let filter = supervisor.filter_in_use(&router.site(), router.family);
         tracing::info!("{}", self::router(managed, filter));
     }
 }
@@ -56,7 +75,8 @@ fn router(managed: &Managed, filter: &str) -> String {
          master-transitions={} advertisement-rcvd={} advertisement-sent={} \
          priority-zero-pkts-rcvd={} priority-zero-pkts-sent={} interval-errors={} \
          invalid-type-pkts-rcvd={} address-list-errors={} packet-length-errors={} \
-         auth-failures={} auth-type-mismatch={} send-errors={} socket-filter={filter} absorbed={}",
+         auth-failures={} auth-type-mismatch={} send-errors={} takeovers-postponed={} \
+         socket-filter={filter} absorbed={}",
         router.name,
         router.vrid,
         router.interface,
@@ -87,6 +107,7 @@ fn router(managed: &Managed, filter: &str) -> String {
         rejects.of(Reject::AuthData).value(),
         rejects.of(Reject::AuthType).value(),
         status.send_errors.value(),
+        status.takeovers_postponed.value(),
         status.absorbed(),
     );
     if router.protocol == Protocol::Both {
@@ -102,6 +123,10 @@ fn router(managed: &Managed, filter: &str) -> String {
             line,
             " router-advertisement-sent={sent} router-solicitation-rcvd={asked}"
         );
+    }
+    if let Some(netns) = &router.netns {
+        // Writing to a string cannot fail.
+        let _infallible = write!(line, " netns={netns}");
     }
     append(&mut line, &rejects);
     line

@@ -7,17 +7,20 @@ use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, select, tick};
 
-use super::interface::{Interface, Wanted};
+use super::documents::Documents;
+use super::interface::{Interface, Reader, Wanted};
+use super::namespaces::Namespaces;
 use super::readiness::{self, Binding};
 use super::signals::Signal;
 use super::{reload, routers, status, threads};
 use crate::api::{Bound, Gauges, Published, Registry, Request, Snapshot};
-use crate::config::model::{Config, FilterType, RouterKey, VirtualRouter};
+use crate::config::model::{Config, FilterType, RouterKey, Site, VirtualRouter};
 use crate::driver::view::View;
-use crate::driver::{self, Command, DriverHandle, KernelEvent, Plan, Report, RouterId};
+use crate::driver::{self, Command, DriverHandle, Guard, KernelEvent, Plan, Report, RouterId};
 use crate::events::{self, Change};
 use crate::fsm::{Reason, Reasons};
-use crate::net::kernel::Filter;
+use crate::net::kernel::{Filter, StoppedFrames};
+use crate::net::namespace::NamespaceId;
 use crate::pool::{self, Control, Entry, Setup};
 use crate::stats::{Global, Rejects, Status};
 use crate::wire::Family;
@@ -32,15 +35,22 @@ const REPORTS: usize = 4096;
 #[derive(Debug)]
 pub(super) struct Supervisor {
     pub(super) config: Arc<Config>,
+    /// The texts that it comes from.
+    pub(super) documents: Documents,
     pub(super) routers: BTreeMap<RouterKey, Managed>,
     pub(super) global: Arc<Global>,
-    view: View,
-    driver: DriverHandle,
+    /// The network namespaces, and what the kernel says of each.
+    pub(super) namespaces: Namespaces,
+    pub(super) driver: DriverHandle,
     reports: Receiver<Report>,
-    workers: Vec<pool::Handle>,
-    interfaces: BTreeMap<String, Interface>,
+    pub(super) workers: Vec<pool::Handle>,
+    pub(super) interfaces: BTreeMap<Site, Interface>,
     /// The eBPF filter; none where the kernel does not permit it.
     filter: Option<Arc<Filter>>,
+    /// What the eBPF gate has dropped; none where there is none.
+    pub(super) stopped: Option<StoppedFrames>,
+    /// Name and gate of the interfaces that have one, by namespace and index.
+    pub(super) guards: BTreeMap<(NamespaceId, u32), (String, Guard)>,
     generation: u64,
     keys: HashMap<RouterId, RouterKey>,
     next_id: u32,
@@ -70,15 +80,15 @@ pub(super) struct Managed {
     pub(super) config: Arc<VirtualRouter>,
     pub(super) status: Arc<Status>,
     /// What was published; none: it has changed since.
-    published: Option<Arc<Published>>,
-    id: RouterId,
-    worker: usize,
+    pub(super) published: Option<Arc<Published>>,
+    pub(super) id: RouterId,
+    pub(super) worker: usize,
     /// What worker, listener and driver were told last; none: nothing yet.
-    bound: Option<Binding>,
+    pub(super) bound: Option<Binding>,
     /// The reasons that were told last.
-    reasons: Option<Reasons>,
+    pub(super) reasons: Option<Reasons>,
     /// What a Backup needs is in the kernel.
-    prepared: bool,
+    pub(super) prepared: bool,
     /// It is not, and has to be tried again.
     failed: bool,
     /// Why not, as it was told last.
@@ -115,24 +125,27 @@ pub(super) enum End {
 impl Supervisor {
     /// A supervisor over a started driver and started workers; no router runs yet.
     pub(super) fn new(
-        config: Config,
+        documents: Documents,
         view: View,
         driver: DriverHandle,
         reports: Receiver<Report>,
         workers: Vec<pool::Handle>,
-        filter: Option<Arc<Filter>>,
+        (filter, stopped): (Option<Arc<Filter>>, Option<StoppedFrames>),
         api: Link,
     ) -> Self {
         Self {
-            config: Arc::new(config),
+            config: documents.config(),
+            documents,
             routers: BTreeMap::new(),
             global: Arc::default(),
-            view,
+            namespaces: Namespaces::new(view),
             driver,
             reports,
             workers,
             interfaces: BTreeMap::new(),
             filter,
+            stopped,
+            guards: BTreeMap::new(),
             generation: 0,
             keys: HashMap::new(),
             next_id: 0,
@@ -148,6 +161,7 @@ impl Supervisor {
         for router in self.config.vrouters.clone() {
             self.add(router);
         }
+        self.follow_namespaces();
         self.update_all();
     }
 
@@ -166,7 +180,9 @@ impl Supervisor {
     pub(super) fn run(&mut self, signals: &Receiver<Signal>, context: &mut super::Context) -> End {
         let retries = tick(RETRY);
         loop {
+            let look = self.namespaces.next_look();
             select! {
+                recv(look) -> _ => self.look_at_namespaces(),
                 recv(signals) -> signal => match signal {
                     Ok(Signal::Terminate) | Err(_) => return End::Requested,
                     Ok(Signal::Reload) => {
@@ -217,6 +233,7 @@ impl Supervisor {
         }
         let result = self.driver.shutdown();
         drop(self.interfaces);
+        drop(self.namespaces);
         result
     }
 
@@ -271,10 +288,24 @@ impl Supervisor {
             self.keys.remove(&managed.id);
             leaving[managed.worker].push(managed.id);
             gone.push(managed.status);
-            if let Some(interface) = self.interfaces.get_mut(&key.interface) {
+            if let Some(interface) = self.interfaces.get_mut(&key.site()) {
                 interface.remove(key.family, key.vrid);
             }
         }
+        self.let_go(leaving);
+        self.outdated |= !gone.is_empty();
+        for status in gone {
+            self.api.events.push(&status, Change::Removed);
+        }
+        let sites: BTreeSet<Site> = keys.iter().map(RouterKey::site).collect();
+        for site in sites {
+            self.publish(&site);
+        }
+    }
+
+    /// Lets the routers of each worker leave it. When this returns their last advertisements have
+    /// left.
+    pub(super) fn let_go(&self, leaving: Vec<Vec<RouterId>>) {
         let (left, all_left) = crossbeam_channel::unbounded();
         for (worker, ids) in self.workers.iter().zip(leaving) {
             if !ids.is_empty() {
@@ -284,44 +315,27 @@ impl Supervisor {
         drop(left);
         // Ends when every worker has dropped its end.
         for () in all_left {}
-        self.outdated |= !gone.is_empty();
-        for status in gone {
-            self.api.events.push(&status, Change::Removed);
-        }
-        let names: BTreeSet<String> = keys.iter().map(|key| key.interface.clone()).collect();
-        for name in names {
-            self.publish(&name);
-        }
     }
 
     /// Draws the consequences for every router.
     pub(super) fn update_all(&mut self) {
-        let names = self
-            .routers
-            .keys()
-            .map(|key| key.interface.clone())
-            .collect();
-        self.update(&names);
+        let sites = self.routers.keys().map(RouterKey::site).collect();
+        self.update(&sites);
     }
 
     /// Draws the consequences for the routers on these interfaces.
-    pub(super) fn update(&mut self, names: &BTreeSet<String>) {
+    pub(super) fn update(&mut self, sites: &BTreeSet<Site>) {
         let (mut plans, mut setups) = (Vec::new(), Vec::new());
-        for name in names {
-            self.open(name);
-            let keys: Vec<RouterKey> = self
-                .routers
-                .keys()
-                .filter(|key| key.interface == *name)
-                .cloned()
-                .collect();
+        let keys = self.keys_at(sites);
+        for (site, keys) in &keys {
+            self.open(site);
             for key in keys {
-                if let Some((plan, worker, setup)) = self.bind(&key) {
+                if let Some((plan, worker, setup)) = self.bind(key) {
                     plans.push(plan);
                     setups.push((worker, setup));
                 }
             }
-            self.publish(name);
+            self.publish(site);
         }
         if !plans.is_empty() {
             self.tell_driver(Command::Prepare(plans));
@@ -332,21 +346,16 @@ impl Supervisor {
             let _ended = self.workers[worker].control.send(Control::Set(setup));
         }
         // Only now: a router starts when all that it needs has been told.
-        let keys: Vec<RouterKey> = self
-            .routers
-            .keys()
-            .filter(|key| names.contains(&key.interface))
-            .cloned()
-            .collect();
-        for key in keys {
-            self.tell_readiness(&key);
+        for key in keys.values().flatten() {
+            self.tell_readiness(key);
         }
         self.publish_snapshot();
     }
 
-    /// From now on another configuration runs; [`Self::update`] is to follow.
-    pub(super) fn configured(&mut self, config: Config) {
-        self.config = Arc::new(config);
+    /// From now on what these texts say runs; [`Self::update`] is to follow.
+    pub(super) fn configured(&mut self, documents: Documents) {
+        self.config = documents.config();
+        self.documents = documents;
         self.outdated = true;
     }
 
@@ -373,14 +382,24 @@ impl Supervisor {
         }
     }
 
+    /// The routers on these interfaces.
+    fn keys_at(&self, sites: &BTreeSet<Site>) -> BTreeMap<Site, Vec<RouterKey>> {
+        let mut all: BTreeMap<Site, Vec<RouterKey>> = sites
+            .iter()
+            .map(|site| (site.clone(), Vec::new()))
+            .collect();
+        for key in self.routers.keys() {
+            if let Some(keys) = all.get_mut(&key.site()) {
+                keys.push(key.clone());
+            }
+        }
+        all
+    }
+
     /// Number of interfaces that virtual routers are configured on (RFC 8347 `interfaces`).
     pub(super) fn used_interfaces(&self) -> usize {
-        let names: BTreeSet<&str> = self
-            .routers
-            .keys()
-            .map(|key| key.interface.as_str())
-            .collect();
-        names.len()
+        let sites: BTreeSet<Site> = self.routers.keys().map(RouterKey::site).collect();
+        sites.len()
     }
 
     /// Every refused packet by rule, also those that the kernel refused.
@@ -404,35 +423,33 @@ impl Supervisor {
     /// Makes the sockets of an interface fit the interface: opens them when it appears, closes
     /// them when it is gone, and does both when it is another one of the same name. Where a family
     /// is new, the old sockets close when the new ones are open, so that no membership ends.
-    fn open(&mut self, name: &str) {
-        let index = self.view.link_by_name(name).map(|link| link.index);
+    fn open(&mut self, site: &Site) {
+        let view = self.namespaces.view(site.netns.as_deref());
+        let link = view.and_then(|view| view.link_by_name(&site.interface));
+        let index = link.map(|link| link.index);
         let families: BTreeSet<Family> = self
             .routers
             .keys()
-            .filter(|key| key.interface == name)
+            .filter(|key| key.is_at(site))
             .map(|key| key.family)
             .collect();
-        let known = self.interfaces.get_mut(name);
+        let known = self.interfaces.get_mut(site);
         let is_same = known.as_ref().map(|interface| interface.port.index) == index;
         if is_same {
             let Some(known) = known else { return };
-            known.join_again(name);
+            let could_hear = self.namespaces.enter(site.netns.as_deref(), || {
+                known.join_again();
+                families.iter().any(|family| known.could_hear(*family))
+            });
             // A family that the interface lacks is no reason to disturb the other one.
-            if !families.iter().any(|family| known.could_hear(*family)) {
+            if !matches!(could_hear, Ok(true)) {
                 return;
             }
         }
         if !is_same {
-            self.interfaces.remove(name);
+            self.interfaces.remove(site);
         }
-        for managed in self
-            .routers
-            .values_mut()
-            .filter(|managed| managed.config.interface == name)
-        {
-            managed.bound = None;
-            managed.prepared &= is_same;
-        }
+        self.unbind(site, is_same);
         let Some(index) = index else { return };
         if families.is_empty() {
             return;
@@ -444,55 +461,67 @@ impl Supervisor {
             .map(|worker| (worker.adverts.clone(), worker.control.clone()))
             .unzip();
         let prepare = threads::prepare(self.config.global.realtime, threads::LISTENER);
-        let opened = Interface::open(
-            name,
-            index,
-            &families,
-            workers,
-            Arc::clone(&self.global),
-            self.filter.as_ref(),
-            prepare,
-        );
+        let (global, filter) = (&self.global, self.filter.as_ref());
+        let opened = match &site.netns {
+            None => {
+                let (global, reader) = (Arc::clone(global), Reader::Alone(prepare));
+                Interface::open(site, index, &families, workers, global, filter, reader)
+            }
+            // Before the namespace is entered: the thread belongs to no one namespace.
+            Some(_) => self.namespaces.listener(prepare).and_then(|listener| {
+                self.namespaces.enter(site.netns.as_deref(), || {
+                    let reader: Reader<'_, fn()> = Reader::Shared(&listener);
+                    let global = Arc::clone(global);
+                    Interface::open(site, index, &families, workers, global, filter, reader)
+                })?
+            }),
+        };
         match opened {
             Ok(interface) => {
-                self.interfaces.insert(name.to_owned(), interface);
+                self.interfaces.insert(site.clone(), interface);
             }
-            Err(error) => tracing::error!("sockets on interface {name}: {error}"),
+            Err(error) => tracing::error!("sockets on interface {site}: {error}"),
         }
     }
 
     /// Closes the sockets of an interface that is gone, also where another one with the same name
     /// and index has come before anybody looked.
-    fn close(&mut self, index: u32) {
-        let gone = self
-            .interfaces
-            .iter()
-            .find(|(_, interface)| interface.port.index == index);
-        let Some(name) = gone.map(|(name, _)| name.clone()) else {
+    fn close(&mut self, netns: Option<&str>, index: u32) {
+        let gone = self.interfaces.iter().find(|(site, interface)| {
+            interface.port.index == index && site.netns.as_deref() == netns
+        });
+        let Some(site) = gone.map(|(site, _)| site.clone()) else {
             return;
         };
-        self.interfaces.remove(&name);
-        for managed in self
-            .routers
-            .values_mut()
-            .filter(|managed| managed.config.interface == name)
-        {
-            managed.bound = None;
-            managed.prepared = false;
+        self.interfaces.remove(&site);
+        self.unbind(&site, false);
+    }
+
+    /// What the routers of an interface took from it is not to be used any more.
+    fn unbind(&mut self, site: &Site, stays_prepared: bool) {
+        for (key, managed) in &mut self.routers {
+            if key.is_at(site) {
+                managed.bound = None;
+                managed.published = None;
+                self.outdated = true;
+                managed.prepared &= stays_prepared;
+            }
         }
     }
 
     /// Tells the listener what a router takes from its interface, where that has changed, and
     /// returns what the driver and the worker of this number have to be told.
     fn bind(&mut self, key: &RouterKey) -> Option<(Plan, usize, Box<Setup>)> {
-        let is_filtered = self.wanted_filter(&key.interface, key.family) == Wanted::Ebpf;
+        let site = key.site();
+        let is_filtered = self.wanted_filter(&site, key.family) == Wanted::Ebpf;
         let managed = self.routers.get_mut(key)?;
-        let interface = self.interfaces.get_mut(&key.interface)?;
+        let interface = self.interfaces.get_mut(&site)?;
         if !interface.hears(key.family) {
             managed.bound = None;
             return None;
         }
-        let (_, binding) = readiness::assess(&managed.config, &self.view);
+        let view = self.namespaces.view(key.netns.as_deref());
+        let (_, binding) = readiness::assess(&managed.config, view);
         let binding = binding?;
         if managed.bound.as_ref() == Some(&binding) {
             return None;
@@ -523,52 +552,52 @@ impl Supervisor {
         };
         interface.set(router, Arc::new(entry));
         let sender = Arc::clone(&interface.port.sender);
-        let plan = routers::plan(managed.id, router, &binding, sender);
+        let namespace = self.namespaces.handle(key.netns.as_deref());
+        let plan = routers::plan(managed.id, router, &binding, namespace, sender);
         managed.bound = Some(binding);
         managed.published = None;
         self.outdated = true;
         Some((plan, managed.worker, Box::new(setup)))
     }
 
-    fn publish(&mut self, name: &str) {
-        let Some(interface) = self.interfaces.get_mut(name) else {
+    fn publish(&mut self, site: &Site) {
+        let Some(interface) = self.interfaces.get_mut(site) else {
             return;
         };
         if interface.is_empty() {
             // The last router has left, or none was ever bound.
-            let waiting = self.routers.keys().any(|key| key.interface == name);
+            let waiting = self.routers.keys().any(|key| key.is_at(site));
             if !waiting {
-                self.interfaces.remove(name);
+                self.interfaces.remove(site);
                 return;
             }
         }
-        let wanted = [Family::V4, Family::V6].map(|family| self.wanted_filter(name, family));
+        let wanted = [Family::V4, Family::V6].map(|family| self.wanted_filter(site, family));
         let wanted = |family| match family {
             Family::V4 => wanted[0],
             Family::V6 => wanted[1],
         };
-        let Some(interface) = self.interfaces.get_mut(name) else {
+        let Some(interface) = self.interfaces.get_mut(site) else {
             return;
         };
-        if let Err(error) = interface.publish(wanted) {
-            tracing::error!("receive socket on interface {name}: {error}");
+        let netns = site.netns.as_deref();
+        let published = self
+            .namespaces
+            .enter(netns, || interface.publish(wanted))
+            .and_then(|published| published);
+        if let Err(error) = published {
+            tracing::error!("receive socket on interface {site}: {error}");
             // Deaf it would become a second Master; `retry` opens it anew.
-            self.interfaces.remove(name);
-            for managed in self
-                .routers
-                .values_mut()
-                .filter(|managed| managed.config.interface == name)
-            {
-                managed.bound = None;
-            }
+            self.interfaces.remove(site);
+            self.unbind(site, true);
         }
     }
 
     /// Which filter the socket of an interface and family is to have: what one of its routers does
     /// not want, none gets.
-    fn wanted_filter(&self, name: &str, family: Family) -> Wanted {
+    fn wanted_filter(&self, site: &Site, family: Family) -> Wanted {
         let routers = self.routers.iter();
-        let here = routers.filter(|(key, _)| key.interface == name && key.family == family);
+        let here = routers.filter(|(key, _)| key.is_at(site) && key.family == family);
         let wanted = here.map(|(_, managed)| {
             match (
                 managed.config.socket_filter,
@@ -580,12 +609,13 @@ impl Supervisor {
             }
         });
         let wanted = wanted.min().unwrap_or(Wanted::Ebpf);
-        wanted.on(self.view.link_by_name(name))
+        let view = self.namespaces.view(site.netns.as_deref());
+        wanted.on(view.and_then(|view| view.link_by_name(&site.interface)))
     }
 
     /// Name of the filter that the socket of an interface and family has.
-    pub(super) fn filter_in_use(&self, name: &str, family: Family) -> &'static str {
-        match self.wanted_filter(name, family) {
+    pub(super) fn filter_in_use(&self, site: &Site, family: Family) -> &'static str {
+        match self.wanted_filter(site, family) {
             Wanted::None => "none",
             Wanted::Ebpf if self.filter.is_some() => "ebpf",
             Wanted::Ebpf | Wanted::Classic => "classic",
@@ -593,11 +623,12 @@ impl Supervisor {
     }
 
     /// Tells a worker, and the log, why a router can or cannot run, where that has changed.
-    fn tell_readiness(&mut self, key: &RouterKey) {
+    pub(super) fn tell_readiness(&mut self, key: &RouterKey) {
         let Some(managed) = self.routers.get_mut(key) else {
             return;
         };
-        let (reasons, binding) = readiness::assess(&managed.config, &self.view);
+        let view = self.namespaces.view(key.netns.as_deref());
+        let (reasons, binding) = readiness::assess(&managed.config, view);
         let reasons = reasons
             .with_if(
                 binding.is_some() && managed.bound.is_none(),
@@ -630,23 +661,17 @@ impl Supervisor {
 
     /// Takes this report and those that wait behind it, then draws the consequences of all.
     fn reported(&mut self, first: Report) {
-        let mut names = BTreeSet::new();
+        let mut sites = BTreeSet::new();
         let mut report = Some(first);
         for _ in 0..REPORTS {
             let Some(next) = report else { break };
             match next {
-                Report::Kernel(event) => {
-                    self.affected(&event, &mut names);
-                    if let KernelEvent::LinkGone { index, .. } = event {
-                        self.close(index);
-                    }
-                    self.view.apply(&event);
-                    self.affected(&event, &mut names);
-                }
-                Report::Prepared(id) => self.prepared(id, true, &mut names),
+                Report::Kernel(id, event) => self.happened(id, &event, &mut sites),
+                Report::Mounts => self.namespaces.look_soon(),
+                Report::Prepared(id) => self.prepared(id, true, &mut sites),
                 Report::Unprepared(id, error) => {
                     self.complain(id, &error);
-                    self.prepared(id, false, &mut names);
+                    self.prepared(id, false, &mut sites);
                 }
                 Report::Activated(id) => self.activated(id),
                 Report::ActivationFailed(id, error) => {
@@ -655,13 +680,19 @@ impl Supervisor {
                 Report::Repaired(id, what) => {
                     tracing::warn!("VR {} - Put back: {what}", self.title(id));
                 }
+                Report::Guarded(id, index, name, guard) => {
+                    self.guards.insert((id, index), (name, guard));
+                }
+                Report::Unguarded(id, index) => {
+                    self.guards.remove(&(id, index));
+                }
             }
             report = self.reports.try_recv().ok();
         }
         if let Some(report) = report {
             self.reported(report);
         }
-        self.update(&names);
+        self.update(&sites);
     }
 
     /// Tells why a router could not be prepared, once for each cause: it is tried again and again.
@@ -685,7 +716,7 @@ impl Supervisor {
         }
     }
 
-    fn prepared(&mut self, id: RouterId, prepared: bool, names: &mut BTreeSet<String>) {
+    fn prepared(&mut self, id: RouterId, prepared: bool, sites: &mut BTreeSet<Site>) {
         let Some(key) = self.keys.get(&id) else {
             return;
         };
@@ -695,32 +726,53 @@ impl Supervisor {
             if prepared {
                 managed.complaint.clear();
             }
-            names.insert(key.interface.clone());
+            sites.insert(key.site());
         }
     }
 
+    /// Follows what has happened in a network namespace.
+    fn happened(&mut self, id: NamespaceId, event: &KernelEvent, sites: &mut BTreeSet<Site>) {
+        // One that has been let go of meanwhile.
+        let Some(netns) = self.namespaces.name_of(id) else {
+            return;
+        };
+        let netns = netns.as_deref();
+        self.affected(netns, event, sites);
+        if let KernelEvent::LinkGone { index, .. } = event {
+            self.close(netns, *index);
+        }
+        if let Some(view) = self.namespaces.view_mut(netns) {
+            view.apply(event);
+        }
+        self.affected(netns, event, sites);
+    }
+
     /// Adds the interfaces with routers that an event is about.
-    fn affected(&self, event: &KernelEvent, names: &mut BTreeSet<String>) {
+    fn affected(&self, netns: Option<&str>, event: &KernelEvent, sites: &mut BTreeSet<Site>) {
+        let of_it = self.routers.keys();
+        let mut of_it = of_it.filter(|key| key.netns.as_deref() == netns);
         let index = match event {
             KernelEvent::Link(link) => link.index,
             KernelEvent::LinkGone { index, .. } => *index,
             KernelEvent::Address(address) | KernelEvent::AddressGone(address) => address.index,
             KernelEvent::RouteGone(_) => return,
             KernelEvent::Resync(..) => {
-                names.extend(self.routers.keys().map(|key| key.interface.clone()));
+                sites.extend(of_it.map(RouterKey::site));
                 return;
             }
         };
-        if let Some(link) = self.view.link(index)
-            && self.routers.keys().any(|key| key.interface == link.name)
+        let view = self.namespaces.view(netns);
+        if let Some(link) = view.and_then(|view| view.link(index))
+            && let Some(key) = of_it.find(|key| key.interface == link.name)
         {
-            names.insert(link.name.clone());
+            sites.insert(key.site());
         }
     }
 
     /// Tries again what failed.
     fn retry(&mut self) {
-        let mut names = BTreeSet::new();
+        self.look_at_namespaces();
+        let mut sites = BTreeSet::new();
         for (key, managed) in &mut self.routers {
             if managed.failed
                 || managed
@@ -728,18 +780,20 @@ impl Supervisor {
                     .is_some_and(|reasons| reasons.contains(Reason::NoSocket))
             {
                 managed.bound = None;
-                names.insert(key.interface.clone());
+                sites.insert(key.site());
             }
         }
-        for (name, interface) in &mut self.interfaces {
+        for (site, interface) in &mut self.interfaces {
             let heard = interface.families();
-            interface.join_again(name);
-            if interface.families() != heard {
-                names.insert(name.clone());
+            let joined = self
+                .namespaces
+                .enter(site.netns.as_deref(), || interface.join_again());
+            if joined.is_err() || interface.families() != heard {
+                sites.insert(site.clone());
             }
         }
-        if !names.is_empty() {
-            self.update(&names);
+        if !sites.is_empty() {
+            self.update(&sites);
         }
     }
 

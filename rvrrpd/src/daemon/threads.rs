@@ -2,6 +2,7 @@
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use super::privilege::{self, Keep};
 use super::realtime;
 
 /// Priority of listeners, SCHED_FIFO: above the workers, so that what was received is always
@@ -16,9 +17,15 @@ pub(super) const DRIVER: u8 = 10;
 static WARNED: AtomicBool = AtomicBool::new(false);
 
 /// What a new thread runs first: it makes the thread a real-time one, where that is wanted, and
-/// warns once where it is not permitted.
-pub(super) fn prepare(wanted: bool, priority: u8) -> impl FnOnce() + Send + 'static {
+/// warns once where it is not permitted. Listeners and workers, who have to do with what strangers
+/// send, lose what it takes to enter network namespaces.
+pub(super) fn prepare(wanted: bool, priority: u8) -> impl Fn() + Send + Sync + 'static {
     move || {
+        if priority != DRIVER
+            && let Err(error) = privilege::drop(Keep::Network)
+        {
+            tracing::warn!("privileges not dropped: {error}");
+        }
         if !wanted {
             return;
         }

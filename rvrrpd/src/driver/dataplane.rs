@@ -9,7 +9,7 @@ use super::kernel::{Batch, Known};
 use super::netlink::{self, Flavour};
 use super::{Carrier, Error, Plan};
 use crate::config::model::NetworkDriver;
-use crate::wire::{Family, Mac};
+use crate::wire::Mac;
 
 /// How a virtual router is carried. Everything that takes long is made before the first election;
 /// these are the few steps that an election takes.
@@ -70,13 +70,10 @@ impl Dataplane for Macvlan {
 
     fn gate(&self, router: &Known) -> (Vec<Change>, Vec<Change>) {
         let (parent, mac) = (router.plan.parent, virtual_mac(&router.plan));
-        let mut open = vec![Change::Open(parent, mac)];
-        let mut closed = vec![Change::Close(parent, mac)];
-        if let (Family::V6, Some(vif)) = (router.plan.family, router.vif) {
-            open.push(Change::Speak(vif));
-            closed.push(Change::Silence(vif));
-        }
-        (open, closed)
+        (
+            vec![Change::Open(parent, mac)],
+            vec![Change::Close(parent, mac)],
+        )
     }
 
     fn entries(&self, plan: &Plan, _: Option<Mac>, group: u32) -> Vec<Entry> {

@@ -9,7 +9,6 @@ use super::dataplane::{Step, uses_virtual_mac, virtual_mac};
 use super::gate::Change;
 use super::kernel::{Batch, Kernel};
 use super::netlink;
-use super::prepare::duties;
 use super::{Carrier, Error, Plan, Report, RouterId};
 use crate::config::model::Route;
 use crate::wire::{Mac, arp};
@@ -87,7 +86,7 @@ impl Kernel {
             .map(|(router, active)| {
                 let (mut open, close) = router.dataplane().gate(router);
                 if router.plan.owner {
-                    open.extend(duties(router, true));
+                    open.extend(self.duties(router, true));
                 }
                 (router.plan.id, if active { open } else { close })
             })
@@ -101,7 +100,9 @@ impl Kernel {
         &mut self,
         changes: &[(RouterId, Vec<Change>)],
     ) -> Vec<(RouterId, Error)> {
-        let refused = together_or_apart(changes, |changes| self.gate.apply(changes));
+        let refused = together_or_apart(changes, |changes| {
+            self.gate.apply(changes, &mut self.journal)
+        });
         refused
             .into_iter()
             .map(|(id, error)| (id, Error::new("gate", error)))

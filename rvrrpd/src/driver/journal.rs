@@ -85,6 +85,12 @@ pub enum Entry {
         /// The address that we set.
         ours: [u8; 6],
     },
+    /// The filter of the eBPF gate at the ingress of an interface, where the kernel has no tcx and
+    /// it outlives the process.
+    Filter {
+        /// Name of the interface.
+        interface: String,
+    },
     /// The nftables tables of the gate.
     Table {
         /// Their name.
@@ -363,6 +369,9 @@ mod tests {
                 before: [2, 0, 0, 0, 0, 1],
                 ours: [0, 0, 0x5e, 0, 1, 2],
             },
+            Entry::Filter {
+                interface: "eth0.5".to_owned(),
+            },
             Entry::Table {
                 name: "rvrrpd".to_owned(),
             },
@@ -384,7 +393,7 @@ mod tests {
         let (mut journal, left) = Journal::open(&directory.0).unwrap();
         assert_eq!(left, one_of_each());
         journal.record([alias("eth0:v2")]).unwrap();
-        assert_eq!(directory.found().len(), 8);
+        assert_eq!(directory.found().len(), 9);
         journal.forget(|entry| left.contains(entry)).unwrap();
         assert_eq!(journal.entries(), [alias("eth0:v2")]);
         assert_eq!(directory.found(), [alias("eth0:v2")]);

@@ -18,10 +18,13 @@ use super::repair::Doubt;
 use super::routes::Hidden;
 use super::{Error, Plan, Report, RouterId};
 use crate::config::model::Route;
+use crate::net::namespace::NamespaceId;
 use crate::wire::Mac;
 
 /// The thread's state.
 pub(super) struct Kernel {
+    /// The network namespace that it is about.
+    pub(super) namespace: NamespaceId,
     pub(super) netlink: Netlink,
     pub(super) gate: Gate,
     pub(super) ioctl: Ioctl,
@@ -39,7 +42,7 @@ pub(super) struct Kernel {
     pub(super) hidden: Hidden,
     /// Link group of our macvlans.
     pub(super) group: u32,
-    reports: Sender<Report>,
+    pub(super) reports: Sender<Report>,
 }
 
 /// A router as the driver knows it.
@@ -88,6 +91,7 @@ impl Batch {
 
 impl Kernel {
     pub(super) fn new(
+        namespace: NamespaceId,
         netlink: Netlink,
         gate: Gate,
         journal: Journal,
@@ -95,6 +99,7 @@ impl Kernel {
         reports: Sender<Report>,
     ) -> io::Result<Self> {
         Ok(Self {
+            namespace,
             netlink,
             gate,
             ioctl: Ioctl::new()?,

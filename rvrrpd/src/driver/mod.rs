@@ -1,7 +1,8 @@
 //! The driver: everything that rVRRPd changes in the kernel, and everything it watches there.
 //!
 //! One thread owns it. Commands come over a channel and are coalesced into batches, reports go
-//! back over another; a slow kernel therefore never delays an advertisement.
+//! back over another; a slow kernel therefore never delays an advertisement. What belongs to one
+//! network namespace is a `kernel::Kernel` of its own; the thread goes from one to the next.
 //!
 //! ```text
 //!  commands ─▶ thread ─┬─▶ prepare   macvlans, silence, closed gate     ─┐
@@ -13,6 +14,7 @@
 
 mod announce;
 mod dataplane;
+mod duties;
 mod election;
 pub mod gate;
 pub mod ioctl;
@@ -22,6 +24,7 @@ mod monitor;
 mod neighbour;
 mod netlink;
 mod parent;
+mod place;
 mod prepare;
 mod remove;
 mod repair;
@@ -31,7 +34,9 @@ mod thread;
 mod undo;
 pub mod view;
 
-pub use monitor::snapshot;
+pub use gate::Guard;
+pub use monitor::{Monitor, snapshot};
+pub use place::has_leftovers;
 pub use thread::{Driver, DriverHandle};
 
 use std::io;
@@ -39,6 +44,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::config::model::{NetworkDriver, Route};
+use crate::net::namespace::{Namespace, NamespaceId};
 use crate::net::sender::Sender;
 use crate::wire::{Family, Mac, Vrid};
 
@@ -57,6 +63,8 @@ pub struct Plan {
     pub vrid: Vrid,
     /// Address family.
     pub family: Family,
+    /// Network namespace of the parent; none: that of the daemon.
+    pub namespace: Option<Arc<Namespace>>,
     /// Interface index of the parent.
     pub parent: u32,
     /// Name of the parent.
@@ -116,10 +124,13 @@ pub enum Command {
     Deactivate(RouterId),
     /// Sends the announcements of an active router once more.
     Announce(RouterId),
-    /// Replaces the routes that are there while at least one router is active.
+    /// Replaces the routes that are there while at least one router of the daemon's own network
+    /// namespace is active.
     StaticRoutes(Vec<Route>),
     /// What the kernel says has happened.
-    Kernel(KernelEvent),
+    Kernel(NamespaceId, KernelEvent),
+    /// Takes back everything in a network namespace and lets go of it.
+    Leave(NamespaceId),
     /// Takes back everything and ends the thread.
     Shutdown,
 }
@@ -137,8 +148,14 @@ pub enum Report {
     ActivationFailed(RouterId, Error),
     /// Something of ours was removed by somebody else and put back.
     Repaired(RouterId, String),
+    /// The interface with this index and name has a gate.
+    Guarded(NamespaceId, u32, String, Guard),
+    /// It has none any more.
+    Unguarded(NamespaceId, u32),
     /// What the kernel says has happened.
-    Kernel(KernelEvent),
+    Kernel(NamespaceId, KernelEvent),
+    /// Names of network namespaces may have come or gone.
+    Mounts,
 }
 
 /// A change of links and addresses, as the kernel reports it.

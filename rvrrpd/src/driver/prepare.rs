@@ -5,7 +5,6 @@ use std::io;
 use std::net::IpAddr;
 
 use super::announce;
-use super::gate::Change;
 use super::journal::Entry;
 use super::kernel::{Batch, Kernel, Known};
 use super::netlink::{self, Ipv4Silence};
@@ -192,8 +191,13 @@ impl Kernel {
             }
             let mut result = parent.set(settings, &mut self.journal);
             if under_macvlan && !parent.attached {
-                result = result.and_then(|()| self.gate.attach(&name, index));
-                parent.attached = result.is_ok();
+                result = result.and_then(|()| {
+                    let guard = self.gate.attach(&name, index, &mut self.journal)?;
+                    parent.attached = true;
+                    let guarded = Report::Guarded(self.namespace, index, name.clone(), guard);
+                    let _ended = self.reports.send(guarded);
+                    Ok(())
+                });
             }
             if let Err(error) = result {
                 failures.insert(*id, Error::new(format!("interface {name}"), error));
@@ -212,7 +216,7 @@ impl Kernel {
             }
             let (open, close) = router.dataplane().gate(router);
             let mut own = if router.active { open } else { close };
-            own.extend(duties(router, router.active));
+            own.extend(self.duties(router, router.active));
             changes.push((plan.id, own));
         }
         failures.extend(self.change_gate(&changes));
@@ -544,31 +548,6 @@ impl Kernel {
             .collect()
     }
 
-    /// Takes out of the gate what the plan before wanted and no plan wants now.
-    pub(super) fn withdraw_duties(&mut self, old: &Known) {
-        let routers = self.routers.values();
-        let wanted: Vec<Change> = routers
-            .flat_map(|router| duties(router, router.active))
-            .collect();
-        // Whether it was Master does not matter: what was never there is not taken out.
-        let changes: Vec<Change> = duties(old, true)
-            .filter(|duty| !wanted.contains(duty))
-            .map(|duty| match duty {
-                Change::Refuse(address) => Change::Accept(address),
-                Change::RefuseLinkLocal(index, address) => Change::AcceptLinkLocal(index, address),
-                Change::Own(parent, address) => Change::Disown(parent, address),
-                Change::AskFrom(parent, address) => Change::AskAsBefore(parent, address),
-                other => other,
-            })
-            .collect();
-        if let Err(error) = self.gate.apply(&changes) {
-            self.report(Report::ActivationFailed(
-                old.plan.id,
-                Error::new("gate", error),
-            ));
-        }
-    }
-
     /// A router leaves its parent; the last one takes the changes of the parent along.
     pub(super) fn leave_parent(&mut self, index: u32, id: RouterId) {
         self.all.users.remove(&id);
@@ -587,7 +566,8 @@ impl Kernel {
         }
         let attached = core::mem::take(&mut parent.attached);
         let detached = if attached {
-            self.gate.detach(index)
+            self.report(Report::Unguarded(self.namespace, index));
+            self.gate.detach(index, &mut self.journal)
         } else {
             Ok(())
         };
@@ -606,28 +586,6 @@ fn own_mac(plan: &Plan, links: &[Link]) -> Option<Mac> {
     parent
         .and_then(|link| link.mac)
         .filter(|mac| *mac != virtual_mac(plan))
-}
-
-/// What the gate does for a router beside letting its frames in, as Master or not.
-pub(super) fn duties(router: &Known, active: bool) -> impl Iterator<Item = Change> + '_ {
-    let (plan, carrier) = (&router.plan, router.carrier());
-    // The parent is silent while the macvlan speaks, and no longer: an owner that cannot run must
-    // not take from its host an address that the host has itself.
-    let owned = active && plan.owner && matches!(plan.carrier, Carrier::Macvlan { .. });
-    let source = match plan.source {
-        IpAddr::V6(source) if owned => Some(Change::AskFrom(plan.parent, source)),
-        _ => None,
-    };
-    let of_address = move |(address, _): &(IpAddr, u8)| match address {
-        // The same one may be in use on another interface.
-        IpAddr::V6(local) if !plan.accept && local.is_unicast_link_local() => {
-            Some(Change::RefuseLinkLocal(carrier?, *local))
-        }
-        _ if !plan.accept => Some(Change::Refuse(*address)),
-        _ if owned => Some(Change::Own(plan.parent, *address)),
-        _ => None,
-    };
-    plan.addresses.iter().filter_map(of_address).chain(source)
 }
 
 /// The journal's entry for a route.

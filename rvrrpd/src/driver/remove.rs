@@ -42,7 +42,7 @@ impl Kernel {
             .iter()
             .flat_map(|router| router.dataplane().gate(router).0)
             .collect();
-        let moved = self.gate.apply(&opened);
+        let moved = self.gate.apply(&opened, &mut self.journal);
         let moved = moved.map_err(|error| Error::new("gate", error));
         result = result.and(moved);
         for router in &leaving {

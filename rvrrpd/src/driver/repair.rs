@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use super::dataplane::{Step, link_local, uses_virtual_mac, virtual_mac};
-use super::gate::Change;
+use super::gate::{Change, voices};
 use super::kernel::{Batch, Kernel};
 use super::netlink::{self, Done};
 use super::{Address, Carrier, Error, KernelEvent, Link, Plan, Report, RouterId};
@@ -108,8 +108,12 @@ impl Kernel {
         if !renamed || !parent.attached {
             return;
         }
-        if let Err(error) = self.gate.attach(&link.name, link.index) {
-            tracing::error!("gate of {}: {error}", link.name);
+        match self.gate.attach(&link.name, link.index, &mut self.journal) {
+            Ok(guard) => {
+                let name = link.name.clone();
+                self.report(Report::Guarded(self.namespace, link.index, name, guard));
+            }
+            Err(error) => tracing::error!("gate of {}: {error}", link.name),
         }
     }
 
@@ -145,7 +149,7 @@ impl Kernel {
         for (id, error) in self.execute(batch) {
             self.report(Report::ActivationFailed(id, error));
         }
-        if let Err(error) = self.gate.apply(&silent) {
+        if let Err(error) = self.gate.apply(&silent, &mut self.journal) {
             tracing::warn!("gate: {error}");
         }
         for id in lost {
@@ -184,13 +188,21 @@ impl Kernel {
     /// What no event tells of.
     pub(super) fn look_round(&mut self) {
         self.doubt.routes |= self.doubt.refused_routes;
-        if !self.gate.protected()
-            && let Err(error) = self.gate.restore()
-        {
-            tracing::error!("gate: {error}");
-        }
+        self.restore_gate();
         self.examine_settings(None);
         self.doubt.routes |= self.has_routes() && self.routes_may_be_listed();
+    }
+
+    fn restore_gate(&mut self) {
+        let restored = self.gate.restore().unwrap_or_else(|error| {
+            tracing::error!("gate: {error}");
+            Vec::new()
+        });
+        for parent in restored.iter().filter_map(|at| self.parents.get(at)) {
+            if let Some(user) = parent.users.first() {
+                self.report(Report::Repaired(*user, "eBPF gate".to_owned()));
+            }
+        }
     }
 
     /// Makes the settings again that somebody has changed: those of one parent, or all.
@@ -365,7 +377,7 @@ impl Kernel {
             let vif = router.vif.take();
             let plan = router.plan.clone();
             if let Some(vif) = vif
-                && let Err(error) = self.gate.apply(&forgotten(&plan, vif))
+                && let Err(error) = self.gate.apply(&forgotten(&plan, vif), &mut self.journal)
             {
                 tracing::warn!("gate: {error}");
             }
@@ -459,12 +471,12 @@ impl Kernel {
 
 /// What the gate knows of a carrier that is gone.
 fn forgotten(plan: &Plan, carrier: u32) -> Vec<Change> {
-    let local = plan
-        .addresses
-        .iter()
-        .filter_map(|(address, _)| match address {
-            IpAddr::V6(local) => Some(Change::AcceptLinkLocal(carrier, *local)),
-            IpAddr::V4(_) => None,
-        });
-    local.chain([Change::Speak(carrier)]).collect()
+    let mut changes = vec![Change::Unsilence(carrier)];
+    for (address, _) in &plan.addresses {
+        if let IpAddr::V6(address) = *address {
+            changes.push(Change::AcceptLinkLocal(carrier, address));
+            changes.extend(voices(carrier, address).map(Change::opposite));
+        }
+    }
+    changes
 }

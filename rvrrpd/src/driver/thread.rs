@@ -1,29 +1,29 @@
 //! The thread that owns the driver.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
-use super::gate::Gate;
-use super::journal::{Entry, Journal};
+use super::journal::Entry;
 use super::kernel::{Batch, Kernel};
-use super::netlink::{self, Netlink};
+use super::monitor::Monitor;
+use super::place::{self, Place, Prepare, all_at_once};
 use super::repair::ROUND;
-use super::{Command, Error, Report, RouterId, monitor, undo};
+use super::{Command, Error, Plan, Report, RouterId, netlink};
 use crate::config::model::Route;
+use crate::net::kernel;
+use crate::net::namespace::NamespaceId;
 use crate::stats::{Durations, Performance};
 
 /// Commands that are taken together at the most.
 const MOST_COMMANDS: usize = 16_384;
-/// Name of the nftables tables.
-const TABLE: &str = "rvrrpd";
 
-/// The driver of one network namespace.
+/// The driver.
 #[derive(Debug)]
 pub struct Driver;
 
@@ -32,42 +32,53 @@ pub struct Driver;
 pub struct DriverHandle {
     /// Its queue.
     pub commands: Sender<Command>,
+    /// What hears the kernel.
+    pub monitor: Monitor,
     thread: JoinHandle<Result<(), Error>>,
 }
 
 impl Driver {
     /// Takes back what a predecessor left, then starts the thread, which calls `prepare` once
-    /// (scheduling), tells through `reports` what happens and in `performance` how long it took.
+    /// (scheduling), as those do that help it in many namespaces, and tells through `reports` what
+    /// happens and in `performance` how long it took. `program` is the eBPF gate, or a line for the
+    /// log that says why there is none.
     ///
     /// # Errors
     /// The kernel or the journal in `run_dir` cannot be used.
     pub fn start(
         run_dir: &Path,
         reports: Sender<Report>,
+        program: Result<kernel::Gate, String>,
         performance: Arc<Performance>,
-        prepare: impl FnOnce() + Send + 'static,
+        prepare: impl Fn() + Send + Sync + 'static,
     ) -> Result<DriverHandle, Error> {
-        let (mut journal, left) = open_journal(run_dir)?;
-        let mut netlink = Netlink::open().map_err(|error| Error::new("netlink", error))?;
-        undo::undo(&mut netlink, &left)
-            .and_then(|()| journal.forget(|_| true))
-            .map_err(|error| Error::new("clean-up after a predecessor", error))?;
-        let group =
-            undo::free_group(&mut netlink).map_err(|error| Error::new("list of links", error))?;
-        let gate = open_gate(&mut journal)?;
+        let prepare: Prepare = Arc::new(prepare);
+        place::undo_leftovers(run_dir, &prepare);
+        let own = Place::own(run_dir, program, reports.clone())?;
         let (commands, queue) = crossbeam_channel::unbounded();
-        monitor::start(commands.clone(), reports.clone())
+        let monitor = Monitor::start(commands.clone(), reports.clone())
             .map_err(|error| Error::new("netlink monitor", error))?;
-        let kernel = Kernel::new(netlink, gate, journal, group, reports)
-            .map_err(|error| Error::new("ioctl socket", error))?;
+        let mut places = Places {
+            run_dir: run_dir.to_owned(),
+            reports,
+            all: BTreeMap::from([(NamespaceId::OWN, own)]),
+            homes: HashMap::new(),
+            leaving: Vec::new(),
+            prepare,
+        };
         let thread = std::thread::Builder::new()
             .name("driver".to_owned())
             .spawn(move || {
-                prepare();
-                run(kernel, &queue, &performance.driver_latency)
+                (places.prepare)();
+                places.run(&queue, &performance.driver_latency);
+                places.leave_all()
             })
             .map_err(|error| Error::new("driver thread", error))?;
-        Ok(DriverHandle { commands, thread })
+        Ok(DriverHandle {
+            commands,
+            monitor,
+            thread,
+        })
     }
 }
 
@@ -94,107 +105,238 @@ impl DriverHandle {
     }
 }
 
-fn open_journal(run_dir: &Path) -> Result<(Journal, Vec<Entry>), Error> {
-    let opened = Journal::open(run_dir).or_else(|error| {
-        if error.kind() != io::ErrorKind::InvalidData {
-            return Err(error);
-        }
-        tracing::error!("what a predecessor left cannot be known: {error}");
-        Journal::open(run_dir)
-    });
-    opened.map_err(|error| Error::new(format!("journal in {}", run_dir.display()), error))
+/// The state of the thread.
+struct Places {
+    run_dir: PathBuf,
+    reports: Sender<Report>,
+    all: BTreeMap<NamespaceId, Place>,
+    /// Which namespace each router is in.
+    homes: HashMap<RouterId, NamespaceId>,
+    /// Those that are to be left, before one of the same name is opened.
+    leaving: Vec<Place>,
+    prepare: Prepare,
 }
 
-/// The gate; under another name where another daemon with another runtime directory has it.
-fn open_gate(journal: &mut Journal) -> Result<Gate, Error> {
-    let mut open = |name: &str| {
-        journal.record([Entry::Table {
-            name: name.to_owned(),
-        }])?;
-        Gate::new(name)
-    };
-    open(TABLE)
-        .or_else(|error| match error.kind() {
-            io::ErrorKind::PermissionDenied => open(&format!("{TABLE}_{}", std::process::id())),
-            _ => Err(error),
-        })
-        .map_err(|error| Error::new("gate", error))
+/// What is about elections, gathered into one batch for each namespace.
+#[derive(Debug, Default)]
+struct Elections {
+    states: BTreeMap<RouterId, bool>,
+    announce: Vec<RouterId>,
 }
 
-fn run(mut kernel: Kernel, queue: &Receiver<Command>, latency: &Durations) -> Result<(), Error> {
-    let mut round = Instant::now() + ROUND;
-    loop {
-        let next = [
-            kernel.announcer.next(),
-            kernel.resolver.next(),
-            kernel.next_look(),
-            Some(round),
-        ];
-        let next = next.into_iter().flatten().min().unwrap_or(round);
-        let wait = next.saturating_duration_since(Instant::now());
-        match queue.recv_timeout(wait) {
-            Ok(command) => {
-                let waiting = queue.try_iter().take(MOST_COMMANDS);
-                let begin = Instant::now();
-                if !kernel.carry_out([command].into_iter().chain(waiting)) {
-                    return kernel.remove_all();
+impl Places {
+    fn run(&mut self, queue: &Receiver<Command>, latency: &Durations) {
+        loop {
+            let next = self.all.values().flat_map(|place| {
+                let round = Some(place.round);
+                [place.next(), round].into_iter().flatten()
+            });
+            let wait = next
+                .min()
+                .map_or(ROUND, |next| next.saturating_duration_since(Instant::now()));
+            match queue.recv_timeout(wait) {
+                Ok(command) => {
+                    let waiting = queue.try_iter().take(MOST_COMMANDS);
+                    let begin = Instant::now();
+                    if !self.carry_out([command].into_iter().chain(waiting)) {
+                        return;
+                    }
+                    latency.observe(begin.elapsed());
                 }
-                latency.observe(begin.elapsed());
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
             }
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return kernel.remove_all(),
-        }
-        kernel.repeat_announcements();
-        kernel.resolve_neighbours();
-        kernel.look();
-        if Instant::now() >= round {
-            kernel.look_round();
-            round = Instant::now() + ROUND;
+            self.look_after();
         }
     }
-}
 
-impl Kernel {
-    /// Carries out commands: what is about elections is gathered into one batch, everything else
-    /// ends the batch. False: the thread has to end.
+    /// Does what is due without a command. Of what is looked at regularly only that of one
+    /// namespace: elections do not wait for hundreds of them.
+    fn look_after(&mut self) {
+        let now = Instant::now();
+        let mut round = false;
+        for place in self.all.values_mut() {
+            // What is doubtful wants to be looked at now, whenever it is asked.
+            let is_due = place.next().is_some_and(|next| next <= Instant::now());
+            let is_round = !round && place.round <= now;
+            if !is_due && !is_round {
+                continue;
+            }
+            round |= is_round;
+            let worked = place.work(|kernel| {
+                kernel.repeat_announcements();
+                kernel.resolve_neighbours();
+                kernel.look();
+                if is_round {
+                    kernel.look_round();
+                }
+            });
+            if is_round {
+                place.round = now + ROUND;
+            }
+            if let Err(error) = worked {
+                tracing::error!("{error}");
+            }
+        }
+    }
+
+    /// Carries out commands: what is about elections is gathered into one batch for each namespace,
+    /// until something else comes. False: the thread has to end.
     fn carry_out(&mut self, commands: impl Iterator<Item = Command>) -> bool {
-        let mut elections = BTreeMap::new();
-        let mut announce = Vec::new();
+        let mut elections: BTreeMap<NamespaceId, Elections> = BTreeMap::new();
         for command in commands {
             match command {
                 Command::Activate(id) => {
-                    elections.insert(id, true);
-                    continue;
+                    let states = &mut elections.entry(self.home(id)).or_default().states;
+                    states.insert(id, true);
                 }
                 Command::Deactivate(id) => {
-                    elections.insert(id, false);
-                    continue;
+                    let states = &mut elections.entry(self.home(id)).or_default().states;
+                    states.insert(id, false);
                 }
                 Command::Announce(id) => {
+                    let announce = &mut elections.entry(self.home(id)).or_default().announce;
                     announce.push(id);
-                    continue;
                 }
-                _ => {}
-            }
-            self.settle(&mut elections, &mut announce);
-            match command {
-                Command::Prepare(plans) => self.prepare(plans),
-                Command::Remove(ids) => self.remove_some(&ids),
-                Command::StaticRoutes(routes) => self.replace_static_routes(routes),
-                Command::Kernel(event) => self.notice(&event),
+                Command::Prepare(plans) => {
+                    self.settle_all(&mut elections);
+                    self.prepare_all(plans);
+                }
+                Command::Remove(ids) => {
+                    self.settle_all(&mut elections);
+                    let mut leaving: BTreeMap<NamespaceId, Vec<RouterId>> = BTreeMap::new();
+                    for id in ids {
+                        leaving.entry(self.home(id)).or_default().push(id);
+                        self.homes.remove(&id);
+                    }
+                    for (home, ids) in leaving {
+                        self.work(home, |kernel| kernel.remove_some(&ids));
+                    }
+                }
+                Command::StaticRoutes(routes) => {
+                    self.settle_all(&mut elections);
+                    self.work(NamespaceId::OWN, |kernel| {
+                        kernel.replace_static_routes(routes);
+                    });
+                }
+                Command::Kernel(home, event) => {
+                    if let Some(elections) = elections.remove(&home) {
+                        self.settle(home, &elections);
+                    }
+                    self.work(home, |kernel| kernel.notice(&event));
+                }
+                Command::Leave(home) => self.leaving.extend(self.all.remove(&home)),
                 Command::Shutdown => return false,
-                Command::Activate(_) | Command::Deactivate(_) | Command::Announce(_) => {}
             }
         }
-        self.settle(&mut elections, &mut announce);
+        self.settle_all(&mut elections);
         true
     }
 
-    fn settle(&mut self, elections: &mut BTreeMap<RouterId, bool>, announce: &mut Vec<RouterId>) {
-        self.elect(elections);
+    /// The namespace of a router; one that is not known any more was somewhere, and is nowhere.
+    fn home(&self, id: RouterId) -> NamespaceId {
+        self.homes.get(&id).copied().unwrap_or(NamespaceId::OWN)
+    }
+
+    fn settle(&mut self, home: NamespaceId, elections: &Elections) {
+        self.work(home, |kernel| kernel.settle(elections));
+    }
+
+    /// Carries out what has been gathered.
+    fn settle_all(&mut self, elections: &mut BTreeMap<NamespaceId, Elections>) {
+        if !elections.is_empty() {
+            self.elect(elections);
+        }
+        if !self.leaving.is_empty() {
+            let leaving = core::mem::take(&mut self.leaving);
+            if let Err(error) = place::leave_all(leaving, &self.prepare) {
+                tracing::error!("not everything was taken out of the kernel: {error}");
+            }
+        }
+    }
+
+    fn elect(&mut self, elections: &mut BTreeMap<NamespaceId, Elections>) {
+        let places = self.all.iter_mut();
+        let due = places.filter_map(|(home, place)| Some((place, elections.remove(home)?)));
+        let settled = all_at_once(due.collect(), &self.prepare, |(place, elections)| {
+            place.work(|kernel| kernel.settle(&elections))
+        });
+        for error in settled.into_iter().filter_map(Result::err) {
+            tracing::error!("{error}");
+        }
         elections.clear();
-        for id in announce.drain(..) {
-            if let Some(router) = self.routers.get(&id).filter(|router| router.active) {
+    }
+
+    fn work(&mut self, home: NamespaceId, work: impl FnOnce(&mut Kernel)) {
+        let place = self.all.get_mut(&home);
+        if let Some(Err(error)) = place.map(|place| place.work(work)) {
+            tracing::error!("{error}");
+        }
+    }
+
+    /// Makes what Backups need, and what is needed to do that in a namespace that is new.
+    fn prepare_all(&mut self, plans: Vec<Plan>) {
+        let jobs: Vec<_> = by_namespace(plans)
+            .into_iter()
+            .map(|(home, plans)| (home, self.all.remove(&home), plans))
+            .collect();
+        for (home, _, plans) in &jobs {
+            self.homes.extend(plans.iter().map(|plan| (plan.id, *home)));
+        }
+        let (run_dir, reports) = (&self.run_dir, &self.reports);
+        let prepared = all_at_once(jobs, &self.prepare, |(home, place, plans)| {
+            let ids: Vec<RouterId> = plans.iter().map(|plan| plan.id).collect();
+            let mut place = place;
+            let result = match &mut place {
+                Some(place) => place.work(|kernel| kernel.prepare(plans)),
+                None => open(run_dir, &plans, reports).and_then(|opened| {
+                    let place = place.insert(opened);
+                    place.work(|kernel| kernel.prepare(plans))
+                }),
+            };
+            if let Err(error) = result {
+                for id in ids {
+                    let _ended = reports.send(Report::Unprepared(id, error.clone()));
+                }
+            }
+            (home, place)
+        });
+        let places = prepared.into_iter();
+        let places = places.filter_map(|(home, place)| Some((home, place?)));
+        self.all.extend(places);
+    }
+
+    /// Takes back everything.
+    fn leave_all(&mut self) -> Result<(), Error> {
+        let mut places = core::mem::take(&mut self.leaving);
+        places.extend(core::mem::take(&mut self.all).into_values());
+        place::leave_all(places, &self.prepare)
+    }
+}
+
+/// Opens the namespace that these plans are of.
+fn open(run_dir: &Path, plans: &[Plan], reports: &Sender<Report>) -> Result<Place, Error> {
+    let namespace = plans.iter().find_map(|plan| plan.namespace.as_ref());
+    let unknown = || Error::new("network namespace", io::ErrorKind::NotFound.into());
+    Place::named(namespace.ok_or_else(unknown)?, run_dir, reports.clone())
+}
+
+/// Plans by their namespaces, in their order.
+fn by_namespace(plans: Vec<Plan>) -> BTreeMap<NamespaceId, Vec<Plan>> {
+    let mut all: BTreeMap<NamespaceId, Vec<Plan>> = BTreeMap::new();
+    for plan in plans {
+        let namespace = plan.namespace.as_ref();
+        let home = namespace.map_or(NamespaceId::OWN, |namespace| namespace.id);
+        all.entry(home).or_default().push(plan);
+    }
+    all
+}
+
+impl Kernel {
+    fn settle(&mut self, elections: &Elections) {
+        self.elect(&elections.states);
+        for id in &elections.announce {
+            if let Some(router) = self.routers.get(id).filter(|router| router.active) {
                 self.announcer.again(&router.plan);
             }
         }

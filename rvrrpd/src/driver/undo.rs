@@ -4,12 +4,13 @@
 use std::collections::BTreeSet;
 use std::io;
 
-use super::gate::Gate;
+use super::gate::Tables;
 use super::ioctl::Ioctl;
 use super::journal::Entry;
 use super::netlink::{self, Netlink, Request};
 use super::{Link, parent};
 use crate::config::model::Route;
+use crate::net::kernel;
 use crate::wire::Mac;
 
 /// Link group of our macvlans, "VRRP"; the next one where somebody else uses it.
@@ -140,7 +141,12 @@ fn undo_entry(entry: &Entry, links: &[Link], requests: &mut Vec<Request>) -> io:
             let changed = link(interface).filter(|link| link.mac == Some(Mac(*ours)));
             requests.extend(changed.map(|link| netlink::set_mac(link.index, Mac(*before))));
         }
-        Entry::Table { name } => Gate::remove_leftover(name)?,
+        Entry::Filter { interface } => {
+            if let Some(link) = link(interface) {
+                kernel::Gate::remove_leftover(link.index)?;
+            }
+        }
+        Entry::Table { name } => Tables::remove_leftover(name)?,
     }
     Ok(())
 }

@@ -11,6 +11,8 @@ pub enum Reason {
     Disabled,
     /// The daemon is stopping or the virtual router is being removed.
     Stopping,
+    /// The network namespace of the parent interface does not exist or cannot be entered.
+    NoNamespace,
     /// The parent interface does not exist.
     NoInterface,
     /// The parent interface is not Ethernet.
@@ -39,9 +41,10 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, in the order in which they are shown.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Disabled,
         Self::Stopping,
+        Self::NoNamespace,
         Self::NoInterface,
         Self::NotEthernet,
         Self::InterfaceDown,
@@ -62,6 +65,7 @@ impl Reason {
         match self {
             Self::Disabled => "disabled",
             Self::Stopping => "stopping",
+            Self::NoNamespace => "no-namespace",
             Self::NoInterface => "no-interface",
             Self::NotEthernet => "not-ethernet",
             Self::InterfaceDown => "interface-down",

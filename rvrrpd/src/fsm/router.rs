@@ -117,6 +117,13 @@ impl Router {
         self.master_interval
     }
 
+    /// When the main timer runs out: the start-up delay in Init, Active_Down_Timer in Backup,
+    /// Adver_Timer in Master.
+    #[must_use]
+    pub const fn timer_end(&self) -> Option<Time> {
+        self.timer
+    }
+
     /// When the router wants [`Event::Timer`]; changes only in [`Self::handle`].
     #[must_use]
     pub fn deadline(&self) -> Option<Deadline> {
@@ -139,6 +146,14 @@ impl Router {
     #[must_use]
     pub const fn needs_drain(&self) -> bool {
         matches!(self.state, State::Backup)
+    }
+
+    /// In Backup: since when the silence lasts that the deadline waits for. None where it waits for
+    /// something else, which is the delay of a preemption.
+    #[must_use]
+    pub fn silent_since(&self) -> Option<Time> {
+        let waits_for_silence = self.preempt_at.is_none_or(|at| Some(at) > self.timer);
+        (self.state == State::Backup && waits_for_silence).then_some(self.since)
     }
 
     /// Handles one event at the time `now` and appends what is to be done to `actions`.

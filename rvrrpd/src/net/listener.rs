@@ -1,4 +1,7 @@
-//! The listener of an interface: one thread that reads its receive sockets.
+//! The listener of an interface: a thread that reads its receive sockets, its own one or one that
+//! reads those of many interfaces ([`SharedListener`]).
+
+mod shared;
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, Ipv6Addr};
@@ -8,6 +11,8 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
 use arc_swap::ArcSwapOption;
+
+pub use shared::SharedListener;
 
 use super::backlog::Backlog;
 use super::socket::Receiver;
@@ -28,11 +33,45 @@ const MOST_BATCHES: usize = 64;
 /// nothing, and what has no room meanwhile is lost. Each router answers every 3 s at most.
 const SOLICITATION_PAUSE: core::time::Duration = core::time::Duration::from_millis(100);
 
+/// How long a listener lets packets gather that come so fast that it is woken for each, in
+/// milliseconds. The socket has room for more of them than can come meanwhile, nobody believes in
+/// silence before they are read, and times are those of the kernel.
+const MODERATION_PAUSE: i32 = 1;
+
+/// Wakeups in a row, each within a pause of the one before, that are too often.
+const MODERATION_STREAK: u32 = 16;
+
+/// Whether a listener is woken so often that it should let packets gather: a thousand wakeups a
+/// second cost next to nothing, a hundred thousand a whole processor.
+#[derive(Debug, Default)]
+struct Moderation {
+    woken: Time,
+    streak: u32,
+}
+
+impl Moderation {
+    /// It was woken at this time.
+    fn is_too_often(&mut self, woken: Time) -> bool {
+        // The pause itself is in between once it is kept.
+        let is_near = woken.since(self.woken) < core::time::Duration::from_millis(2);
+        self.woken = woken;
+        self.streak = if is_near {
+            self.streak.saturating_add(1)
+        } else {
+            0
+        };
+        self.streak >= MODERATION_STREAK
+    }
+}
+
 /// Takes what a listener receives.
 pub trait Sink: Send + 'static {
     /// One packet of protocol 112, or why it is not even a datagram, and when the kernel
-    /// received it.
-    fn packet(&mut self, datagram: Result<Datagram<'_>, Reject>, received: Time);
+    /// received it. False where it was lost: whom it is for has no room for it.
+    fn packet(&mut self, datagram: Result<Datagram<'_>, Reject>, received: Time) -> bool;
+
+    /// So many packets found a receive buffer full, and were lost before any filter saw them.
+    fn overflowed(&mut self, packets: u32, now: Time);
 
     /// One ICMPv6 packet that may be a router solicitation.
     fn solicitation(&mut self, datagram: &Datagram<'_>, received: Time);
@@ -51,6 +90,17 @@ pub struct Progress {
 }
 
 impl Progress {
+    fn new(receivers: Vec<Receiver>) -> Self {
+        let receivers = receivers.into_iter();
+        Self {
+            receivers: receivers
+                .map(|receiver| (receiver, Backlog::default()))
+                .collect(),
+            added: OnceLock::new(),
+            solicitations: ArcSwapOption::empty(),
+        }
+    }
+
     /// Every packet that the kernel received before this time has been passed on: see
     /// [`Backlog::until`].
     #[must_use]
@@ -59,6 +109,15 @@ impl Progress {
             .map(|(receiver, backlog)| backlog.until(now, || receiver.is_readable()))
             .min()
             .unwrap_or(now)
+    }
+
+    /// No packet was lost for want of room that the kernel received later than this.
+    #[must_use]
+    pub fn lost_until(&self, now: Time) -> Time {
+        let sockets = self.sockets();
+        let losses =
+            sockets.map(|(receiver, backlog)| backlog.lost_until(now, receiver.overflows()));
+        losses.max().unwrap_or_default()
     }
 
     /// The receive sockets, to change their filters.
@@ -71,12 +130,24 @@ impl Progress {
     }
 }
 
-/// A running listener; dropping it ends the thread and closes the sockets.
+/// A running listener; dropping it ends its thread, if that is its own one, and closes the sockets.
+/// Nothing reaches the sink after that.
 #[derive(Debug)]
 pub struct Listener {
     progress: Arc<Progress>,
-    stop: Option<UnixStream>,
-    thread: Option<JoinHandle<()>>,
+    way: Way,
+}
+
+/// Who reads.
+#[derive(Debug)]
+enum Way {
+    /// A thread of its own.
+    Alone {
+        stop: Option<UnixStream>,
+        thread: Option<JoinHandle<()>>,
+    },
+    /// A thread that reads for others, too.
+    Shared(shared::Membership),
 }
 
 impl Listener {
@@ -92,14 +163,7 @@ impl Listener {
         sink: impl Sink,
     ) -> io::Result<Self> {
         let (stop, stopped) = UnixStream::pair()?;
-        let progress = Arc::new(Progress {
-            receivers: receivers
-                .into_iter()
-                .map(|receiver| (receiver, Backlog::default()))
-                .collect(),
-            added: OnceLock::new(),
-            solicitations: ArcSwapOption::empty(),
-        });
+        let progress = Arc::new(Progress::new(receivers));
         let shared = Arc::clone(&progress);
         let thread = std::thread::Builder::new()
             .name(format!("rx-{name}"))
@@ -109,8 +173,10 @@ impl Listener {
             })?;
         Ok(Self {
             progress,
-            stop: Some(stop),
-            thread: Some(thread),
+            way: Way::Alone {
+                stop: Some(stop),
+                thread: Some(thread),
+            },
         })
     }
 
@@ -120,7 +186,10 @@ impl Listener {
     /// The listener cannot be woken.
     pub fn add(&self, receiver: Receiver) -> io::Result<()> {
         let _second = self.progress.added.set((receiver, Backlog::default()));
-        self.wake()
+        match (&self.way, self.progress.added.get()) {
+            (Way::Shared(membership), Some((receiver, _))) => membership.read(receiver),
+            _ => self.wake(),
+        }
     }
 
     /// Lets the running listener read solicitations from this socket, or from none; the one
@@ -129,7 +198,11 @@ impl Listener {
     /// # Errors
     /// The listener cannot be woken.
     pub fn solicitations(&self, receiver: Option<solicitation::Receiver>) -> io::Result<()> {
-        self.progress.solicitations.store(receiver.map(Arc::new));
+        let receiver = receiver.map(Arc::new);
+        if let Way::Shared(membership) = &self.way {
+            membership.read_solicitations(receiver.as_deref())?;
+        }
+        self.progress.solicitations.store(receiver);
         self.wake()
     }
 
@@ -140,9 +213,11 @@ impl Listener {
     }
 
     fn wake(&self) -> io::Result<()> {
-        match &self.stop {
-            Some(stop) => (&mut &*stop).write_all(&[0]),
-            None => Ok(()),
+        match &self.way {
+            Way::Alone {
+                stop: Some(stop), ..
+            } => (&mut &*stop).write_all(&[0]),
+            _ => Ok(()),
         }
     }
 
@@ -155,15 +230,18 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            let _panicked = thread.join();
+        if let Way::Alone { stop, thread } = &mut self.way {
+            drop(stop.take());
+            if let Some(thread) = thread.take() {
+                let _panicked = thread.join();
+            }
         }
     }
 }
 
 fn listen(progress: &Progress, stopped: &UnixStream, mut sink: impl Sink) {
     let mut batch = Batch::default();
+    let mut moderation = Moderation::default();
     let mut pause = None;
     loop {
         let solicitations = progress.solicitations.load_full();
@@ -176,14 +254,15 @@ fn listen(progress: &Progress, stopped: &UnixStream, mut sink: impl Sink) {
                 return;
             }
         };
-        for (receiver, backlog) in progress.sockets() {
-            backlog.begin();
-            read(receiver, &mut batch, backlog, &mut sink);
-            backlog.end();
-        }
+        let woken = sys::clock::monotonic();
+        read_all(progress, &mut batch, &mut sink);
         if let Some(receiver) = solicitations.as_deref().filter(|_| asked) {
             read_solicitations(receiver, &mut batch, &mut sink);
             pause = Some(sys::clock::monotonic() + SOLICITATION_PAUSE);
+        }
+        if moderation.is_too_often(woken) {
+            // Only the order to stop is worth waking for.
+            drop(sys::socket::poll([stopped.as_fd()], MODERATION_PAUSE));
         }
     }
 }
@@ -221,8 +300,26 @@ fn wait(
     }
 }
 
+/// Reads what has come, from all sockets but that of solicitations.
+fn read_all(progress: &Progress, batch: &mut Batch, sink: &mut (impl Sink + ?Sized)) {
+    for (receiver, backlog) in progress.sockets() {
+        backlog.begin();
+        read(receiver, batch, backlog, sink);
+        backlog.end();
+        let now = sys::clock::monotonic();
+        let overflows = backlog.overflows(receiver.overflows(), now);
+        if overflows > 0 {
+            sink.overflowed(overflows, now);
+        }
+    }
+}
+
 /// Reads one batch.
-fn read_solicitations(receiver: &solicitation::Receiver, batch: &mut Batch, sink: &mut impl Sink) {
+fn read_solicitations(
+    receiver: &solicitation::Receiver,
+    batch: &mut Batch,
+    sink: &mut (impl Sink + ?Sized),
+) {
     if let Err(error) = batch.receive(receiver.as_fd()) {
         tracing::debug!("receive: {error}");
         return;
@@ -233,7 +330,12 @@ fn read_solicitations(receiver: &solicitation::Receiver, batch: &mut Batch, sink
     }
 }
 
-fn read(receiver: &Receiver, batch: &mut Batch, backlog: &Backlog, sink: &mut impl Sink) {
+fn read(
+    receiver: &Receiver,
+    batch: &mut Batch,
+    backlog: &Backlog,
+    sink: &mut (impl Sink + ?Sized),
+) {
     for _ in 0..MOST_BATCHES {
         let more = match batch.receive(receiver.as_fd()) {
             Ok(more) => more,
@@ -248,7 +350,9 @@ fn read(receiver: &Receiver, batch: &mut Batch, backlog: &Backlog, sink: &mut im
         let mut last = None;
         for packet in batch.packets() {
             let received = received(&packet, clocks);
-            sink.packet(datagram(receiver.family(), &packet), received);
+            if !sink.packet(datagram(receiver.family(), &packet), received) {
+                backlog.lost(received);
+            }
             last = Some(received);
         }
         if let Some(last) = last {

@@ -10,6 +10,7 @@ pub mod filter;
 pub mod kernel;
 pub mod listener;
 mod membership;
+pub mod namespace;
 pub mod sender;
 pub mod socket;
 pub mod solicitation;

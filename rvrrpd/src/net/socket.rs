@@ -23,6 +23,7 @@ pub struct Receiver {
     socket: Socket,
     channel: Channel,
     index: u32,
+    cookie: u64,
 }
 
 impl Receiver {
@@ -58,6 +59,7 @@ impl Receiver {
             }
         }
         let receiver = Self {
+            cookie: sys::socket::cookie(&socket)?,
             socket,
             channel,
             index,
@@ -120,6 +122,12 @@ impl Receiver {
         filter.attach(&self.socket)
     }
 
+    /// What the eBPF filter knows it by.
+    #[must_use]
+    pub const fn cookie(&self) -> u64 {
+        self.cookie
+    }
+
     /// What it receives.
     #[must_use]
     pub const fn channel(&self) -> Channel {
@@ -130,6 +138,13 @@ impl Receiver {
     #[must_use]
     pub const fn family(&self) -> Family {
         self.channel.family()
+    }
+
+    /// Packets that found the receive buffer full so far, modulo 2^32. 0 where the kernel does not
+    /// tell: then nobody knows of a loss.
+    #[must_use]
+    pub fn overflows(&self) -> u32 {
+        sys::socket::overflows(&self.socket).unwrap_or(0)
     }
 
     /// Whether a packet is waiting.

@@ -34,6 +34,7 @@ pub struct Dispatcher {
     global: Arc<Global>,
     complaints: [Limiter; Reject::ALL.len()],
     notices: [Limiter; Notice::NUMBER],
+    losses: Limiter,
     /// Only the listener's thread calls, and never from inside a call.
     replay: RefCell<Replay>,
     steady: RefCell<Steady>,
@@ -92,6 +93,7 @@ impl Dispatcher {
             global,
             complaints: core::array::from_fn(|_| Limiter::new()),
             notices: core::array::from_fn(|_| Limiter::new()),
+            losses: Limiter::new(),
             replay: RefCell::default(),
             steady: RefCell::default(),
             mixed: RefCell::default(),
@@ -104,7 +106,8 @@ impl Dispatcher {
         Self { controls, ..self }
     }
 
-    fn dispatch(&self, datagram: &Datagram<'_>, received: Time) -> Result<(), Reject> {
+    /// Whether the packet was accepted, and then whether its worker has room for it.
+    fn dispatch(&self, datagram: &Datagram<'_>, received: Time) -> Result<bool, Reject> {
         let vrid = peek_vrid(datagram);
         let found = vrid.and_then(|vrid| {
             self.table.with(datagram.family, vrid, |entry| {
@@ -119,15 +122,14 @@ impl Dispatcher {
                 if let Ok(advert) = &checked {
                     if self.is_double(entry, datagram, advert, verified, received) {
                         entry.status.v2_ignored.count();
-                        return Ok(());
+                        return Ok(true);
                     }
                     self.notice(entry, datagram, advert, verified.as_ref(), received);
                 }
                 match verified {
                     Ok(accepted) => {
                         count(&entry.status, &accepted);
-                        self.pass_on(entry, datagram, &accepted, received);
-                        Ok(())
+                        Ok(self.pass_on(entry, datagram, &accepted, received))
                     }
                     Err(reject) => {
                         entry.status.rejects.of(reject).count();
@@ -219,8 +221,14 @@ impl Dispatcher {
         }
     }
 
-    /// Gives an advertisement to the worker of its router.
-    fn pass_on(&self, entry: &Entry, datagram: &Datagram<'_>, accepted: &Accepted, received: Time) {
+    /// Gives an advertisement to the worker of its router. False if its queue is full.
+    fn pass_on(
+        &self,
+        entry: &Entry,
+        datagram: &Datagram<'_>,
+        accepted: &Accepted,
+        received: Time,
+    ) -> bool {
         let delivery = Delivery {
             id: entry.id,
             advert: fsm::Advert {
@@ -237,9 +245,15 @@ impl Dispatcher {
             sample: self.sample(entry, datagram, accepted),
         };
         let queue = self.workers.get(entry.worker);
-        if queue.is_none_or(|queue| queue.try_send(delivery).is_err()) {
+        let is_queued = queue.is_some_and(|queue| queue.try_send(delivery).is_ok());
+        if !is_queued {
             self.global.queue_overflows.count();
+            self.tell_loss(
+                "an advertisement for which its worker has no room",
+                received,
+            );
         }
+        is_queued
     }
 
     /// Logs, each at a limited rate, what an operator should look into.
@@ -281,6 +295,13 @@ impl Dispatcher {
         }
     }
 
+    /// Logs that packets were lost, at a limited rate.
+    fn tell_loss(&self, what: impl core::fmt::Display, now: Time) {
+        if let Some(suppressed) = self.losses.allow(now.as_micros()) {
+            tracing::warn!("{}: lost {what}{suppressed}", self.interface);
+        }
+    }
+
     fn complain(&self, reject: Reject, datagram: Option<&Datagram<'_>>, received: Time) {
         self.global.rejects.of(reject).count();
         let Some(suppressed) = self.complaints[reject.index()].allow(received.as_micros()) else {
@@ -311,15 +332,21 @@ fn count(status: &Status, accepted: &Accepted) {
 }
 
 impl Sink for Dispatcher {
-    fn packet(&mut self, datagram: Result<Datagram<'_>, Reject>, received: Time) {
-        match datagram {
-            Ok(datagram) => {
-                if let Err(reject) = self.dispatch(&datagram, received) {
-                    self.complain(reject, Some(&datagram), received);
-                }
-            }
-            Err(reject) => self.complain(reject, None, received),
-        }
+    fn packet(&mut self, datagram: Result<Datagram<'_>, Reject>, received: Time) -> bool {
+        let verdict = match &datagram {
+            Ok(datagram) => self.dispatch(datagram, received),
+            Err(reject) => Err(*reject),
+        };
+        verdict.unwrap_or_else(|reject| {
+            self.complain(reject, datagram.as_ref().ok(), received);
+            true
+        })
+    }
+
+    fn overflowed(&mut self, packets: u32, now: Time) {
+        self.global.receive_overflows.add(packets.into());
+        let what = format_args!("{packets} packets of protocol 112: the receive buffer was full");
+        self.tell_loss(what, now);
     }
 
     fn solicitation(&mut self, datagram: &Datagram<'_>, received: Time) {

@@ -15,8 +15,12 @@ use crate::wire::{Family, Vrid};
 /// caught up.
 #[derive(Debug)]
 pub struct Port {
+    /// A number that no other interface has had, in any network namespace.
+    pub number: u32,
     /// Interface index.
     pub index: u32,
+    /// How the interface is called in the log.
+    pub name: String,
     /// Send socket.
     pub sender: Arc<Sender>,
     /// Send sockets for unicast peers, one for each family that is heard.
@@ -32,6 +36,11 @@ impl Port {
     /// worker.
     pub(super) fn drained_until(&self, now: Time) -> Time {
         self.progress.until(now)
+    }
+
+    /// No advertisement was lost for want of room that the kernel received later than this.
+    pub(super) fn lost_until(&self, now: Time) -> Time {
+        self.progress.lost_until(now)
     }
 
     /// The kernel keeps repetitions of an advertisement; see [`Host::absorb`](super::Host::absorb).

@@ -35,6 +35,7 @@ struct Rim {
     adverts: Receiver<Delivery>,
     surroundings: Surroundings,
     send_complaint: Limiter,
+    postponements: Limiter,
     /// SipHash with a secret key: numbers that nobody on the LAN can guess.
     random: RandomState,
     /// How many of them were drawn.
@@ -56,6 +57,7 @@ impl Worker {
                 adverts,
                 surroundings,
                 send_complaint: Limiter::new(),
+                postponements: Limiter::new(),
                 random: RandomState::new(),
                 drawn: 0,
             },
@@ -101,7 +103,7 @@ impl Host for Rim {
     type Port = Arc<Port>;
 
     fn index(port: &Arc<Port>) -> u32 {
-        port.index
+        port.number
     }
 
     fn now(&self) -> Time {
@@ -127,6 +129,10 @@ impl Host for Rim {
 
     fn drained_until(&mut self, port: &Arc<Port>, now: Time) -> Time {
         port.drained_until(now)
+    }
+
+    fn lost_until(&mut self, port: &Arc<Port>, now: Time) -> Time {
+        port.lost_until(now)
     }
 
     fn absorb(
@@ -158,7 +164,7 @@ impl Host for Rim {
             if let Some(suppressed) = self.send_complaint.allow(self.now().as_micros()) {
                 tracing::warn!(
                     "advertisements on interface {} not sent: {error}{suppressed}",
-                    port.index,
+                    port.name,
                 );
             }
         });
@@ -179,7 +185,7 @@ impl Host for Rim {
         if let Some(suppressed) = self.send_complaint.allow(self.now().as_micros()) {
             tracing::warn!(
                 "advertisements on interface {} not sent to {peer}: {error}{suppressed}",
-                port.index,
+                port.name,
             );
         }
         count
@@ -188,6 +194,18 @@ impl Host for Rim {
     fn command(&mut self, command: Command) {
         // The driver ends after the workers; should it have died, the supervisor knows.
         let _ended = self.surroundings.driver.send(command);
+    }
+
+    fn postponed(&mut self, setup: &Setup, until: Time) {
+        let now = self.now();
+        if let Some(suppressed) = self.postponements.allow(now.as_micros()) {
+            tracing::warn!(
+                "VR {} - Nothing heard of the Master, but packets were lost: it has {:?} more\
+                 {suppressed}",
+                setup.title,
+                until.since(now),
+            );
+        }
     }
 
     fn transition(&mut self, setup: &Setup, transition: Transition) {

@@ -161,6 +161,20 @@ impl Mac {
         Self([0x00, 0x00, 0x5e, 0x00, block, vrid.number()])
     }
 
+    /// The virtual router whose virtual MAC it is; none where it is not one.
+    #[must_use]
+    pub const fn virtual_router(self) -> Option<(Family, Vrid)> {
+        let (family, vrid) = match self.0 {
+            [0x00, 0x00, 0x5e, 0x00, 1, vrid] => (Family::V4, vrid),
+            [0x00, 0x00, 0x5e, 0x00, 2, vrid] => (Family::V6, vrid),
+            _ => return None,
+        };
+        match Vrid::new(vrid) {
+            Some(vrid) => Some((family, vrid)),
+            None => None,
+        }
+    }
+
     /// Ethernet address of the multicast group that advertisements go to.
     #[must_use]
     pub const fn of_group(family: Family) -> Self {

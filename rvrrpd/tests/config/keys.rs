@@ -446,8 +446,7 @@ fn every_key_that_comes_later_is_refused_by_name() {
             "sync_group",
             "track",
             "notify",
-            "protects",
-            "netns"
+            "protects"
         ]
     );
 }
@@ -574,4 +573,28 @@ fn arrays_of_tables_hold_tables() {
         Place::of(table).refuses(key, "{}", "is a table, allowed: array of tables");
         Place::of(table).accepts(key, "[]");
     }
+}
+
+#[test]
+fn a_network_namespace_is_a_name_below_run_netns() {
+    let vrouter = Place::of("vrouter");
+    let longest = format!("\"{}\"", "n".repeat(255));
+    let too_long = format!("\"{}\"", "n".repeat(256));
+    for right in ["\"blue\"", "\"qrouter-5f3c\"", "\"a.b_c+d\"", &longest] {
+        vrouter.accepts("netns", right);
+    }
+    for wrong in [
+        "\"\"",
+        "\".\"",
+        "\"..\"",
+        "\"../blue\"",
+        "\"/run/netns/blue\"",
+        "\"a/b\"",
+        "\"a b\"",
+        "\"a\\tb\"",
+        &too_long,
+    ] {
+        vrouter.refuses("netns", wrong, "allowed: 1 to 255 bytes without /");
+    }
+    vrouter.refuses("netns", "7", "allowed: ");
 }

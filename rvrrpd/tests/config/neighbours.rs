@@ -183,3 +183,43 @@ fn an_interface_carries_one_virtual_mac() {
         &words,
     );
 }
+
+/// Interfaces, groups, addresses and names of macvlans are those of a network namespace.
+#[test]
+fn network_namespaces_have_interfaces_of_their_own() {
+    let ether = |netns: &str| {
+        let all = [
+            ("group", "7"),
+            ("interface", "\"eth0\""),
+            ("vip", "\"192.0.2.1\""),
+        ];
+        let all = router(&all);
+        if netns.is_empty() {
+            all
+        } else {
+            and(all, "netns", netns)
+        }
+    };
+    let three = together(&[ether(""), ether("\"red\""), ether("\"blue\"")]);
+    let named = three.iter().map(|router| (&*router.name, &*router.vifname));
+    let expected = ["eth0-7", "red-eth0-7", "blue-eth0-7"].map(|name| (name, "standby7"));
+    assert_eq!(named.collect::<Vec<_>>(), expected);
+    let names: Vec<_> = three
+        .iter()
+        .map(|router| router.site().to_string())
+        .collect();
+    assert_eq!(names[1], "eth0 in network namespace red");
+
+    let twice = [ether("\"red\""), ether("\"red\"")];
+    let words = ["group 7 of eth0 in network namespace red", "line 2 already"];
+    refused_together(&twice, 7, "group", &words);
+    let vif = |netns| and(ether(netns), "vifname", "\"v0\"");
+    together(&[vif("\"red\""), vif("\"blue\"")]);
+    let other = |group, vip: &str| {
+        let changes = [("group", group), ("vip", vip), ("interface", "\"eth0\"")];
+        and(router(&changes), "netns", "\"red\"")
+    };
+    let crowded = [ether("\"red\""), other("8", "\"192.0.2.2\"")];
+    let words = ["eth0 in network namespace red has 2 virtual routers"];
+    refused_together(&crowded, 8, "iftype", &words);
+}

@@ -124,12 +124,13 @@ fn router() -> impl Strategy<Value = VirtualRouter> {
         ],
         routes(true),
         unicast(),
+        option::of("[a-z][a-zA-Z0-9+._-]{0,44}"),
     );
     (identity, election, form).prop_map(
         |(
             (prefixes, (protocol, interval, auth)),
             (primary, priority, flags, preempt_delay, startup_delay),
-            (v3_checksum, socket_filter_type, routes, unicast),
+            (v3_checksum, socket_filter_type, routes, unicast, netns),
         )| {
             let [
                 preemption,
@@ -144,6 +145,7 @@ fn router() -> impl Strategy<Value = VirtualRouter> {
             VirtualRouter {
                 name: String::new(),
                 vrid: Vrid::new(1).unwrap(),
+                netns,
                 interface: String::new(),
                 family: Family::V4,
                 protocol,
@@ -378,6 +380,9 @@ fn router_pairs(router: &VirtualRouter) -> Pairs {
                 .collect(),
         ),
     ];
+    if let Some(netns) = &router.netns {
+        pairs.push(("netns", json!(netns)));
+    }
     if let Some(unicast) = &router.unicast {
         pairs.push(("unicast_peers", json!(unicast.peers)));
         pairs.push(("unicast_min_ttl", json!(unicast.min_ttl)));

@@ -24,8 +24,8 @@ fn repetitions_are_kept_and_everything_else_is_delivered() {
         assert!(kernel.filter.can_absorb());
         for family in FAMILIES {
             let mut wire = Wire::new(lab, "w", Channel::Vrrp(family), &kernel.filter);
-            let slot = admit(&kernel.filter, wire.index, family, 10);
-            admit(&kernel.filter, wire.index, family, 12);
+            let slot = admit(&kernel.filter, wire.socket, family, 10);
+            admit(&kernel.filter, wire.socket, family, 12);
             let absorbed = || slot.absorbed();
             let master = Advert::new(family, 10).frame();
             assert_eq!(wire.outcome(&[&master; 5], absorbed), (5, 0));
@@ -181,7 +181,7 @@ fn a_slot_is_empty_when_it_is_taken() {
         let mut wire = Wire::new(lab, "w", Channel::Vrrp(family), filter);
         let number = filter.slots().take().unwrap();
         let slot = filter.slots().slot(number).unwrap();
-        let key = (wire.index, family, crate::wire::vrid(10));
+        let key = (wire.socket, crate::wire::vrid(10));
         filter
             .admit(key, crate::wire::demands(family), number)
             .unwrap();
@@ -233,7 +233,7 @@ fn a_full_buffer_shows_in_the_counter_of_the_socket() {
             let receiver = wire.receiver.as_fd();
             SockRef::from(&receiver).set_recv_buffer_size(4096).unwrap();
             let overflows = || socket::overflows(&wire.receiver.as_fd()).unwrap();
-            let slot = admit(&kernel.filter, wire.index, family, 10);
+            let slot = admit(&kernel.filter, wire.socket, family, 10);
             let master = Advert::new(family, 10).frame();
             keep(slot, family, &master);
             wire.send(&[&master]);

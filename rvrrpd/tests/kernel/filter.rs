@@ -35,7 +35,7 @@ fn each_reason_is_counted_and_one_packet_a_second_is_shown() {
                 }),
             ] {
                 // A slot of its own for each, so that its first packet is shown.
-                let slot = admit(&kernel.filter, wire.index, family, 10);
+                let slot = admit(&kernel.filter, wire.socket, family, 10);
                 let count = || slot.dropped()[reason as usize];
                 let (shown, counted) = wire.outcome(&[&bad; COPIES], count);
                 assert!(shown >= 1, "{family:?} {reason:?}");
@@ -66,7 +66,7 @@ fn both_versions_pass_where_both_are_spoken() {
         let v2 = Advert::new(Family::V4, 10).frame();
         let v3 = with_first(Family::V4, &v2, 0x31);
         let slot = kernel.filter.slots().take().unwrap();
-        let key = (wire.index, Family::V4, vrid(10));
+        let key = (wire.socket, vrid(10));
         for (versions, expected) in [
             (Versions::Both, [true, true]),
             (Versions::V2, [true, false]),
@@ -99,7 +99,7 @@ fn the_least_ttl_is_that_of_the_virtual_router() {
                 least_ttl: 200,
                 ..crate::wire::demands(family)
             };
-            let key = (wire.index, family, vrid(10));
+            let key = (wire.socket, vrid(10));
             kernel.filter.admit(key, demands, slot).unwrap();
             let dropped = || kernel.filter.slots().slot(slot).unwrap().dropped()[0];
             let frame = Advert::new(family, 10).frame();
@@ -128,19 +128,19 @@ fn the_set_changes_while_packets_come_and_is_that_of_the_interface() {
                 let each = each.map(|frame| on.outcome(&[frame], || filter.foreign()).0 == 1);
                 each.collect::<Vec<_>>()
             };
-            admit(filter, wire.index, family, 7);
-            admit(filter, wire.index, family, 200);
+            admit(filter, wire.socket, family, 7);
+            admit(filter, wire.socket, family, 200);
             assert_eq!(passing(&mut wire), [true, true, false], "{family:?}");
-            admit(filter, wire.index, family, 255);
-            filter.refuse((wire.index, family, vrid(7)));
+            admit(filter, wire.socket, family, 255);
+            filter.refuse((wire.socket, vrid(7)));
             assert_eq!(passing(&mut wire), [false, true, true], "{family:?}");
             assert_eq!(passing(&mut other), [false; 3], "{family:?}");
-            admit(filter, other.index, family, 7);
+            admit(filter, other.socket, family, 7);
             assert_eq!(passing(&mut other), [true, false, false], "{family:?}");
-            filter.refuse((wire.index, family, vrid(9)));
+            filter.refuse((wire.socket, vrid(9)));
             assert_eq!(passing(&mut wire), [false, true, true], "{family:?}");
-            for (index, number) in [(wire.index, 200), (wire.index, 255), (other.index, 7)] {
-                filter.refuse((index, family, vrid(number)));
+            for (socket, number) in [(wire.socket, 200), (wire.socket, 255), (other.socket, 7)] {
+                filter.refuse((socket, vrid(number)));
             }
         }
     });
@@ -154,7 +154,7 @@ fn options_are_stepped_over() {
         let Some(kernel) = load(test) else { return };
         let mut wire = Wire::new(lab, "w", Channel::Vrrp(Family::V4), &kernel.filter);
         let plain = Advert::new(Family::V4, 10).frame();
-        let slot = admit(&kernel.filter, wire.index, Family::V4, 10);
+        let slot = admit(&kernel.filter, wire.socket, Family::V4, 10);
         crate::wire::keep(slot, Family::V4, &plain);
         let [known, foreign] = [10, 11].map(|number| with_router_alert(&plain, number));
         let frames = [known, foreign];
@@ -186,7 +186,7 @@ fn behind_authentication_headers_only_ours_passes() {
         let Some(kernel) = load(test) else { return };
         let mut wire = Wire::new(lab, "w", Channel::Ah, &kernel.filter);
         let plain = Advert::new(Family::V4, 10).frame();
-        let slot = admit(&kernel.filter, wire.index, Family::V4, 10);
+        let slot = admit(&kernel.filter, wire.socket, Family::V4, 10);
         crate::wire::keep(slot, Family::V4, &plain);
         let ours = protected(&plain, 112, 10);
         assert_eq!(wire.outcome(&[&ours, &ours], || slot.absorbed()), (2, 0));

@@ -36,7 +36,7 @@ pub(crate) fn master(lab: &Lab) {
 }
 
 fn closed(gate: &Gate) -> u64 {
-    gate.stopped(Stopped::Closed).unwrap()
+    gate.stopped().count(Stopped::Closed).unwrap()
 }
 
 /// V3-FSM-345: a Backup must discard packets with a destination link-layer MAC address equal to the
@@ -157,7 +157,7 @@ fn accept_mode_false_refuses_packets_but_not_arp_nd_and_forwarding() {
             gate.set(lan, router, GateState::Open).unwrap();
             gate.refuse(lan, router, vip).unwrap();
         }
-        let refused = || gate.stopped(Stopped::Refused).unwrap();
+        let refused = || gate.stopped().count(Stopped::Refused).unwrap();
         lab.host("ip neigh flush all");
         assert!(!lab.answers(VIP));
         let v4 = refused();

@@ -45,7 +45,7 @@ fn a_detached_gate_lets_everything_through() {
         assert!(lab.answers(VIP));
         assert!(
             !lab.router("tc filter show dev lan ingress")
-                .contains("rvrrpd")
+                .contains("0x56525250")
         );
     });
 }
@@ -119,6 +119,32 @@ fn a_parent_that_is_made_again_is_attached_again() {
             gate.detach(lan);
             lab.await_answer(VIP);
         }
+    });
+}
+
+/// A gate that is gone without a word, here with its interface, is seen and made again, with the
+/// states that it had.
+#[test]
+fn a_gate_that_is_gone_is_made_again() {
+    let test = "hooks::a_gate_that_is_gone_is_made_again";
+    inside(test, |lab| {
+        let Some(mut gate) = gate(test) else { return };
+        let made = "ip link add p0 index 77 type veth peer name p1 index 78";
+        lab.router(made);
+        let place = gate.attach(77).unwrap();
+        close(&gate, 77);
+        assert!(!gate.examine(77).unwrap(), "it is there");
+        assert!(!gate.examine(78).unwrap(), "nothing is wanted there");
+        lab.router("ip link del p0");
+        assert!(!gate.examine(77).unwrap(), "there is no such interface");
+        lab.router(made);
+        assert!(gate.examine(77).unwrap());
+        assert!(!gate.examine(77).unwrap());
+        assert_eq!(gate.hook(77), Some(Hook::Tcx));
+        let router = (Family::V4, vrid(7));
+        assert_eq!(gate.states().state(place, router), GateState::Closed);
+        gate.detach(77);
+        assert!(!gate.examine(77).unwrap(), "nothing is wanted any more");
     });
 }
 

@@ -21,7 +21,7 @@ fn every_advertisement_is_kept_or_delivered_once() {
         let Some(kernel) = load(test) else { return };
         for family in [Family::V4, Family::V6] {
             let mut wire = Wire::new(lab, "w", Channel::Vrrp(family), &kernel.filter);
-            let slot = admit(&kernel.filter, wire.index, family, 10);
+            let slot = admit(&kernel.filter, wire.socket, family, 10);
             let [a, b] = [100, 101].map(|priority| {
                 let mut advert = Advert::new(family, 10);
                 advert.priority = priority;
@@ -75,7 +75,7 @@ fn a_mixture_of_two_messages_is_never_kept() {
         let Some(kernel) = load(test) else { return };
         let family = Family::V4;
         let mut wire = Wire::new(lab, "w", Channel::Vrrp(family), &kernel.filter);
-        let slot = admit(&kernel.filter, wire.index, family, 10);
+        let slot = admit(&kernel.filter, wire.socket, family, 10);
         let [a, b] = [100_u8, 200].map(|last| {
             let mut advert = Advert::new(family, 10);
             advert.addresses = vec![[203, 0, 113, last].into(); 40];

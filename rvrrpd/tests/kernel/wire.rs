@@ -23,6 +23,8 @@ pub(crate) struct Wire {
     pub(crate) sender: Sender,
     /// Interface index of the end that receives.
     pub(crate) index: u32,
+    /// What the filter knows the socket by.
+    pub(crate) socket: u64,
     pub(crate) receiver: Receiver,
     batch: Batch,
 }
@@ -50,6 +52,7 @@ impl Wire {
         Self {
             sender: Sender::open(lab.index(&a)).unwrap(),
             index,
+            socket: receiver.cookie(),
             receiver,
             batch: Batch::default(),
         }
@@ -116,9 +119,9 @@ pub(crate) fn demands(family: Family) -> Demands {
 }
 
 /// A virtual router that the filter knows.
-pub(crate) fn admit(filter: &Filter, index: u32, family: Family, number: u8) -> Slot<'_> {
+pub(crate) fn admit(filter: &Filter, socket: u64, family: Family, number: u8) -> Slot<'_> {
     let slot = filter.slots().take().unwrap();
-    let key = (index, family, vrid(number));
+    let key = (socket, vrid(number));
     filter.admit(key, demands(family), slot).unwrap();
     filter.slots().slot(slot).unwrap()
 }

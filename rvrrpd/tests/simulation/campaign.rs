@@ -15,6 +15,7 @@ pub(crate) struct Totals {
     pub(crate) judged: u64,
     pub(crate) takeovers: u64,
     pub(crate) absorbed: u64,
+    pub(crate) postponements: u64,
     pub(crate) events: u64,
 }
 
@@ -22,9 +23,9 @@ impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} seeds, {} events, {} advertisements kept by the kernel, {} takeovers and {} quiet \
-             times judged",
-            self.seeds, self.events, self.absorbed, self.takeovers, self.judged
+            "{} seeds, {} events, {} advertisements kept by the kernel, {} takeovers ({} postponed) \
+             and {} quiet times judged",
+            self.seeds, self.events, self.absorbed, self.takeovers, self.postponements, self.judged
         )
     }
 }
@@ -42,7 +43,7 @@ pub(crate) fn campaign(
 ) -> Result<Totals, u64> {
     let next = AtomicU64::new(first);
     let failed = AtomicU64::new(u64::MAX);
-    let sums: [AtomicU64; 5] = Default::default();
+    let sums: [AtomicU64; 6] = Default::default();
     let work = || {
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
@@ -59,6 +60,7 @@ pub(crate) fn campaign(
                 outcome.judged,
                 outcome.takeovers,
                 outcome.absorbed,
+                outcome.postponements,
                 outcome.events,
             ];
             for (sum, value) in sums.iter().zip(values) {
@@ -71,13 +73,15 @@ pub(crate) fn campaign(
             scope.spawn(work);
         }
     });
-    let [seeds, judged, takeovers, absorbed, events] = sums.map(AtomicU64::into_inner);
+    let [seeds, judged, takeovers, absorbed, postponements, events] =
+        sums.map(AtomicU64::into_inner);
     match failed.into_inner() {
         u64::MAX => Ok(Totals {
             seeds,
             judged,
             takeovers,
             absorbed,
+            postponements,
             events,
         }),
         seed => Err(seed),

@@ -81,7 +81,7 @@ fn complete(
         base,
         delay: (base / 2000, base / 2000 + random.within(1..base / 50)),
         latency: random.within(base / 1000..base / 100),
-        socket: random.pick(&[16, 64, 256]),
+        socket: random.pick(&[4, 16, 64]),
         reflecting: random.percent(25),
         steps,
         end: now,

@@ -27,6 +27,8 @@ pub(crate) struct Judge {
     pub(crate) judged: u64,
     /// Takeovers that were judged.
     pub(crate) takeovers: u64,
+    /// Takeovers that were postponed because something was lost.
+    pub(crate) postponements: u64,
 }
 
 /// One pass of a worker.
@@ -54,6 +56,7 @@ impl Judge {
             slack: Duration::from_micros(4 * scenario.latency + 1000),
             judged: 0,
             takeovers: 0,
+            postponements: 0,
         }
     }
 
@@ -87,6 +90,13 @@ impl Judge {
     pub(crate) fn lost(&mut self, from: usize, group: usize) {
         if self.state(from, group) != State::Master {
             self.excuse(from, group, |_| true);
+        }
+    }
+
+    /// A packet found a socket of this node full.
+    pub(crate) fn overflowed(&mut self, node: usize, received: Time) {
+        for twin in &mut self.twins[node] {
+            twin.overflowed(received);
         }
     }
 
@@ -171,6 +181,11 @@ impl Judge {
             }
             Deed::Sent(frame) => self.sent(pass, now, frame)?,
             Deed::Told(command) => self.told(pass, command)?,
+            Deed::Postponed(id, until) => {
+                let noticed = pass.node.listener.lost_until(now);
+                self.postponements += 1;
+                self.twins[number][id.0 as usize].postponed(now, *until, noticed)?;
+            }
         }
         Ok(())
     }
@@ -308,6 +323,7 @@ impl Judge {
             return Ok(());
         }
         let armed = router.deadline().map(|deadline| deadline.at);
+        let armed = armed.map(|at| twin.deadline().map_or(at, |postponed| at.max(postponed)));
         if armed.is_none() || pass.node.engine.deadline() > armed.map(|at| at.max(now) + self.slack)
         {
             return Err("it runs and no timer is armed".into());

@@ -58,6 +58,7 @@ pub(crate) struct Listener {
     /// Taken out of a socket and not passed on yet.
     in_hand: Option<(usize, Vec<Packet>)>,
     backlogs: [Backlog; 2],
+    overflows: [u32; 2],
     dispatcher: Dispatcher,
 }
 
@@ -68,35 +69,40 @@ impl Listener {
             filter: Filter::default(),
             in_hand: None,
             backlogs: Default::default(),
+            overflows: [0; 2],
             dispatcher,
         }
     }
 
     /// A packet reaches a socket. Whether there is room for it comes before the filter.
     pub(crate) fn receive(&mut self, frame: Rc<Frame>, received: Time, room: usize) -> Receipt {
-        let socket = &mut self.sockets[socket(frame.family)];
-        if socket.len() >= room {
+        let socket = socket(frame.family);
+        if self.sockets[socket].len() >= room {
+            self.overflows[socket] += 1;
             return Receipt::Lost;
         }
         if self.filter.absorbs(&frame, received) {
             return Receipt::Absorbed;
         }
-        socket.push_back((frame, received));
+        self.sockets[socket].push_back((frame, received));
         Receipt::Waits
     }
 
     /// The listener passes on what it took and takes more. True if it took something.
-    pub(crate) fn listen(&mut self) -> bool {
+    pub(crate) fn listen(&mut self, now: Time) -> bool {
         if let Some((socket, batch)) = self.in_hand.take() {
             for (frame, received) in &batch {
                 let datagram = Datagram::from_ethernet(&frame.bytes);
-                self.dispatcher.packet(datagram, *received);
+                if !self.dispatcher.packet(datagram, *received) {
+                    self.backlogs[socket].lost(*received);
+                }
             }
             if let Some((_, received)) = batch.last() {
                 self.backlogs[socket].passed_on(*received);
             }
             if self.sockets[socket].is_empty() {
                 self.backlogs[socket].end();
+                self.backlogs[socket].overflows(self.overflows[socket], now);
             } else {
                 self.take(socket);
                 return true;
@@ -119,6 +125,13 @@ impl Listener {
     pub(crate) fn unread(&self) -> impl Iterator<Item = &Packet> {
         let in_hand = self.in_hand.iter().flat_map(|(_, batch)| batch);
         in_hand.chain(self.sockets.iter().flatten())
+    }
+
+    /// What `net::listener::Progress` says.
+    pub(crate) fn lost_until(&self, now: Time) -> Time {
+        let sockets = self.overflows.iter().zip(&self.backlogs);
+        let losses = sockets.map(|(overflows, backlog)| backlog.lost_until(now, *overflows));
+        losses.max().unwrap()
     }
 
     /// What `net::listener::Progress` says.

@@ -62,6 +62,7 @@ fn check(generate: Generate, seeds: u64) {
             assert!(totals.judged > totals.seeds, "{totals}");
             assert!(totals.takeovers > totals.seeds, "{totals}");
             assert!(totals.absorbed > totals.seeds, "{totals}");
+            assert!(totals.postponements > totals.seeds / 100, "{totals}");
         }
         Err(seed) => panic!("\n{}", report(generate, seed)),
     }

@@ -56,6 +56,8 @@ pub(crate) enum Deed {
     Transition(RouterId, Transition),
     Sent(Vec<u8>),
     Told(Command),
+    /// Does not believe in silence before this time.
+    Postponed(RouterId, Time),
 }
 
 /// A running daemon.
@@ -226,8 +228,12 @@ impl Host for Rim<'_> {
     }
 
     fn drained_until(&mut self, _port: &u32, now: Time) -> Time {
-        while self.race && self.listener.listen() {}
+        while self.race && self.listener.listen(now) {}
         self.listener.until(now)
+    }
+
+    fn lost_until(&mut self, _port: &u32, now: Time) -> Time {
+        self.listener.lost_until(now)
     }
 
     fn absorb(
@@ -297,6 +303,10 @@ impl Host for Rim<'_> {
 
     fn command(&mut self, command: Command) {
         self.deeds.push(Deed::Told(command));
+    }
+
+    fn postponed(&mut self, setup: &Setup<u32>, until: Time) {
+        self.deeds.push(Deed::Postponed(setup.id, until));
     }
 
     fn transition(&mut self, setup: &Setup<u32>, transition: Transition) {

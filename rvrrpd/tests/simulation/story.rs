@@ -76,6 +76,10 @@ pub(crate) fn line(node: usize, now: Time, deed: &Deed) -> String {
                 transition.cause.name()
             )
         }
+        Deed::Postponed(id, until) => {
+            let more = until.since(now);
+            format!("{who} group {} gives its Master {more:?} more", id.0)
+        }
         Deed::Sent(bytes) => {
             let (group, priority) = read(bytes);
             format!("{who} group {group} sends priority {priority}")

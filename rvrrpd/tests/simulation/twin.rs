@@ -14,6 +14,8 @@ pub(crate) struct Twin {
     pub(crate) told: Time,
     ready: bool,
     state: Known,
+    /// When the last packet found the socket full.
+    overflowed: Time,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,11 +39,29 @@ struct Follower {
     interval: Duration,
     resigned: bool,
     preempt_at: Option<Time>,
+    /// Until when it gives the Master more time, because of what was lost.
+    postponed: Option<Time>,
 }
 
 impl Follower {
-    /// V2-TM-1, V2-TM-2, V3-TM-1, V3-TM-2, in whole microseconds.
+    fn new(since: Time, interval: Duration) -> Self {
+        Self {
+            since,
+            interval,
+            resigned: false,
+            preempt_at: None,
+            postponed: None,
+        }
+    }
+
+    /// Until when it must wait.
     fn deadline(&self, params: &Params) -> Time {
+        let deadline = self.down_timer(params);
+        self.postponed.map_or(deadline, |at| at.max(deadline))
+    }
+
+    /// V2-TM-1, V2-TM-2, V3-TM-1, V3-TM-2, in whole microseconds.
+    fn down_timer(&self, params: &Params) -> Time {
         let interval = u64::try_from(self.interval.as_micros()).unwrap();
         let base = match params.version {
             Version::V2 => 1_000_000,
@@ -106,6 +126,7 @@ impl Twin {
                 if !params.preempt {
                     follower.preempt_at = None;
                 }
+                follower.postponed = None;
             }
             Known::Master { changed, .. } => {
                 *changed |= before.is_some_and(|before| before.interval != params.interval);
@@ -118,6 +139,28 @@ impl Twin {
         if !ready {
             self.state = Known::Init;
         }
+    }
+
+    /// A packet of anybody found the socket full.
+    pub(crate) fn overflowed(&mut self, at: Time) {
+        self.overflowed = self.overflowed.max(at);
+    }
+
+    /// The Master is given more time, which happens once in a silence, and only where something was
+    /// lost since `noticed` at the latest.
+    pub(crate) fn postponed(&mut self, now: Time, until: Time, noticed: Time) -> Verdict {
+        let (Known::Backup(follower), Some(params)) = (&mut self.state, &self.params) else {
+            return Err("it waits for silence and is no Backup".into());
+        };
+        let span = follower.down_timer(params).since(follower.since);
+        if noticed <= follower.since || self.overflowed == Time::START {
+            return Err("it doubts the silence although nothing was lost".into());
+        }
+        if follower.postponed.is_some() || until > now + span {
+            return Err("a silent Master is given more than twice its time".into());
+        }
+        follower.postponed = Some(until);
+        Ok(())
     }
 
     /// FSM-B-7..9, FSM-A-9.
@@ -135,6 +178,7 @@ impl Twin {
             Known::Backup(follower) if advert.priority == PRIORITY_RESIGN => {
                 follower.resigned = true;
                 follower.since = advert.received;
+                follower.postponed = None;
             }
             Known::Backup(follower) => {
                 if params.preempt && advert.priority < params.priority {
@@ -150,20 +194,17 @@ impl Twin {
                 }
                 follower.resigned = false;
                 follower.since = advert.received;
+                follower.postponed = None;
                 if params.version == Version::V3 {
                     follower.interval = advert.interval;
                 }
             }
             Known::Master { .. } if advert.priority != PRIORITY_RESIGN && better => {
-                self.state = Known::Backup(Follower {
-                    since: advert.received,
-                    interval: match params.version {
-                        Version::V2 => params.interval,
-                        Version::V3 => advert.interval,
-                    },
-                    resigned: false,
-                    preempt_at: None,
-                });
+                let interval = match params.version {
+                    Version::V2 => params.interval,
+                    Version::V3 => advert.interval,
+                };
+                self.state = Known::Backup(Follower::new(advert.received, interval));
             }
             Known::Master { .. } => {}
         }
@@ -183,12 +224,7 @@ impl Twin {
                 return Err("it starts although it is not ready (FSM-I-1)".into());
             }
             (State::Backup, Known::Init) => {
-                self.state = Known::Backup(Follower {
-                    since: now,
-                    interval: params.interval,
-                    resigned: false,
-                    preempt_at: None,
-                });
+                self.state = Known::Backup(Follower::new(now, params.interval));
             }
             (State::Master, Known::Init) if params.priority != PRIORITY_OWNER => {
                 return Err("it starts as Master although it is not the owner (FSM-I-3)".into());
@@ -201,6 +237,11 @@ impl Twin {
                 if now < deadline {
                     let early = deadline.since(now);
                     return Err(format!("it takes over {early:?} too early (V3-TM-2)"));
+                }
+                let lost = follower.since < self.overflowed && self.overflowed <= deadline;
+                let waits = follower.preempt_at.is_none_or(|at| at > deadline);
+                if lost && waits && follower.postponed.is_none() {
+                    return Err("it believes in silence although its socket was full".into());
                 }
                 self.master(now);
             }

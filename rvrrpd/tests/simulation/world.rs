@@ -29,6 +29,7 @@ pub(crate) struct Outcome {
     pub(crate) takeovers: u64,
     /// Advertisements that the kernel kept.
     pub(crate) absorbed: u64,
+    pub(crate) postponements: u64,
     pub(crate) events: u64,
 }
 
@@ -45,6 +46,7 @@ pub(crate) fn run(scenario: &Scenario, with_story: bool) -> Outcome {
         judged: world.judge.judged,
         takeovers: world.judge.takeovers,
         absorbed: world.absorbed,
+        postponements: world.judge.postponements,
         events: world.number,
     }
 }
@@ -296,7 +298,7 @@ impl<'a> World<'a> {
         let Some(node) = &mut self.nodes[number] else {
             return;
         };
-        let more = node.listener.listen();
+        let more = node.listener.listen(node.clock.shows(self.now));
         if node.has_work() {
             self.wake(number, Thread::Worker, self.now);
         }
@@ -413,8 +415,13 @@ impl<'a> World<'a> {
         ) {
             (Receipt::Waits, _) => self.wake(number, Thread::Listener, self.now),
             (Receipt::Absorbed, _) => self.absorbed += 1,
-            (Receipt::Lost, Some(from)) => self.judge.lost(from, group),
-            (Receipt::Lost, None) => {}
+            (Receipt::Lost, from) => {
+                self.judge.overflowed(number, received);
+                if let Some(from) = from {
+                    self.judge.lost(from, group);
+                }
+                self.tell(|| format!("{} - a socket is full, a frame is lost", name(number)));
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use rvrrpd_tests::deadline::{until, within};
 use rvrrpd_tests::frame::{AdvertSpec, Sum};
 use rvrrpd_tests::process::Process;
-use rvrrpd_tests::rvrrpd::{Vrouter, config, program, run};
+use rvrrpd_tests::rvrrpd::{self, Vrouter, config, run};
 use rvrrpd_tests::scene::{Scene, VIP, VIP_TEXT, VRID, advert_from};
 use rvrrpd_tests::snapshot::snapshot;
 use rvrrpd_tests::sys::{self, Stamp};
@@ -51,15 +51,15 @@ fn switches() {
 #[test]
 fn forms_of_the_mode_switch() {
     let scene = Scene::new("forms_of_the_mode_switch");
-    let files = rvrrpd_tests::rvrrpd::Files::of(&scene.lab, &scene.r1);
+    let files = rvrrpd::Files::of(&scene.lab, &scene.r1);
     files.write(&config(&[Vrouter::new(VRID, &[VIP_TEXT]).macvlan()]));
     let path = files.config.display().to_string();
     let forms: [&[&str]; 4] = [&["-m1"], &["-m", "1"], &["--mode", "1"], &["--mode=1"]];
     for form in forms {
-        let mut command = scene.r1.command(program());
+        let mut command = rvrrpd::command_on(&scene.r1);
         command.args(form).args(["--conf", &path]);
-        let daemon = rvrrpd_tests::rvrrpd::Rvrrpd::start_command(&scene.r1, files.clone(), command);
-        daemon.wait_state("eth0-7", rvrrpd_tests::rvrrpd::State::Backup, within(5.0));
+        let daemon = rvrrpd::Rvrrpd::start_command(&scene.r1, files.clone(), command);
+        daemon.wait_state("eth0-7", rvrrpd::State::Backup, within(5.0));
         daemon.stop();
     }
 }
@@ -137,7 +137,7 @@ fn daemon_mode() {
 #[test]
 fn sniffer_mode() {
     let scene = Scene::new("sniffer_mode");
-    let mut command = scene.r1.command(program());
+    let mut command = rvrrpd::command_on(&scene.r1);
     command.args(["-m", "0", "-i", "eth0"]);
     let mut sniffer = Process::start("rvrrpd -m 0", command);
     let source = Ipv4Addr::new(10, 0, 0, 200);

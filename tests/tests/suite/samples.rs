@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use rvrrpd_tests::deadline::{until, within};
 use rvrrpd_tests::host::Host;
 use rvrrpd_tests::lab::{Lab, Lan};
-use rvrrpd_tests::rvrrpd::{Files, Rvrrpd, State, program};
+use rvrrpd_tests::rvrrpd::{self, Files, Rvrrpd, State};
 use rvrrpd_tests::snapshot::snapshot;
 
 /// The sample, word for word but for the directory of its files.
@@ -142,7 +142,7 @@ fn documented_sample_in_json() {
         lab.step(name);
         let path = lab.dir().join(name);
         std::fs::write(&path, &text).expect("configuration");
-        let mut command = host.command(program());
+        let mut command = rvrrpd::command_on(&host);
         command
             .args(["-m", "1"])
             .args(switches)

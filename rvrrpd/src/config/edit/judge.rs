@@ -107,7 +107,6 @@ fn renumber(node: &mut Node<'_>, line: u32) {
 fn conflict(routers: &[Node<'_>], subject: usize, names: &[String]) -> Option<Problem> {
     let (last, others) = routers.split_last()?;
     let ours = draft(last)?;
-    let of_interface = |router: &VirtualRouter| router.interface == ours.interface;
     for (at, other) in others.iter().enumerate() {
         let Some(router) = draft(other) else {
             continue;
@@ -119,7 +118,7 @@ fn conflict(routers: &[Node<'_>], subject: usize, names: &[String]) -> Option<Pr
             .find(|vip| router.vips.iter().any(|other| other.address == vip.address));
         let (key, message) = if router.key() == ours.key() {
             let family = address::family_name(ours.family);
-            let what = format!("group {} of {} ({family})", ours.vrid, ours.interface);
+            let what = format!("group {} of {} ({family})", ours.vrid, ours.site());
             let allowed = "allowed: once for each interface and family";
             (
                 "group",
@@ -128,11 +127,14 @@ fn conflict(routers: &[Node<'_>], subject: usize, names: &[String]) -> Option<Pr
         } else if router.name == ours.name {
             let message = format!("{} is taken, allowed: a unique one", ours.name);
             ("name", message)
-        } else if !ours.vifname.is_empty() && router.vifname == ours.vifname {
+        } else if !ours.vifname.is_empty()
+            && router.vifname == ours.vifname
+            && router.netns == ours.netns
+        {
             let message = format!("{} is that of virtual router {name}", ours.vifname);
             ("vifname", format!("{message}, allowed: a unique one"))
-        } else if let Some(vip) = shared_vip.filter(|_| of_interface(&router)) {
-            let what = format!("{} of {}", vip.address, ours.interface);
+        } else if let Some(vip) = shared_vip.filter(|_| router.site() == ours.site()) {
+            let what = format!("{} of {}", vip.address, ours.site());
             let message = format!("{what} is one of virtual router {name} already");
             ("vip", format!("{message}, allowed: once on an interface"))
         } else {

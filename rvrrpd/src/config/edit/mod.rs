@@ -18,6 +18,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -153,7 +154,7 @@ impl fmt::Display for Hash {
 pub struct Document {
     text: Zeroizing<String>,
     format: Format,
-    config: Config,
+    config: Arc<Config>,
     warnings: Vec<Diagnostic>,
     subject: Option<String>,
 }
@@ -195,7 +196,7 @@ impl Document {
         Ok(Self {
             text,
             format,
-            config: loaded.config,
+            config: Arc::new(loaded.config),
             warnings: loaded.warnings,
             subject: None,
         })
@@ -215,8 +216,14 @@ impl Document {
 
     /// What the text says.
     #[must_use]
-    pub const fn config(&self) -> &Config {
+    pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// The same, to be shared.
+    #[must_use]
+    pub fn shared_config(&self) -> Arc<Config> {
+        Arc::clone(&self.config)
     }
 
     /// What the operator should know about the text, by line.
@@ -236,6 +243,15 @@ impl Document {
     #[must_use]
     pub fn subject(&self) -> Option<&str> {
         self.subject.as_deref()
+    }
+
+    /// The same document as the outcome of another change.
+    #[must_use]
+    pub fn with_subject_of(self, other: &Self) -> Self {
+        Self {
+            subject: other.subject.clone(),
+            ..self
+        }
     }
 
     /// The document after a change.
@@ -301,7 +317,7 @@ impl Document {
             text,
             format: self.format,
             subject: subject.map(|router| router.name.clone()),
-            config: loaded.config,
+            config: Arc::new(loaded.config),
             warnings: loaded.warnings,
         })
     }

@@ -23,9 +23,9 @@ impl Document {
     ///
     /// # Errors
     /// [`EditError::Stale`] when the file is not what `base` was read from, [`EditError::Io`] when
-    /// it cannot be replaced. The file is as it was, and nothing else is left behind. Only when
-    /// the last step fails, the synchronisation of the directory, the new text is there already:
-    /// whether it stays after a power failure is not known.
+    /// it cannot be replaced. The file is as it was, and nothing else is left behind. A directory
+    /// that cannot be synchronised is no error, because the new text is there already; the log
+    /// tells that it is not known whether it survives a power failure.
     pub fn save(&self, path: &Path, base: &Self) -> Result<(), EditError> {
         let target = fs::canonicalize(path).map_err(refused(path, "cannot be found"))?;
         let (old, metadata) = open(&target)?;
@@ -40,9 +40,11 @@ impl Document {
         // As late as possible: what an editor writes from here on is lost.
         self.unchanged(&target, base)?;
         new.rename(&target)?;
-        File::open(directory)
-            .and_then(|directory| directory.sync_all())
-            .map_err(refused(directory, "cannot be synchronised"))
+        let synchronised = File::open(directory).and_then(|directory| directory.sync_all());
+        if let Err(error) = synchronised {
+            tracing::warn!("{}: cannot be synchronised: {error}", directory.display());
+        }
+        Ok(())
     }
 
     /// Whether the file is what `base` was read from.

@@ -1,640 +1,315 @@
 //! The gate: what of the traffic to a virtual router reaches this host.
 //!
 //! Macvlans stay up in Backup, because setting one down takes 15 ms under the rtnl lock. What a
-//! Backup must not accept (RFC 9568 §6.4.2, 345) is therefore stopped before it gets to them, by
-//! nftables, told over netlink in one transaction for any number of virtual routers:
+//! Backup must not accept (RFC 9568 §6.4.2, 345) is therefore stopped before it gets to them. Two
+//! do that, by the place where the traffic is:
 //!
-//! | table | what it drops |
-//! |---|---|
-//! | `netdev NAME` | at the ingress of a parent: frames to a virtual MAC that is closed |
-//! | `inet NAME` | on input: packets to a virtual address of `accept_mode = false`, ND excepted, and neighbour solicitations that the parent must not answer, because the macvlan does; on output: what the kernel would say by the macvlan of an IPv6 Backup |
-//! | `arp NAME` | on input: ARP requests that the parent must not answer, because the macvlan does |
+//! | what | who | when it changes |
+//! |---|---|---|
+//! | frames to a virtual MAC that arrive at a parent | the eBPF gate ([`crate::net::kernel::Gate`]), else [`Tables`] | with each election |
+//! | packets to addresses of `accept_mode = false` that arrive at a parent | the same | never: the program looks whether the virtual MAC is open |
+//! | the same packets, by another interface | [`Tables`] | never |
+//! | what leaves by the macvlan of an IPv6 router | [`Tables`] | never |
+//! | what an owner's interface answers and asks | [`Tables`] | with its own elections |
 //!
-//! An owner's addresses are on the parent, too, and the parent has the physical MAC. What the kernel
-//! itself asks there must not tell hosts that the two belong together (ARP-1, ND-2): on output, an
-//! ARP request from such an address becomes a probe, which has no sender address and nobody learns
-//! from (RFC 5227 §1.1), and a neighbour solicitation gets the parent's link-local address as its
-//! source. Both are answered to the parent, as before.
-//!
-//! The tables of `inet` and `arp` are there only while something is in them, so that a host without
-//! such routers pays nothing for them. Where the kernel can (6.9), the tables are owned by
-//! this process and persistent: `nft flush ruleset` of a firewall does not open the gate, and
-//! neither does SIGKILL.
+//! "Never" means: with the configuration, not with an election. So with the eBPF gate an election is
+//! a store to memory that is shared with the kernel, and the tables are asked for owners alone. The tables are there
+//! while something needs them; for IPv4 routers that accept, nothing does.
 
-mod batch;
-mod expression;
-mod ruleset;
+mod change;
+pub mod tables;
 
-use std::collections::{BTreeMap, BTreeSet};
+pub use change::Change;
+pub(super) use change::voices;
+pub use tables::Tables;
+
+use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv6Addr};
 
-use crate::net::sys::ioctl;
-use crate::wire::Mac;
-use batch::{Batch, Refusal, Socket};
-use ruleset::Table;
+use rvrrpd_ebpf::GateState;
 
-/// First bytes of every virtual MAC (RFC 9568 §7.3). Frames to other addresses leave the gate after
-/// one comparison, so no other address can be closed.
-const VIRTUAL_MAC_PREFIX: [u8; 4] = [0x00, 0x00, 0x5e, 0x00];
-/// Longest name of the tables in bytes; the kernel takes 255.
-const LONGEST_NAME: usize = 128;
+use super::journal::{Entry, Journal};
+use crate::net::kernel::{self, Hook};
+use crate::wire::{Family, Mac, Vrid};
 
-/// One change of the gate.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Change {
-    /// Frames to this virtual MAC that arrive untagged at the parent (interface index) are dropped.
-    Close(u32, Mac),
-    /// They are let through.
-    Open(u32, Mac),
-    /// Packets to this virtual address are not accepted (`accept_mode = false`), except for ND and
-    /// what this host sends itself.
-    Refuse(IpAddr),
-    /// They are.
-    Accept(IpAddr),
-    /// The same of a link-local address, where it comes in by the interface with this index.
-    RefuseLinkLocal(u32, Ipv6Addr),
-    /// They are accepted.
-    AcceptLinkLocal(u32, Ipv6Addr),
-    /// The interface with this index neither answers for this address nor asks in its name.
-    Own(u32, IpAddr),
-    /// It does both.
-    Disown(u32, IpAddr),
-    /// Link-local address that the interface with this index asks from instead of its owned ones.
-    /// An interface has one, the last.
-    AskFrom(u32, Ipv6Addr),
-    /// It has none.
-    AskAsBefore(u32, Ipv6Addr),
-    /// Nothing that this host makes leaves by the interface with this index: a Backup's macvlan
-    /// would tell switches, by the kernel's MLD reports, that the virtual MAC is here.
-    Silence(u32),
-    /// It leaves.
-    Speak(u32),
+/// Name of the nftables tables.
+const TABLE: &str = "rvrrpd";
+
+/// Who decides about the frames that arrive at a parent.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Guard {
+    /// The eBPF gate.
+    Ebpf(Hook),
+    /// The tables, and why not the eBPF gate.
+    Nftables(String),
 }
 
-/// An element of one of the sets. Its presence is what [`Change`] changes.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-enum Element {
-    Closed(u32, Mac),
-    Refused(IpAddr),
-    RefusedLinkLocal(u32, Ipv6Addr),
-    Owned(u32, IpAddr),
-    Source(u32, Ipv6Addr),
-    Silent(u32),
-}
-
-impl From<Change> for (Element, bool) {
-    fn from(change: Change) -> Self {
-        match change {
-            Change::Close(parent, mac) => (Element::Closed(parent, mac), true),
-            Change::Open(parent, mac) => (Element::Closed(parent, mac), false),
-            Change::Refuse(address) => (Element::Refused(address), true),
-            Change::Accept(address) => (Element::Refused(address), false),
-            Change::RefuseLinkLocal(index, address) => {
-                (Element::RefusedLinkLocal(index, address), true)
-            }
-            Change::AcceptLinkLocal(index, address) => {
-                (Element::RefusedLinkLocal(index, address), false)
-            }
-            Change::AskFrom(parent, address) => (Element::Source(parent, address), true),
-            Change::AskAsBefore(parent, address) => (Element::Source(parent, address), false),
-            Change::Own(parent, address) => (Element::Owned(parent, address), true),
-            Change::Disown(parent, address) => (Element::Owned(parent, address), false),
-            Change::Silence(index) => (Element::Silent(index), true),
-            Change::Speak(index) => (Element::Silent(index), false),
+impl fmt::Display for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ebpf(Hook::Tcx) => f.write_str("ebpf hook=tcx"),
+            Self::Ebpf(Hook::Clsact) => f.write_str("ebpf hook=clsact"),
+            Self::Nftables(why) => write!(f, "nftables why={why:?}"),
         }
     }
 }
 
-/// What we made the kernel believe.
-#[derive(Clone, Debug, Default)]
-struct State {
-    tables: BTreeSet<Table>,
-    /// Name by interface index.
-    parents: BTreeMap<u32, String>,
-    elements: BTreeSet<Element>,
-}
-
-/// The gate of this process. Dropping it leaves the tables as they are.
+/// The gate of this process.
 #[derive(Debug)]
-pub struct Gate {
-    socket: Socket,
-    name: String,
-    /// `NFT_TABLE_F_*` of the tables.
-    flags: u32,
-    state: State,
+pub(super) struct Gate {
+    /// The eBPF gate, or why there is none.
+    program: Result<kernel::Gate, String>,
+    tables: Option<Tables>,
+    guards: BTreeMap<u32, Guard>,
+    /// What the journal has of filters that outlive this process.
+    filters: BTreeMap<u32, Vec<Entry>>,
+    /// What was last told of why the eBPF gate is not used.
+    told: String,
 }
 
 impl Gate {
-    /// Takes the place of tables of this name that a dead predecessor left, and finds out whether
-    /// the kernel can do what the gate needs at an ingress. All is open and accepted then.
-    ///
-    /// # Errors
-    /// `InvalidInput` for a name that is empty, longer than 128 bytes or has other characters than
-    /// ASCII letters, digits, `_` and `-`. `Unsupported` if the kernel lacks nf_tables or its family
-    /// netdev, which the text says. `PermissionDenied` without CAP_NET_ADMIN or if another process
-    /// owns the tables.
-    pub fn new(name: &str) -> io::Result<Self> {
-        check_name(name)?;
-        let mut socket = Socket::open()?;
-        remove_tables(&mut socket, name)?;
-        let mut gate = Self {
-            socket,
-            name: name.to_owned(),
-            flags: ruleset::OWNED_AND_PERSISTENT,
-            state: State::default(),
-        };
-        let mut made = gate.make_first_table();
-        if let Err(refusal) = &made
-            && refusal.target.is_some()
-            && refusal.is(&[libc::EINVAL, libc::EOPNOTSUPP])
-        {
-            // A kernel before 6.9 does not know these flags.
-            gate.flags = 0;
-            made = gate.make_first_table();
-        }
-        match made {
-            Ok(()) => Ok(gate),
-            Err(refusal) => Err(gate.explain(refusal)),
-        }
-    }
-
-    /// Makes the gate of a parent; nothing is closed there yet.
-    ///
-    /// A parent that is attached already gets its hook anew (the interface may have been removed
-    /// and made again with the same index); what was closed stays closed.
-    ///
-    /// # Errors
-    /// `NotFound`: no interface has this name and index. Else what the kernel says; then nothing has changed.
-    pub fn attach(&mut self, parent: &str, index: u32) -> io::Result<()> {
-        check_interface(parent, index)?;
-        let known = self.state.parents.contains_key(&index);
-        if !known {
-            let mut batch = Batch::new();
-            ruleset::add_parent(&mut batch, &self.name, index, parent, true);
-            match self.socket.transact(batch) {
-                Ok(()) => {
-                    self.state.parents.insert(index, parent.to_owned());
-                    return Ok(());
-                }
-                Err(refusal) if refusal.out_of_step() => {}
-                Err(refusal) => return Err(self.explain(refusal)),
-            }
-        }
-        let mut next = self.state.clone();
-        next.parents.insert(index, parent.to_owned());
-        self.rebuild(next, Some(index))
-    }
-
-    /// Removes the gate of a parent, and what was closed and owned there. The interface itself may
-    /// be gone already. Nothing happens if the parent is not attached.
-    ///
-    /// # Errors
-    /// What the kernel says; then nothing has changed.
-    pub fn detach(&mut self, index: u32) -> io::Result<()> {
-        let mut next = self.state.clone();
-        let Some(parent) = next.parents.remove(&index) else {
-            return Ok(());
-        };
-        let owned: BTreeMap<Element, bool> = self
-            .state
-            .elements
-            .iter()
-            .filter(|element| {
-                matches!(element, Element::Owned(at, _) | Element::Source(at, _) if *at == index)
-            })
-            .map(|element| (*element, false))
-            .collect();
-        next.elements.retain(|element| {
-            !matches!(
-                element,
-                Element::Owned(at, _) | Element::Source(at, _) | Element::Closed(at, _)
-                    if *at == index
-            )
-        });
-        let mut batch = Batch::new();
-        ruleset::delete_parent(&mut batch, &self.name, index, &parent);
-        ruleset::change_elements(&mut batch, &self.name, &owned);
-        match self.socket.transact(batch) {
-            Ok(()) => {
-                self.state = next;
-                Ok(())
-            }
-            Err(refusal) if refusal.out_of_step() => self.rebuild(next, None),
-            Err(refusal) => Err(self.explain(refusal)),
-        }
-    }
-
-    /// Makes all changes in one transaction. Of several changes about one thing the last counts;
-    /// what is as it should be already is not touched.
-    ///
-    /// # Errors
-    /// `NotFound`: a MAC is to be closed at a parent that is not attached. `InvalidInput`: it is no
-    /// virtual MAC (00-00-5E-00-…). `Unsupported`: the kernel lacks nf_tables for the family that
-    /// the text names. Else what the kernel says. Nothing has changed then.
-    pub fn apply(&mut self, changes: &[Change]) -> io::Result<()> {
-        let mut wanted = BTreeMap::new();
-        for change in changes {
-            let (element, present) = (*change).into();
-            if present {
-                self.check(element)?;
-                wanted.extend(self.displaced(element).map(|other| (other, false)));
-            }
-            wanted.insert(element, present);
-        }
-        wanted.retain(|element, present| self.state.elements.contains(element) != *present);
-        if wanted.is_empty() {
-            return Ok(());
-        }
-        let missing: BTreeSet<Table> = wanted
-            .keys()
-            .map(|element| element.table())
-            .filter(|table| !self.state.tables.contains(table))
-            .collect();
-        let unneeded = self.unneeded(&wanted);
-        let mut batch = Batch::new();
-        for table in &missing {
-            ruleset::add_table(&mut batch, *table, &self.name, self.flags);
-            ruleset::add_hooks(&mut batch, *table, &self.name);
-        }
-        let in_tables_that_stay = wanted
-            .iter()
-            .filter(|(element, _)| !unneeded.contains(&element.table()))
-            .map(|(element, present)| (*element, *present))
-            .collect();
-        ruleset::change_elements(&mut batch, &self.name, &in_tables_that_stay);
-        for table in &unneeded {
-            ruleset::delete_table(&mut batch, *table, &self.name);
-        }
-        let outcome = self.socket.transact(batch);
-        let follow = |state: &mut State| {
-            state.tables.extend(missing);
-            state.tables.retain(|table| !unneeded.contains(table));
-            change(&mut state.elements, wanted);
-        };
-        match outcome {
-            Ok(()) => {
-                follow(&mut self.state);
-                Ok(())
-            }
-            Err(refusal) if refusal.out_of_step() => {
-                let mut next = self.state.clone();
-                follow(&mut next);
-                self.rebuild(next, None)
-            }
-            Err(refusal) => Err(self.explain(refusal)),
-        }
-    }
-
-    /// What has to leave for an element to come: an interface asks from one address.
-    fn displaced(&self, element: Element) -> impl Iterator<Item = Element> {
-        let elements = self.state.elements.iter().copied();
-        elements.filter(move |other| match (element, other) {
-            (Element::Source(at, new), Element::Source(other, old)) => at == *other && new != *old,
-            _ => false,
-        })
-    }
-
-    /// The tables whose last element leaves. The one of the parents stays.
-    fn unneeded(&self, wanted: &BTreeMap<Element, bool>) -> BTreeSet<Table> {
-        wanted
-            .iter()
-            .filter(|(element, present)| !**present && element.table() != Table::Netdev)
-            .map(|(element, _)| element.table())
-            .filter(|table| {
-                let stays = |element: &&Element| wanted.get(*element) != Some(&false);
-                let comes =
-                    |(element, present): (&Element, &bool)| *present && element.table() == *table;
-                !wanted.iter().any(comes)
-                    && !self
-                        .state
-                        .elements
-                        .iter()
-                        .filter(|e| e.table() == *table)
-                        .any(|e| stays(&e))
-            })
-            .collect()
-    }
-
-    /// Whether the kernel keeps others from changing the tables (6.9). If not, a firewall that
-    /// flushes the ruleset opens the gate until the next change or [`restore`](Self::restore).
-    #[must_use]
-    pub const fn protected(&self) -> bool {
-        self.flags == ruleset::OWNED_AND_PERSISTENT
-    }
-
-    /// Makes everything anew as it should be, in one transaction.
-    ///
-    /// # Errors
-    /// What the kernel says.
-    pub fn restore(&mut self) -> io::Result<()> {
-        self.rebuild(self.state.clone(), None)
-    }
-
-    /// Removes the tables: all is open and accepted.
-    ///
-    /// # Errors
-    /// What the kernel says.
-    pub fn remove(mut self) -> io::Result<()> {
-        remove_tables(&mut self.socket, &self.name)
-    }
-
-    /// Removes tables of this name that a dead predecessor left, if there are any.
-    ///
-    /// # Errors
-    /// As [`Gate::new`]; a kernel without nf_tables has nothing to remove and is no error.
-    pub fn remove_leftover(name: &str) -> io::Result<()> {
-        check_name(name)?;
-        match Socket::open() {
-            Ok(mut socket) => remove_tables(&mut socket, name),
-            Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(()),
-            Err(error) => Err(error),
-        }
-    }
-
-    fn check(&self, element: Element) -> io::Result<()> {
-        let Element::Closed(parent, mac) = element else {
-            return Ok(());
-        };
-        if mac.0[..4] != VIRTUAL_MAC_PREFIX {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                format!("{mac} is no virtual MAC (00:00:5e:00:…), it cannot be closed"),
-            ));
-        }
-        if !self.state.parents.contains_key(&parent) {
-            return Err(io::Error::new(
-                io::ErrorKind::NotFound,
-                format!("closing {mac}: interface index {parent} is not attached"),
-            ));
-        }
-        Ok(())
-    }
-
-    /// Makes the table that every gate has. The chain on the loopback interface, gone again in the
-    /// same transaction, shows whether the kernel knows the family.
-    fn make_first_table(&mut self) -> Result<(), Refusal> {
-        let mut batch = Batch::new();
-        ruleset::add_table(&mut batch, Table::Netdev, &self.name, self.flags);
-        ruleset::probe(&mut batch, &self.name);
-        self.socket.transact(batch)?;
-        self.state.tables.insert(Table::Netdev);
-        Ok(())
-    }
-
-    /// Replaces everything by `next` in one transaction. The way out where the kernel does not have
-    /// what we think it has, because somebody else changed our tables or an interface disappeared.
-    /// A parent whose interface is gone gets no hook, unless it is the `required` one.
-    fn rebuild(&mut self, next: State, required: Option<u32>) -> io::Result<()> {
-        let elements: BTreeMap<Element, bool> = next
-            .elements
-            .iter()
-            .map(|element| (*element, true))
-            .collect();
-        let mut gone = BTreeSet::new();
-        loop {
-            let mut batch = Batch::new();
-            for table in &next.tables {
-                ruleset::add_table(&mut batch, *table, &self.name, self.flags);
-                ruleset::delete_table(&mut batch, *table, &self.name);
-                ruleset::add_table(&mut batch, *table, &self.name, self.flags);
-                ruleset::add_hooks(&mut batch, *table, &self.name);
-            }
-            for (index, parent) in &next.parents {
-                let hooked = !gone.contains(index);
-                ruleset::add_parent(&mut batch, &self.name, *index, parent, hooked);
-            }
-            ruleset::change_elements(&mut batch, &self.name, &elements);
-            let Err(refusal) = self.socket.transact(batch) else {
-                self.state = next;
-                return Ok(());
-            };
-            match refusal.missing_parent() {
-                Some(index) if required != Some(index) && gone.insert(index) => {}
-                _ => return Err(self.explain(refusal)),
-            }
-        }
-    }
-
-    fn explain(&self, refusal: Refusal) -> io::Error {
-        refusal.explain(&self.name)
-    }
-}
-
-/// The changes of a transaction that the kernel has carried out.
-fn change(elements: &mut BTreeSet<Element>, changes: BTreeMap<Element, bool>) {
-    for (element, present) in changes {
-        if present {
-            elements.insert(element);
-        } else {
-            elements.remove(&element);
-        }
-    }
-}
-
-fn remove_tables(socket: &mut Socket, name: &str) -> io::Result<()> {
-    for table in Table::ALL {
-        let mut batch = Batch::new();
-        ruleset::delete_table(&mut batch, table, name);
-        match socket.transact(batch) {
-            Err(refusal) if !refusal.is(&[libc::ENOENT, libc::EOPNOTSUPP, libc::EAFNOSUPPORT]) => {
-                return Err(refusal.explain(name));
+    /// A gate that is attached nowhere, and takes the place of tables that a dead predecessor left
+    /// without a journal.
+    pub(super) fn new(program: Result<kernel::Gate, String>) -> Self {
+        match Tables::remove_leftover(TABLE) {
+            // They are another daemon's.
+            Err(error) if error.kind() != io::ErrorKind::PermissionDenied => {
+                tracing::warn!("tables of a predecessor: {error}");
             }
             _ => {}
         }
-    }
-    Ok(())
-}
-
-fn check_name(name: &str) -> io::Result<()> {
-    let fits = (1..=LONGEST_NAME).contains(&name.len());
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-    if fits && name.bytes().all(plain) {
-        return Ok(());
-    }
-    Err(io::Error::new(
-        io::ErrorKind::InvalidInput,
-        format!(
-            "`{name}` cannot name a table: 1 to {LONGEST_NAME} ASCII letters, digits, `_` or `-`"
-        ),
-    ))
-}
-
-/// The interface must be there with this index: newer kernels (6.16) would take any name and hook
-/// what appears under it one day.
-fn check_interface(name: &str, index: u32) -> io::Result<()> {
-    let Some(kernel_name) = ioctl::Name::new(name) else {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            format!("`{name}` is no name of an interface"),
-        ));
-    };
-    if ioctl::index(&kernel_name).ok() == Some(index) {
-        return Ok(());
-    }
-    Err(io::Error::new(
-        io::ErrorKind::NotFound,
-        format!("there is no interface `{name}` with index {index}"),
-    ))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::process::Command;
-
-    const NAME: &str = "gate_unit_test";
-    const FIRST: Mac = Mac([0, 0, 0x5e, 0, 1, 1]);
-    const SECOND: Mac = Mac([0, 0, 0x5e, 0, 1, 2]);
-    const LO: u32 = 1;
-
-    /// Runs the test once more in a network namespace of its own, which goes with the process.
-    fn in_namespace(test: &str, body: impl FnOnce()) {
-        const INSIDE: &str = "RVRRPD_TEST_NAMESPACE";
-        if std::env::var_os(INSIDE).is_some() {
-            return body();
+        Self {
+            program,
+            tables: None,
+            guards: BTreeMap::new(),
+            filters: BTreeMap::new(),
+            told: String::new(),
         }
-        let output = Command::new("unshare")
-            .args(["--map-root-user", "--net"])
-            .arg(std::env::current_exe().unwrap())
-            .args([
-                "--exact",
-                "--nocapture",
-                &format!("driver::gate::tests::{test}"),
-            ])
-            .env(INSIDE, "1")
-            .output()
-            .unwrap();
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{text}{errors}");
-        assert!(text.contains("1 passed"), "{text}");
     }
 
-    fn nft(command: &str) -> String {
-        let output = Command::new("nft").arg(command).output().unwrap();
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{command}: {errors}");
-        String::from_utf8_lossy(&output.stdout).into_owned()
+    /// The tables alone, and why; that is nothing to warn of.
+    pub(super) fn of_tables(why: &str) -> Self {
+        Self {
+            told: why.to_owned(),
+            ..Self::new(Err(why.to_owned()))
+        }
     }
 
-    fn closed(mac: Mac) -> bool {
-        nft("list ruleset").contains(&mac.to_string())
-    }
-
-    /// As on a kernel that cannot protect our tables.
-    fn unprotected() -> Gate {
-        let mut gate = Gate::new(NAME).unwrap();
-        remove_tables(&mut gate.socket, NAME).unwrap();
-        gate.flags = 0;
-        gate.make_first_table().unwrap();
-        gate.attach("lo", LO).unwrap();
-        gate
-    }
-
-    #[test]
-    fn what_others_changed_is_put_right_by_the_next_change() {
-        in_namespace(
-            "what_others_changed_is_put_right_by_the_next_change",
-            || {
-                let mut gate = unprotected();
-                let vip: IpAddr = "192.0.2.1".parse().unwrap();
-                gate.apply(&[Change::Close(LO, FIRST), Change::Refuse(vip)])
-                    .unwrap();
-
-                nft("flush ruleset");
-                gate.apply(&[Change::Close(LO, SECOND)]).unwrap();
-                assert!(closed(FIRST) && closed(SECOND));
-                assert!(nft("list ruleset").contains("192.0.2.1"));
-
-                nft(&format!(
-                    "delete element netdev {NAME} closed_1 {{ {FIRST} }}"
-                ));
-                gate.apply(&[Change::Open(LO, FIRST)]).unwrap();
-                assert!(!closed(FIRST) && closed(SECOND));
-
-                nft(&format!("add element netdev {NAME} closed_1 {{ {FIRST} }}"));
-                gate.apply(&[Change::Close(LO, FIRST)]).unwrap();
-                assert!(closed(FIRST));
-
-                nft(&format!("delete chain netdev {NAME} ingress_1"));
-                gate.detach(LO).unwrap();
-                assert!(!closed(FIRST) && !closed(SECOND));
-                gate.attach("lo", LO).unwrap();
-
-                nft(&format!("delete table inet {NAME}"));
-                gate.apply(&[Change::Accept(vip)]).unwrap();
-                assert!(!nft("list ruleset").contains("192.0.2.1"));
-
-                gate.apply(&[Change::Close(LO, SECOND)]).unwrap();
-                assert!(!gate.protected());
-                nft("flush ruleset");
-                gate.restore().unwrap();
-                assert!(!closed(FIRST) && closed(SECOND));
-                nft("flush ruleset");
-                gate.remove().unwrap();
-            },
-        );
-    }
-
-    #[test]
-    fn what_is_so_already_asks_nothing_of_the_kernel() {
-        in_namespace("what_is_so_already_asks_nothing_of_the_kernel", || {
-            let mut gate = unprotected();
-            gate.apply(&[Change::Close(LO, FIRST)]).unwrap();
-            let asked = gate.socket.asked();
-            gate.apply(&[Change::Close(LO, FIRST), Change::Open(LO, SECOND)])
-                .unwrap();
-            gate.apply(&[Change::Close(LO, SECOND), Change::Open(LO, SECOND)])
-                .unwrap();
-            assert_eq!(gate.socket.asked(), asked);
-            gate.apply(&[Change::Open(LO, FIRST), Change::Close(LO, SECOND)])
-                .unwrap();
-            assert_ne!(gate.socket.asked(), asked);
-            assert!(!closed(FIRST) && closed(SECOND));
-        });
-    }
-
-    #[test]
-    fn a_refused_transaction_changes_nothing() {
-        in_namespace("a_refused_transaction_changes_nothing", || {
-            let mut gate = unprotected();
-            gate.apply(&[Change::Close(LO, FIRST)]).unwrap();
-            // Another process takes the table: no change of ours is permitted any more.
-            nft("flush ruleset");
-            let mut other = Gate::new(NAME).unwrap();
-            other.attach("lo", LO).unwrap();
-            let before = format!("{:?}", gate.state);
-            let error = gate.apply(&[Change::Close(LO, SECOND)]).unwrap_err();
-            assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
-            assert!(
-                error.to_string().contains("another process owns"),
-                "{error}"
-            );
-            assert_eq!(format!("{:?}", gate.state), before);
-            assert!(!closed(SECOND));
-            other.remove().unwrap();
-            gate.apply(&[Change::Close(LO, SECOND)]).unwrap();
-            assert!(closed(FIRST) && closed(SECOND));
-        });
-    }
-
-    #[test]
-    fn what_the_kernel_lacks_is_named() {
-        let lacking = |table, object, number| {
-            Refusal::new(number, Some(batch::Target { table, object })).explain(NAME)
+    /// Makes the gate of a parent, and says whose it is; nothing is closed there yet. Where the
+    /// parent has one already, that is made anew if it is gone or bound to another name; what was
+    /// closed stays closed. Some 10 ms, so never in an election.
+    ///
+    /// # Errors
+    /// Neither the eBPF gate nor the tables can be had there: what was said about the tables.
+    pub(super) fn attach(
+        &mut self,
+        parent: &str,
+        index: u32,
+        journal: &mut Journal,
+    ) -> io::Result<Guard> {
+        if let Some(known @ Guard::Nftables(_)) = self.guards.get(&index).cloned() {
+            self.tables(journal)?.attach(parent, index)?;
+            return Ok(known);
+        }
+        let guard = match self.attach_program(parent, index, journal) {
+            Ok(hook) => Guard::Ebpf(hook),
+            Err(why) => {
+                let attached = self.tables(journal)?.attach(parent, index);
+                let tidied = self.tidy(journal);
+                attached.and(tidied)?;
+                if self.told != why {
+                    tracing::warn!("{why}");
+                    self.told.clone_from(&why);
+                }
+                Guard::Nftables(why)
+            }
         };
-        for (table, option) in [
-            (Table::Netdev, "netdev (CONFIG_NF_TABLES_NETDEV)"),
-            (Table::Inet, "inet (CONFIG_NF_TABLES_INET)"),
-            (Table::Arp, "arp (CONFIG_NF_TABLES_ARP)"),
-        ] {
-            let error = lacking(table, ruleset::Object::Chain, libc::ENOENT);
-            assert_eq!(error.kind(), io::ErrorKind::Unsupported);
-            assert!(error.to_string().contains(option), "{error}");
-        }
-        let error = Refusal::new(libc::EOPNOTSUPP, None).explain(NAME);
-        assert_eq!(error.kind(), io::ErrorKind::Unsupported);
-        assert!(error.to_string().contains("CONFIG_NF_TABLES"), "{error}");
+        self.guards.insert(index, guard.clone());
+        Ok(guard)
     }
+
+    fn attach_program(
+        &mut self,
+        parent: &str,
+        index: u32,
+        journal: &mut Journal,
+    ) -> Result<Hook, String> {
+        let program = self.program.as_mut().map_err(|why| why.clone())?;
+        let explain = |error| {
+            format!("the eBPF gate cannot be attached to {parent}: {error}; nftables is used")
+        };
+        if program.hook(index) != Some(Hook::Clsact) {
+            match program.attach_by(index, Hook::Tcx) {
+                // A kernel before 6.6.
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
+                result => return result.map(|_| Hook::Tcx).map_err(explain),
+            }
+        }
+        // Before it is there, for it outlives this process.
+        let entry = Entry::Filter {
+            interface: parent.to_owned(),
+        };
+        journal.record([entry.clone()]).map_err(explain)?;
+        self.filters.entry(index).or_default().push(entry);
+        if program.hook(index).is_none() {
+            program.attach_by(index, Hook::Clsact).map_err(explain)?;
+        }
+        Ok(Hook::Clsact)
+    }
+
+    /// Whether the eBPF gate is that of a parent.
+    pub(super) fn is_ebpf(&self, parent: u32) -> bool {
+        matches!(self.guards.get(&parent), Some(Guard::Ebpf(_)))
+    }
+
+    /// Removes the gate of a parent, and what was closed, refused and owned there. The interface
+    /// itself may be gone already. Nothing happens if the parent is not attached.
+    ///
+    /// # Errors
+    /// What the kernel says about the tables, which have not changed then, or the file system.
+    pub(super) fn detach(&mut self, index: u32, journal: &mut Journal) -> io::Result<()> {
+        if let (Ok(program), Some(Guard::Ebpf(_))) = (&mut self.program, self.guards.remove(&index))
+        {
+            program.detach(index);
+        }
+        let filters = self.filters.remove(&index).unwrap_or_default();
+        let forgotten = journal.forget(|entry| filters.contains(entry));
+        let detached = self
+            .tables
+            .as_mut()
+            .map_or(Ok(()), |tables| tables.detach(index));
+        let tidied = self.tidy(journal);
+        forgotten.and(detached).and(tidied)
+    }
+
+    /// Makes all changes: those of the eBPF gate, then those of the tables in one transaction. Of
+    /// several changes about one thing the last counts; what is as it should be already is not
+    /// touched, and tables that nothing needs are not made.
+    ///
+    /// # Errors
+    /// As [`Tables::apply`], and the eBPF gate has no room for more addresses. What comes after in
+    /// the tables has not changed then, the rest has.
+    pub(super) fn apply(&mut self, changes: &[Change], journal: &mut Journal) -> io::Result<()> {
+        let mut result = Ok(());
+        let mut rest = Vec::new();
+        for change in changes {
+            match self.by_program(*change) {
+                Some(done) => result = result.and(done),
+                None => rest.push(*change),
+            }
+        }
+        if self.tables.is_some() || rest.iter().any(|change| change.needs_tables()) {
+            let applied = self.tables(journal).and_then(|tables| tables.apply(&rest));
+            let tidied = self.tidy(journal);
+            result = result.and(applied).and(tidied);
+        }
+        result
+    }
+
+    /// Makes a change by the eBPF gate; none where it is none of its.
+    fn by_program(&mut self, change: Change) -> Option<io::Result<()>> {
+        let (Change::Close(parent, _)
+        | Change::Open(parent, _)
+        | Change::RefuseAt(parent, ..)
+        | Change::AcceptAt(parent, ..)) = change
+        else {
+            return None;
+        };
+        if !self.is_ebpf(parent) {
+            return None;
+        }
+        let program = self.program.as_mut().ok()?;
+        Some(match change {
+            Change::Close(_, mac) => {
+                router(mac).and_then(|router| program.set(parent, router, GateState::Closed))
+            }
+            Change::Open(_, mac) => {
+                router(mac).and_then(|router| program.set(parent, router, GateState::Open))
+            }
+            Change::RefuseAt(_, mac, address) => {
+                router(mac).and_then(|router| program.refuse(parent, router, address))
+            }
+            Change::AcceptAt(_, _, address) => {
+                program.accept(parent, address);
+                Ok(())
+            }
+            _ => return None,
+        })
+    }
+
+    /// Makes again what others took away without an event, and returns the parents where that was
+    /// so as far as they are known.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub(super) fn restore(&mut self) -> io::Result<Vec<u32>> {
+        let mut result = match &mut self.tables {
+            Some(tables) if !tables.protected() => tables.restore(),
+            _ => Ok(()),
+        };
+        let mut restored = Vec::new();
+        if let Ok(program) = &mut self.program {
+            for index in self.guards.keys() {
+                match program.examine(*index) {
+                    Ok(true) => restored.push(*index),
+                    Ok(false) => {}
+                    Err(error) => result = result.and(Err(error)),
+                }
+            }
+        }
+        result.map(|()| restored)
+    }
+
+    /// Removes everything: all is open and accepted.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub(super) fn remove(self) -> io::Result<()> {
+        drop(self.program);
+        self.tables.map_or(Ok(()), Tables::remove)
+    }
+
+    /// Removes the tables where nothing is in them any more.
+    fn tidy(&mut self, journal: &mut Journal) -> io::Result<()> {
+        let Some(tables) = self.tables.take_if(|tables| tables.is_empty()) else {
+            return Ok(());
+        };
+        let name = tables.name().to_owned();
+        tables.remove()?;
+        journal.forget(|entry| matches!(entry, Entry::Table { name: of } if *of == name))
+    }
+
+    /// The tables, made where there are none yet; under another name where another daemon with
+    /// another runtime directory has them.
+    fn tables(&mut self, journal: &mut Journal) -> io::Result<&mut Tables> {
+        let tables = match self.tables.take() {
+            Some(tables) => tables,
+            None => {
+                let mut open = |name: &str| {
+                    journal.record([Entry::Table {
+                        name: name.to_owned(),
+                    }])?;
+                    Tables::new(name)
+                };
+                open(TABLE).or_else(|error| match error.kind() {
+                    io::ErrorKind::PermissionDenied => {
+                        open(&format!("{TABLE}_{}", std::process::id()))
+                    }
+                    _ => Err(error),
+                })?
+            }
+        };
+        Ok(self.tables.insert(tables))
+    }
+}
+
+/// Whose virtual MAC it is.
+fn router(mac: Mac) -> io::Result<(Family, Vrid)> {
+    mac.virtual_router().ok_or_else(|| {
+        io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("{mac} is no virtual MAC (00:00:5e:00:01:… or 00:00:5e:00:02:…)"),
+        )
+    })
 }

@@ -55,7 +55,6 @@ pub(crate) enum Done {
 pub(crate) struct Netlink {
     socket: NlSocket,
     sequence: u32,
-    buffer: Box<[u8]>,
 }
 
 impl Netlink {
@@ -75,7 +74,6 @@ impl Netlink {
         Ok(Self {
             socket,
             sequence: 0,
-            buffer: vec![0; LARGEST_RECEIVE].into_boxed_slice(),
         })
     }
 
@@ -141,8 +139,10 @@ impl Netlink {
         }
         self.send(&datagram)?;
         let mut missing = chosen.len();
+        // Not kept: there is a socket for each network namespace.
+        let mut buffer = vec![0; LARGEST_RECEIVE];
         while missing > 0 {
-            let length = match self.receive() {
+            let length = match self.receive(&mut buffer) {
                 Ok(length) => length,
                 // Reported once, while what did arrive is still to be read.
                 Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => continue,
@@ -151,7 +151,7 @@ impl Netlink {
                 }
                 Err(error) => return Err(error),
             };
-            for message in messages(&self.buffer[..length]) {
+            for message in messages(buffer.get(..length).unwrap_or_default()) {
                 let place = usize::try_from(message.sequence.wrapping_sub(first)).ok();
                 let Some(index) = place.and_then(|place| chosen.get(place).copied()) else {
                     continue;
@@ -205,8 +205,9 @@ impl Netlink {
         self.send(&datagram)?;
         let mut list = Vec::new();
         let mut disturbed = false;
+        let mut buffer = vec![0; LARGEST_RECEIVE];
         loop {
-            let length = match self.receive() {
+            let length = match self.receive(&mut buffer) {
                 Ok(length) => length,
                 Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
                     disturbed = true;
@@ -216,7 +217,7 @@ impl Netlink {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
                 Err(error) => return Err(error),
             };
-            for message in messages(&self.buffer[..length]) {
+            for message in messages(buffer.get(..length).unwrap_or_default()) {
                 if message.sequence != self.sequence {
                     continue;
                 }
@@ -247,9 +248,9 @@ impl Netlink {
         }
     }
 
-    fn receive(&mut self) -> io::Result<usize> {
+    fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
-            match self.socket.recv(&mut self.buffer, Msg::empty()) {
+            match self.socket.recv(&mut *buffer, Msg::empty()) {
                 Ok((length, _)) => return Ok(length),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),

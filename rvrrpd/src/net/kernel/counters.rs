@@ -1,8 +1,10 @@
 //! Counters that the programs keep for each processor.
 
 use std::fmt;
+use std::sync::Arc;
 
 use aya::maps::{Map, MapData, MapError, PerCpuArray};
+use rvrrpd_ebpf::Stopped;
 
 /// Sums over all processors. Where the kernel does not tell their number (/sys is not mounted) the
 /// counters cannot be read, and are none.
@@ -16,6 +18,18 @@ impl Counters {
     pub(super) fn count(&self, place: u32) -> Option<u64> {
         let counts = self.0.get(&place, 0).ok()?;
         Some(counts.iter().sum())
+    }
+}
+
+/// Frames that the gate has dropped, for any thread.
+#[derive(Clone, Debug)]
+pub struct StoppedFrames(pub(super) Arc<Counters>);
+
+impl StoppedFrames {
+    /// How many for a reason; none where the kernel does not tell the number of its processors.
+    #[must_use]
+    pub fn count(&self, reason: Stopped) -> Option<u64> {
+        self.0.count(reason as u32)
     }
 }
 

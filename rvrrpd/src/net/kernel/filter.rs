@@ -8,13 +8,13 @@ use aya::Ebpf;
 use aya::maps::{HashMap, Map, MapData};
 use aya::programs::SocketFilter;
 use parking_lot::Mutex;
-use rvrrpd_ebpf::{Demand, FAMILY_V4, FAMILY_V6, Foreign, RouterKey};
+use rvrrpd_ebpf::{Demand, Foreign, RouterKey};
 
 use super::counters::Counters;
 use super::slots::Slots;
 use super::{io_error, take};
 use crate::net::sys;
-use crate::wire::{Family, Versions, Vrid};
+use crate::wire::{Versions, Vrid};
 
 const PROGRAM: &str = "rvrrpd_filter";
 
@@ -22,7 +22,7 @@ const PROGRAM: &str = "rvrrpd_filter";
 #[derive(Debug)]
 pub struct Filter {
     program: OwnedFd,
-    demands: Mutex<HashMap<MapData, [u8; 8], [u8; 8]>>,
+    demands: Mutex<HashMap<MapData, [u8; 16], [u8; 8]>>,
     foreign: Counters,
     slots: Slots,
     /// Whether time stamps of the kernel are those of this process.
@@ -67,14 +67,15 @@ impl Filter {
         sys::socket::attach_program(socket, self.program.as_fd())
     }
 
-    /// Lets packets of a virtual router pass that meet its demands, which may be other ones than
+    /// Lets packets of a virtual router pass the socket with this cookie
+    /// ([`cookie`](sys::socket::cookie)) that meet its demands, which may be other ones than
     /// before. The slot is one that [`Slots::take`] gave.
     ///
     /// # Errors
     /// The map is full, which is 16384 routers.
     pub fn admit(
         &self,
-        (ifindex, family, vrid): (u32, Family, Vrid),
+        (socket, vrid): (u64, Vrid),
         demands: Demands,
         slot: u32,
     ) -> io::Result<()> {
@@ -89,14 +90,14 @@ impl Filter {
             reserved: 0,
         };
         let mut map = self.demands.lock();
-        map.insert(key(ifindex, family, vrid), value(demand), 0)
+        map.insert(key(socket, vrid), value(demand), 0)
             .map_err(|error| io_error(&error))
     }
 
     /// Lets nothing of a virtual router pass.
-    pub fn refuse(&self, (ifindex, family, vrid): (u32, Family, Vrid)) {
+    pub fn refuse(&self, (socket, vrid): (u64, Vrid)) {
         // Gone already is what was wanted.
-        let _gone = self.demands.lock().remove(&key(ifindex, family, vrid));
+        let _gone = self.demands.lock().remove(&key(socket, vrid));
     }
 
     /// Packets that were dropped because no virtual router of their interface and family has their
@@ -143,19 +144,16 @@ fn is_without_offset(offsets: &str) -> bool {
     monotonic.is_none_or(|line| line.split_whitespace().skip(1).all(|part| part == "0"))
 }
 
-fn key(ifindex: u32, family: Family, vrid: Vrid) -> [u8; 8] {
+fn key(socket: u64, vrid: Vrid) -> [u8; 16] {
     let key = RouterKey {
-        ifindex,
-        vrid: vrid.number(),
-        family: match family {
-            Family::V4 => FAMILY_V4,
-            Family::V6 => FAMILY_V6,
-        },
-        reserved: 0,
+        socket,
+        vrid: u64::from(vrid.number()),
     };
-    let [a, b, c, d] = key.ifindex.to_ne_bytes();
-    let [e, f] = key.reserved.to_ne_bytes();
-    [a, b, c, d, key.vrid, key.family, e, f]
+    let mut bytes = [0; 16];
+    let (first, second) = bytes.split_at_mut(8);
+    first.copy_from_slice(&key.socket.to_ne_bytes());
+    second.copy_from_slice(&key.vrid.to_ne_bytes());
+    bytes
 }
 
 const fn value(demand: Demand) -> [u8; 8] {

@@ -8,24 +8,26 @@ use std::sync::Arc;
 
 use aya::Ebpf;
 use aya::maps::{HashMap, Map, MapData};
-use aya::programs::links::LinkOrder;
+use aya::programs::links::{Link as _, LinkOrder};
 use aya::programs::tc::{
-    NlOptions, SchedClassifier, SchedClassifierLink, TcAttachOptions, TcAttachType, TcError,
+    NlOptions, SchedClassifier, SchedClassifierLink, TcAttachOptions, TcAttachType, TcHandle,
 };
 use aya::programs::{ProgramError, tc};
-use rvrrpd_ebpf::{GateState, MAPPED, RefusedKey, Stopped};
+use rvrrpd_ebpf::{GateState, MAPPED, RefusedKey};
 
-use super::counters::Counters;
+use super::counters::{Counters, StoppedFrames};
 use super::states::{Place, States, index};
 use super::{io_error, os_error, take};
 use crate::net::sys::interface;
 use crate::wire::{Family, Vrid};
 
-/// Also the name of the filter where the kernel has no tcx; 15 bytes at most.
 const PROGRAM: &str = "rvrrpd_gate";
 const INGRESS: TcAttachType = TcAttachType::Ingress;
 /// Before the filters of others, as far as their owners have not chosen the same.
 const CLSACT_PRIORITY: u16 = 1;
+/// By which the filter is known, "VRRP". Not by its name: a process without CAP_PERFMON cannot give
+/// it one, for want of an answer to whether the kernel has names.
+const HANDLE: TcHandle = TcHandle::new(0x5652, 0x5250);
 
 /// How the program is attached.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -54,7 +56,7 @@ pub struct Gate {
     ebpf: Ebpf,
     numbers: HashMap<MapData, u32, u32>,
     refused: HashMap<MapData, [u8; 20], u32>,
-    stopped: Counters,
+    stopped: StoppedFrames,
     states: Arc<States>,
     attached: BTreeMap<u32, Attached>,
 }
@@ -70,7 +72,7 @@ struct Attached {
 enum Link {
     /// Dropping it detaches.
     Tcx(#[expect(dead_code, reason = "lives as long as the attachment")] SchedClassifierLink),
-    /// The filter is found by its name: number and priority could be those of another one by now.
+    /// The filter is found by its handle.
     Clsact,
 }
 
@@ -99,7 +101,7 @@ impl Gate {
         Ok(Self {
             numbers: HashMap::try_from(take(&mut ebpf, "INTERFACES")?)?,
             refused: HashMap::try_from(take(&mut ebpf, "REFUSED")?)?,
-            stopped: Counters::new(take(&mut ebpf, "STOPPED")?)?,
+            stopped: StoppedFrames(Arc::new(Counters::new(take(&mut ebpf, "STOPPED")?)?)),
             states: Arc::new(States::map(states)?),
             attached: BTreeMap::new(),
             ebpf,
@@ -174,6 +176,34 @@ impl Gate {
         }
     }
 
+    /// Attaches the gate anew where it is attached by [`Hook::Tcx`] and somebody has detached it, or
+    /// where another interface has the index by now, and says whether it did. A filter of
+    /// [`Hook::Clsact`] is not looked for.
+    ///
+    /// # Errors
+    /// What the kernel says, but that there is no such interface.
+    pub fn examine(&mut self, ifindex: u32) -> io::Result<bool> {
+        if self.hook(ifindex) != Some(Hook::Tcx) {
+            return Ok(false);
+        }
+        let Ok(name) = interface::name(ifindex) else {
+            return Ok(false);
+        };
+        let program = program(&mut self.ebpf).map_err(|error| io_error(&*error))?;
+        match link_tcx(program, &name) {
+            Ok(link) => {
+                if let Some(known) = self.attached.get_mut(&ifindex) {
+                    known.link = link;
+                }
+                Ok(true)
+            }
+            Err(error) => match os_error(&error) {
+                Some(libc::EEXIST | libc::ENODEV | libc::ENXIO) => Ok(false),
+                _ => Err(io_error(&error)),
+            },
+        }
+    }
+
     /// Detaches the gate from an interface, which may be gone, and forgets all that was said about
     /// it. Some 10 to 30 ms where it is there.
     pub fn detach(&mut self, ifindex: u32) {
@@ -245,11 +275,10 @@ impl Gate {
         }
     }
 
-    /// Frames that were dropped for a reason; none where the kernel does not tell the number of
-    /// its processors.
+    /// What was dropped.
     #[must_use]
-    pub fn stopped(&self, reason: Stopped) -> Option<u64> {
-        self.stopped.count(reason as u32)
+    pub const fn stopped(&self) -> &StoppedFrames {
+        &self.stopped
     }
 
     /// The tcx programs of others at the ingress of an interface, in the order in which they run.
@@ -284,12 +313,7 @@ impl Gate {
     /// # Errors
     /// Without CAP_NET_ADMIN, and `ENXIO` where there is no such interface.
     pub fn remove_leftover(ifindex: u32) -> io::Result<()> {
-        let name = interface::name(ifindex)?;
-        match tc::qdisc_detach_program(&name, INGRESS, PROGRAM) {
-            Ok(()) => Ok(()),
-            Err(error) if is_nothing_there(&error) => Ok(()),
-            Err(error) => Err(io_error(&error)),
-        }
+        remove_filter(&interface::name(ifindex)?).map_err(|error| io_error(&error))
     }
 
     fn free_place(&self) -> io::Result<Place> {
@@ -333,24 +357,25 @@ fn link_clsact(program: &mut SchedClassifier, name: &str) -> Result<Link, Progra
         Err(error) if os_error(&error) != Some(libc::EEXIST) => return Err(error.into()),
         _ => {}
     }
-    match tc::qdisc_detach_program(name, INGRESS, PROGRAM) {
-        Err(error) if !is_nothing_there(&error) => return Err(error.into()),
-        _ => {}
-    }
+    remove_filter(name)?;
     let options = TcAttachOptions::Netlink(NlOptions {
         priority: CLSACT_PRIORITY,
+        handle: HANDLE,
         ..NlOptions::default()
     });
     let link = program.attach_with_options(name, INGRESS, options)?;
-    // Dropped, it would remove whatever filter has its number then.
+    // Dropped, it would remove the filter of whatever interface has its index then.
     core::mem::forget(program.take_link(link)?);
     Ok(Link::Clsact)
 }
 
-/// No program of ours, or no clsact qdisc to look for one.
-fn is_nothing_there(error: &TcError) -> bool {
-    matches!(error, TcError::IoError(error) if error.kind() == io::ErrorKind::NotFound)
-        || matches!(os_error(error), Some(libc::ENOENT | libc::EINVAL))
+/// No filter of ours, or no clsact qdisc to look for one, is what is wanted.
+fn remove_filter(name: &str) -> Result<(), ProgramError> {
+    let known = SchedClassifierLink::attached(name, INGRESS, CLSACT_PRIORITY, HANDLE, None);
+    match known.map_err(ProgramError::IOError)?.detach() {
+        Err(error) if !matches!(os_error(&error), Some(libc::ENOENT | libc::EINVAL)) => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn not_attached() -> io::Error {

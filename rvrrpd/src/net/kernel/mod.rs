@@ -22,6 +22,7 @@ use std::io;
 use aya::maps::Map;
 use aya::{Ebpf, EbpfLoader};
 
+pub use counters::StoppedFrames;
 pub use filter::{Demands, Filter};
 pub use gate::{Gate, Hook, Neighbour};
 pub use refusal::{Cause, Part, Refusal};

@@ -89,6 +89,20 @@ impl Refusal {
         }
     }
 
+    /// The same of another part, which the same program object has.
+    #[must_use]
+    pub fn also(&self, part: Part) -> Self {
+        let cause = match &self.cause {
+            Cause::Capabilities(_) => Cause::Capabilities(missing(part)),
+            cause => cause.clone(),
+        };
+        Self {
+            part,
+            cause,
+            said: self.said.clone(),
+        }
+    }
+
     pub(super) fn of_this_machine(part: Part) -> Self {
         Self {
             part,

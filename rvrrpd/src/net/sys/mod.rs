@@ -4,9 +4,11 @@
 pub mod clock;
 pub(crate) mod credentials;
 pub(crate) mod directory;
+pub(crate) mod epoll;
 pub mod interface;
 pub mod ioctl;
 pub mod mmsg;
+pub(crate) mod namespace;
 pub(crate) mod packet;
 pub(crate) mod peers;
 pub(crate) mod process;

@@ -44,6 +44,21 @@ pub(crate) fn memory_lock_limit() -> io::Result<u64> {
     Ok(unsafe { limit.assume_init() }.rlim_cur)
 }
 
+/// Permits as many descriptors as may be permitted: raises the soft RLIMIT_NOFILE to the hard one.
+///
+/// # Errors
+/// None that a kernel of today gives.
+pub(crate) fn raise_descriptor_limit() -> io::Result<()> {
+    let mut limit = MaybeUninit::<libc::rlimit>::uninit();
+    // SAFETY: the pointer is to room for one rlimit.
+    check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, limit.as_mut_ptr()) })?;
+    // SAFETY: the call succeeded, so it has filled the structure.
+    let mut limit = unsafe { limit.assume_init() };
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: the pointer is to a whole rlimit that outlives the call.
+    check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) })
+}
+
 /// Lets timers of the calling thread expire at most so many nanoseconds late
 /// (PR_SET_TIMERSLACK(2const)). Real-time threads have no slack at all.
 ///

@@ -126,10 +126,14 @@ pub fn bind_to_interface(socket: &impl AsRawFd, index: u32) -> io::Result<()> {
 /// # Errors
 /// `InvalidInput` if the kernel does not take the program.
 pub fn attach_filter(socket: &impl AsRawFd, program: &[SockFilter]) -> io::Result<()> {
-    // SAFETY: the descriptor is open while `socket` is borrowed, which is longer than the
-    // borrowed descriptor lives.
-    let descriptor = unsafe { BorrowedFd::borrow_raw(socket.as_raw_fd()) };
-    SockRef::from(&descriptor).attach_filter(program)
+    SockRef::from(&borrow(socket)).attach_filter(program)
+}
+
+/// The descriptor of a socket whose type only tells its number.
+pub(crate) fn borrow(socket: &impl AsRawFd) -> BorrowedFd<'_> {
+    // SAFETY: the descriptor is open while `socket` is borrowed, which is as long as the borrowed
+    // descriptor lives.
+    unsafe { BorrowedFd::borrow_raw(socket.as_raw_fd()) }
 }
 
 /// Attaches an eBPF program in the place of whatever filter there was (`SO_ATTACH_BPF`, socket(7)).
@@ -143,6 +147,30 @@ pub fn attach_program(socket: &impl AsRawFd, program: BorrowedFd<'_>) -> io::Res
         libc::SO_ATTACH_BPF,
         program.as_raw_fd(),
     )
+}
+
+/// Number of a socket that no other one of this boot has, in any network namespace (`SO_COOKIE`,
+/// socket(7); of all namespaces since Linux 5.4).
+///
+/// # Errors
+/// That of getsockopt(2).
+pub fn cookie(socket: &impl AsRawFd) -> io::Result<u64> {
+    let mut cookie = 0_u64;
+    #[allow(clippy::cast_possible_truncation, reason = "a constant that fits")]
+    let mut length = size_of::<u64>() as libc::socklen_t;
+    // SAFETY: the pointer is to a number of our own that outlives the call, and the length is its
+    // size.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_COOKIE,
+            (&raw mut cookie).cast(),
+            &raw mut length,
+        )
+    };
+    done(result)?;
+    Ok(cookie)
 }
 
 /// Packets that found the receive buffer full since the socket was made, modulo 2^32

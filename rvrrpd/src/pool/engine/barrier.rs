@@ -4,6 +4,9 @@
 //! nothing either, although advertisements lie in its socket. So an expiry is believed in three
 //! steps: the listener has passed on everything up to the deadline, the queue behind it is
 //! handled, and the deadline is still the one that expired. Otherwise it is looked at again soon.
+//! What was lost for want of room is not waited for, but silence counts anew from the last loss:
+//! once, so that a flood gives a dead Master at most as much time again as it had.
+//!
 //! Before all that the kernel is asked whether it kept an advertisement to itself, which is all
 //! that ever happens in the steady state.
 
@@ -27,6 +30,7 @@ impl<P> Engine<P> {
     pub(super) fn fire<H: Host<Port = P>>(&mut self, host: &mut H) {
         let now = host.now();
         self.drained.clear();
+        self.lost.clear();
         while let Some((deadline, place)) = self.deadlines.first()
             && deadline.at <= now
         {
@@ -37,7 +41,7 @@ impl<P> Engine<P> {
             self.deadlines.set(place, Some(later));
             self.expired
                 .extend(self.slots[place].as_ref().and_then(|slot| {
-                    let deadline = slot.router.deadline()?;
+                    let deadline = slot.deadline()?;
                     Some(Expired { place, deadline })
                 }));
         }
@@ -52,6 +56,7 @@ impl<P> Engine<P> {
         }
         expired.retain(|expired| self.is_proven(*expired, now, host));
         self.empty_queue(host);
+        expired.retain(|expired| self.is_believed(*expired, now, host));
         for Expired { place, deadline } in expired.drain(..) {
             self.end_absorption(place, host);
             // Has an advertisement armed the timer anew, this generation has no effect.
@@ -82,5 +87,43 @@ impl<P> Engine<P> {
             until
         });
         expired.deadline.at <= until
+    }
+
+    /// Whether nothing was lost that would have broken the silence, or enough time was given.
+    fn is_believed<H: Host<Port = P>>(
+        &mut self,
+        expired: Expired,
+        now: Time,
+        host: &mut H,
+    ) -> bool {
+        let Some(slot) = &mut self.slots[expired.place] else {
+            return true;
+        };
+        let is_still_due = |deadline: Deadline| deadline.generation == expired.deadline.generation;
+        let Some(port) = slot
+            .setup
+            .port
+            .as_ref()
+            .filter(|_| slot.router.needs_drain() && slot.deadline().is_some_and(is_still_due))
+        else {
+            return true;
+        };
+        let index = H::index(port);
+        let known = self.lost.iter().find(|(known, _)| *known == index);
+        let lost = known.map(|(_, lost)| *lost).unwrap_or_else(|| {
+            let lost = host.lost_until(port, now);
+            self.lost.push((index, lost));
+            lost
+        });
+        if slot.believes(lost) {
+            return true;
+        }
+        let deadline = slot.deadline();
+        self.deadlines.set(expired.place, deadline);
+        slot.setup.status.takeovers_postponed.count();
+        if let Some(deadline) = deadline {
+            host.postponed(&slot.setup, deadline.at);
+        }
+        false
     }
 }

@@ -14,7 +14,7 @@ pub trait Host {
     /// An interface.
     type Port;
 
-    /// Interface index.
+    /// A number that no other interface has.
     fn index(port: &Self::Port) -> u32;
 
     /// The time.
@@ -35,6 +35,10 @@ pub trait Host {
     /// Every advertisement that the kernel received on this interface before the time that is
     /// returned is in the queue or has left it. `now` where nothing is waiting in between.
     fn drained_until(&mut self, port: &Self::Port, now: Time) -> Time;
+
+    /// No advertisement was lost for want of room that the kernel received on this interface later
+    /// than the time that is returned.
+    fn lost_until(&mut self, port: &Self::Port, now: Time) -> Time;
 
     /// The kernel is to keep repetitions of an advertisement to itself, and to note when the last
     /// one came. This one came at `received`. False where it cannot.
@@ -73,6 +77,10 @@ pub trait Host {
 
     /// Tells the driver.
     fn command(&mut self, command: Command);
+
+    /// Hears that a router does not believe in the silence of its Master before this time, because
+    /// advertisements may have been lost.
+    fn postponed(&mut self, setup: &Setup<Self::Port>, until: Time);
 
     /// Hears that a router has changed its state.
     fn transition(&mut self, setup: &Setup<Self::Port>, transition: Transition);

@@ -43,6 +43,7 @@ pub struct Engine<P> {
     commands: Vec<Command>,
     expired: Vec<barrier::Expired>,
     drained: Vec<(u32, Time)>,
+    lost: Vec<(u32, Time)>,
 }
 
 /// A frame that is due.
@@ -88,6 +89,7 @@ impl<P> Default for Engine<P> {
             commands: Vec::new(),
             expired: Vec::new(),
             drained: Vec::new(),
+            lost: Vec::new(),
         }
     }
 }
@@ -143,7 +145,7 @@ impl<P> Engine<P> {
                 return;
             }
             slot.frames.follow(delivery.stamp);
-            slot.setup.status.heard(delivery.advert.source);
+            slot.setup.status.heard(&delivery.advert);
         }
         self.hear(place, delivery, host);
     }
@@ -284,7 +286,7 @@ impl<P> Engine<P> {
         };
         let now = host.now();
         slot.router.handle(now, event, &mut self.actions);
-        self.deadlines.set(place, slot.router.deadline());
+        self.deadlines.set(place, slot.deadline());
         let status = &slot.setup.status;
         let before = status.condition();
         let mut cause = None;

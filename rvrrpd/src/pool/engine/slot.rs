@@ -6,7 +6,7 @@ use super::super::advertising::Schedule;
 use super::super::frames::Frames;
 use super::super::{RouterAdvertisements, Setup};
 use super::{Host, Packet};
-use crate::fsm::{Advert, Router, State, Time};
+use crate::fsm::{Advert, Deadline, Router, State, Time};
 use crate::wire::advert::ChecksumForm;
 
 /// A virtual router of the engine.
@@ -19,9 +19,18 @@ pub(super) struct Slot<P> {
     /// The Master's advertisement, whose repetitions the kernel keeps to itself, received when the
     /// last one came that the router knows of.
     pub(super) absorbed: Option<Advert>,
+    /// Silence that is not believed at once.
+    doubt: Option<Doubt>,
     /// What the Master needs is in the kernel.
     activated: bool,
     schedule: Schedule,
+}
+
+/// A deadline that waits for silence, and was moved because advertisements may have been lost.
+#[derive(Clone, Copy, Debug)]
+struct Doubt {
+    generation: u64,
+    until: Time,
 }
 
 impl<P> Slot<P> {
@@ -34,11 +43,40 @@ impl<P> Slot<P> {
             checksum_form,
             frames: Frames::default(),
             absorbed: None,
+            doubt: None,
             activated: false,
             schedule: Schedule::default(),
         };
         slot.make_frames();
         slot
+    }
+
+    /// When the router wants to be called.
+    pub(super) fn deadline(&self) -> Option<Deadline> {
+        let Deadline { at, generation } = self.router.deadline()?;
+        let doubt = self.doubt.filter(|doubt| doubt.generation == generation);
+        Some(Deadline {
+            at: doubt.map_or(at, |doubt| doubt.until.max(at)),
+            generation,
+        })
+    }
+
+    /// The deadline has come, and no advertisement was lost that came later than `lost`. Whether
+    /// the silence is believed. Where something was lost since it began it has to last as long once
+    /// more, counted from the loss; then it is believed whatever was lost.
+    pub(super) fn believes(&mut self, lost: Time) -> bool {
+        let (Some(since), Some(Deadline { at, generation })) =
+            (self.router.silent_since(), self.router.deadline())
+        else {
+            return true;
+        };
+        let is_given = |doubt: Doubt| doubt.generation == generation;
+        if lost <= since || self.doubt.is_some_and(is_given) {
+            return true;
+        }
+        let until = lost + at.since(since);
+        self.doubt = Some(Doubt { generation, until });
+        false
     }
 
     /// New values for the frames; the state machine is told apart.

@@ -2,14 +2,15 @@
 
 use std::fmt::{self, Write as _};
 use std::path::PathBuf;
+use std::process::Command;
 use std::str::FromStr;
 
 use rvrrpd_tests::host::Host;
 use rvrrpd_tests::lab::Lab;
 use rvrrpd_tests::process::Process;
-use rvrrpd_tests::rvrrpd::{Files, Vrouter, config, program};
+use rvrrpd_tests::rvrrpd::{self, Change, Files, State, Vrouter, config};
 
-use crate::round::Load;
+use crate::load::Load;
 
 /// A daemon.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -39,22 +40,64 @@ impl Contender {
     pub(crate) fn start(self, lab: &Lab, host: &Host) -> Process {
         let command = match self {
             Self::Rvrrpd => {
-                let mut command = host.command(program());
+                let mut command = rvrrpd::command_on(host);
                 let config = Files::of(lab, host).config;
                 command.args(["-m", "1", "-c"]).arg(config);
                 command
             }
             Self::Keepalived => {
-                let name = std::env::var("KEEPALIVED").unwrap_or_else(|_| "keepalived".into());
-                let mut command = host.command(name);
+                let mut command = host.command(keepalived_program());
                 command.args(["-n", "-l", "-P", "-G"]);
-                for (option, end) in [("-f", "conf"), ("-p", "pid"), ("-r", "vrrp.pid")] {
-                    command.arg(option).arg(keepalived_file(lab, host, end));
+                // A killed one leaves them behind; where nobody has taken note of its end yet, the
+                // next one would believe that it runs.
+                for (option, end) in [("-p", "pid"), ("-r", "vrrp.pid")] {
+                    let file = keepalived_file(lab, host, end);
+                    drop(std::fs::remove_file(&file));
+                    command.arg(option).arg(file);
                 }
+                command.arg("-f").arg(keepalived_file(lab, host, "conf"));
                 command
             }
         };
         Process::start(&format!("{self} on {}", host.name()), command)
+    }
+
+    /// The virtual router that has become Backup, if `line` of its log says so.
+    pub(crate) fn became_backup(self, line: &str) -> Option<String> {
+        match self {
+            Self::Rvrrpd => {
+                let change = Change::parse(line)?;
+                (change.to == State::Backup.to_string()).then_some(change.name)
+            }
+            Self::Keepalived => {
+                let (name, _) = line.split_once(") Entering BACKUP STATE")?;
+                Some(name.rsplit('(').next()?.to_owned())
+            }
+        }
+    }
+
+    /// What it says of its version.
+    pub(crate) fn version(self) -> String {
+        let mut command = match self {
+            Self::Rvrrpd => Command::new(rvrrpd::program()),
+            Self::Keepalived => Command::new(keepalived_program()),
+        };
+        let option = match self {
+            Self::Rvrrpd => "-V",
+            Self::Keepalived => "-v",
+        };
+        let said = command.arg(option).output().ok();
+        let text = said.map_or_else(String::new, |said| {
+            let (out, error) = (&said.stdout, &said.stderr);
+            String::from_utf8_lossy(if out.is_empty() { error } else { out }).into_owned()
+        });
+        // What stands in brackets is a date or a commit.
+        let line = text.lines().next().unwrap_or("unknown version");
+        line.split(['(', ','])
+            .next()
+            .unwrap_or(line)
+            .trim()
+            .to_owned()
     }
 
     /// Interfaces that it made and that are still there.
@@ -87,8 +130,9 @@ fn rvrrpd(load: Load, priority: u8, first: u8) -> String {
     let vrouters: Vec<Vrouter> = load
         .each()
         .enumerate()
-        .map(|(number, (interface, vrid))| {
-            Vrouter::new(vrid, &[&Load::vip(interface, vrid).to_string()])
+        .map(|(number, router)| {
+            let (interface, vrid) = router;
+            Vrouter::new(vrid, &[&Load::vip(router).to_string()])
                 .text("interface", &format!("eth{interface}"))
                 .macvlan()
                 .text("vifname", &format!("v{interface}.{vrid}"))
@@ -106,9 +150,9 @@ fn keepalived(load: Load, priority: u8, first: u8) -> String {
          vrrp_version 3\n}\n",
     );
     let interval = load.interval.as_secs_f64();
-    for (number, (interface, vrid)) in load.each().enumerate() {
+    for (number, router) in load.each().enumerate() {
         let priority = if number == 0 { first } else { priority };
-        let vip = Load::vip(interface, vrid);
+        let (vip, (interface, vrid)) = (Load::vip(router), router);
         let _ = write!(
             text,
             "vrrp_instance V{interface}.{vrid} {{\n  state BACKUP\n  interface eth{interface}\n  \
@@ -119,6 +163,37 @@ fn keepalived(load: Load, priority: u8, first: u8) -> String {
     text
 }
 
+/// Debian's, unless another one is asked for.
+fn keepalived_program() -> String {
+    let other = std::env::var("KEEPALIVED").ok();
+    other
+        .filter(|path| !path.is_empty())
+        .unwrap_or_else(|| "keepalived".to_owned())
+}
+
 fn keepalived_file(lab: &Lab, host: &Host, end: &str) -> PathBuf {
     lab.dir().join(format!("keepalived-{}.{end}", host.name()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_logs_tell_who_became_backup() {
+        let ours = "INFO VR 10.0.1.7 for group 7 on interface eth0 - Changed from Init to Backup";
+        let theirs = "Sun Jan  1 00:00:00 2023: (V0.7) Entering BACKUP STATE (init)";
+        assert_eq!(
+            Contender::Rvrrpd.became_backup(ours).as_deref(),
+            Some("eth0-7")
+        );
+        assert_eq!(
+            Contender::Keepalived.became_backup(theirs).as_deref(),
+            Some("V0.7")
+        );
+        let master = ours.replace("Backup", "Master");
+        assert_eq!(Contender::Rvrrpd.became_backup(&master), None);
+        let master = theirs.replace("BACKUP", "MASTER");
+        assert_eq!(Contender::Keepalived.became_backup(&master), None);
+    }
 }

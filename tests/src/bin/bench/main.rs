@@ -2,90 +2,121 @@
 //! same observer. See docs/performance.md for the method.
 //!
 //! ```text
-//!   r1 (Master) ═╤═ lan0 … lanN ═╤═ r2 (Backup)        observer: every port of the bridges
+//!   r1 (Master) ─┬─ lan0 … lan15 ─┬─ r2 (Backup)      observer: every port of the bridges
+//!                                 └─ r3 (Backup of r2 when r1 is gone)
 //! ```
+//!
+//! * [`load`] says how many virtual routers there are, [`contender`] tells each daemon of them.
+//! * [`scene`] makes the LANs and starts the daemons; [`round`] and [`trial`] watch them there.
+//! * [`observer`] sees the frames, [`host`] the processes; [`figures`] is what follows from it.
+//! * [`rows`] and [`goals`] are the lines of the [`report`].
 
 mod contender;
+mod figures;
+mod goals;
 mod host;
+mod load;
+mod observer;
+mod options;
 mod report;
 mod round;
+mod rows;
+mod scene;
+mod trial;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use rvrrpd_tests::lab::remove_all;
+use rvrrpd_tests::sys::interrupt::{interrupted, note_interrupts};
+use rvrrpd_tests::sys::is_root;
 
 use contender::Contender;
+use options::Options;
 use report::Table;
-use round::{Load, Round};
-
-const USAGE: &str =
-    "bench [--runs N] [--load ROUTERS@SECONDS]... [--only rvrrpd|keepalived] [--write FILE]";
-
-/// What is compared unless the command line says otherwise.
-const LOADS: [Load; 5] = [
-    Load::new(1, 1.0),
-    Load::new(250, 1.0),
-    Load::new(1000, 1.0),
-    Load::new(1000, 0.1),
-    Load::new(4000, 0.1),
-];
+use round::Round;
+use trial::Trial;
 
 /// keepalived is not asked for more than this: it needs minutes to make the interfaces.
 const MOST_OF_KEEPALIVED: usize = 1000;
 
-struct Options {
-    runs: usize,
-    loads: Vec<Load>,
-    contenders: Vec<Contender>,
-    write: Option<String>,
-}
-
 fn main() {
-    let options = options(std::env::args().skip(1)).unwrap_or_else(|error| {
-        eprintln!("bench: {error}\nusage: {USAGE}");
+    let options = Options::parse(std::env::args().skip(1)).unwrap_or_else(|error| {
+        eprintln!("bench: {error}\n{}", options::USAGE);
         std::process::exit(2);
     });
+    if !is_root() {
+        eprintln!("bench: eBPF and real-time scheduling need root; run: sudo make bench");
+        std::process::exit(2);
+    }
+    leave_nothing_behind();
+    let versions = options.contenders.iter().map(|who| who.version());
+    let versions = versions.collect::<Vec<_>>().join(", ");
+    let about = format!("{}; {versions}.", host::description());
+    println!("{about}");
+    let table = measure(&options);
+    print!("{}{}{}", table.charts(), table.goals(), table.failures());
+    if let Some(path) = &options.write {
+        if let Err(error) = std::fs::write(path, table.document(&about)) {
+            eprintln!("bench: {path}: {error}");
+            std::process::exit(1);
+        }
+        println!("\nwritten: {path}");
+    } else {
+        println!("\nNothing was written: only a whole run is worth a document.");
+    }
+}
+
+/// All rounds and trials; the table of each load is printed as soon as it is complete.
+fn measure(options: &Options) -> Table {
     let mut table = Table::new(&options.contenders);
     for load in &options.loads {
         for run in 0..options.runs {
-            for contender in &options.contenders {
-                if *contender == Contender::Keepalived && load.routers > MOST_OF_KEEPALIVED {
+            let mut order = options.contenders.clone();
+            // Who is second meets a machine that the first has warmed.
+            order.rotate_left(run % options.contenders.len());
+            for contender in order {
+                if contender == Contender::Keepalived && load.routers > MOST_OF_KEEPALIVED {
                     continue;
                 }
-                eprintln!("{load} run {} of {}: {contender}", run + 1, options.runs);
-                table.add(*load, *contender, Round::run(*load, *contender));
+                eprintln!("{load}, run {} of {}: {contender}", run + 1, options.runs);
+                let window = options.window(*load);
+                let round = guarded(|| Round::run(*load, contender, window));
+                table.add(*load, contender, round);
             }
         }
         print!("{}", table.of_load(*load));
     }
-    if let Some(path) = options.write {
-        let text = table.document();
-        std::fs::write(&path, text).unwrap_or_else(|error| {
-            eprintln!("bench: {path}: {error}");
-            std::process::exit(1);
-        });
+    for (load, strain, seconds) in &options.trials {
+        eprintln!("trial of rvrrpd: {load} for {seconds} s, {strain:?}");
+        let span = Duration::from_secs(*seconds);
+        table.tried(guarded(|| Trial::run(*load, *strain, span)));
     }
+    table
 }
 
-fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options, String> {
-    let mut options = Options {
-        runs: 3,
-        loads: Vec::new(),
-        contenders: Contender::ALL.to_vec(),
-        write: None,
-    };
-    while let Some(argument) = arguments.next() {
-        let mut value = || {
-            arguments
-                .next()
-                .ok_or_else(|| format!("{argument} needs a value"))
-        };
-        match argument.as_str() {
-            "--runs" => options.runs = value()?.parse().map_err(|_| "--runs: a number")?,
-            "--load" => options.loads.push(value()?.parse()?),
-            "--only" => options.contenders = vec![value()?.parse()?],
-            "--write" => options.write = Some(value()?),
-            other => return Err(format!("{other} is not known")),
+/// What `what` measured; a panic, whose message has been printed, is a failure of this part alone.
+fn guarded<T>(what: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(what)).map_err(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| Some((*panic.downcast_ref::<&str>()?).to_owned()));
+        let text = text.unwrap_or_else(|| "failed".to_owned());
+        text.lines().next().unwrap_or_default().to_owned()
+    })
+}
+
+/// From now on an interrupt removes the namespaces, with all that runs in them, before the end.
+fn leave_nothing_behind() {
+    if let Err(error) = note_interrupts() {
+        eprintln!("bench: signals: {error}");
+        std::process::exit(1);
+    }
+    std::thread::spawn(|| {
+        while !interrupted() {
+            std::thread::sleep(Duration::from_millis(50));
         }
-    }
-    if options.loads.is_empty() {
-        options.loads = LOADS.to_vec();
-    }
-    Ok(options)
+        eprintln!("bench: interrupted; removes its namespaces");
+        remove_all();
+        std::process::exit(130);
+    });
 }

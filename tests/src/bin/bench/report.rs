@@ -1,42 +1,15 @@
-//! Medians, ratios and the document.
+//! Tables, charts and the document.
 
 use std::fmt::Write as _;
 
 use crate::contender::Contender;
-use crate::round::{Load, Round};
+use crate::figures::{Sample, ratio};
+use crate::goals::{Goal, goals};
+use crate::load::Load;
+use crate::round::Round;
+use crate::rows::{ROWS, Row};
+use crate::trial::{Strain, Trial};
 
-/// What a row says: its name, its unit, its value, and whether a ratio makes sense.
-const ROWS: [(&str, &str, fn(&Round) -> f64, bool); 14] = [
-    ("processor time of the Master", "%", |r| r.master_cpu, true),
-    ("processor time of the Backup", "%", |r| r.backup_cpu, true),
-    ("soft interrupts, whole machine", "%", |r| r.softirq, true),
-    ("resident memory", "MiB", |r| r.memory, true),
-    ("descriptors", "", |r| r.descriptors as f64, true),
-    ("start, over theory", "ms", |r| r.start, true),
-    (
-        "SIGKILL: median advertisement over theory",
-        "ms",
-        |r| r.takeover_median,
-        true,
-    ),
-    (
-        "SIGKILL: last advertisement over theory",
-        "ms",
-        |r| r.takeover_last,
-        true,
-    ),
-    ("SIGKILL: last ARP over theory", "ms", |r| r.arp_last, true),
-    (
-        "reload: longest silence of the others",
-        "intervals",
-        |r| r.reload_gap,
-        true,
-    ),
-    ("SIGTERM: last priority 0", "ms", |r| r.resign, true),
-    ("SIGTERM: end of the process", "ms", |r| r.exit, true),
-    ("interfaces left behind", "", |r| r.left as f64, false),
-    ("machine: taken by the hypervisor", "%", |r| r.steal, false),
-];
 /// Length of the longest bar of a chart.
 const BAR: f64 = 40.0;
 
@@ -44,6 +17,8 @@ const BAR: f64 = 40.0;
 pub(crate) struct Table {
     contenders: Vec<Contender>,
     rounds: Vec<(Load, Contender, Round)>,
+    trials: Vec<Trial>,
+    failures: Vec<String>,
 }
 
 impl Table {
@@ -51,20 +26,51 @@ impl Table {
         Self {
             contenders: contenders.to_vec(),
             rounds: Vec::new(),
+            trials: Vec::new(),
+            failures: Vec::new(),
         }
     }
 
-    pub(crate) fn add(&mut self, load: Load, contender: Contender, round: Round) {
-        self.rounds.push((load, contender, round));
+    /// Adds a round, or why there is none.
+    pub(crate) fn add(&mut self, load: Load, who: Contender, round: Result<Round, String>) {
+        match round {
+            Ok(round) => self.rounds.push((load, who, round)),
+            Err(error) => self.failures.push(format!("{who}, {load}: {error}")),
+        }
     }
 
-    /// Values of a row, sorted.
-    fn values(&self, load: Load, contender: Contender, of: fn(&Round) -> f64) -> Vec<f64> {
+    /// Adds a trial, or why there is none.
+    pub(crate) fn tried(&mut self, trial: Result<Trial, String>) {
+        match trial {
+            Ok(trial) => self.trials.push(trial),
+            Err(error) => self.failures.push(format!("trial: {error}")),
+        }
+    }
+
+    /// The trial under this strain, if it was made.
+    pub(crate) fn trial(&self, strain: Strain) -> Option<&Trial> {
+        self.trials.iter().find(|trial| trial.strain == strain)
+    }
+
+    /// The values of all runs.
+    pub(crate) fn sample(&self, load: Load, who: Contender, of: fn(&Round) -> f64) -> Sample {
+        Sample::new(self.of(load, who).map(of))
+    }
+
+    fn of(&self, load: Load, who: Contender) -> impl Iterator<Item = &Round> {
         let mine = self.rounds.iter();
-        let mine = mine.filter(|(other, who, _)| *other == load && *who == contender);
-        let mut values: Vec<f64> = mine.map(|(_, _, round)| of(round)).collect();
-        values.sort_by(f64::total_cmp);
-        values
+        let mine = mine.filter(move |(other, one, _)| *other == load && *one == who);
+        mine.map(|(_, _, round)| round)
+    }
+
+    fn loads(&self) -> Vec<Load> {
+        let mut loads = Vec::new();
+        for (load, ..) in &self.rounds {
+            if !loads.contains(load) {
+                loads.push(*load);
+            }
+        }
+        loads
     }
 
     /// The table of one load.
@@ -73,69 +79,222 @@ impl Table {
         for contender in &self.contenders {
             let _ = write!(text, " {contender} |");
         }
-        text.push_str(" ratio |\n|---|");
-        text.push_str(&"---|".repeat(self.contenders.len() + 1));
+        text.push_str(" ratio | steal |\n|---|");
+        text.push_str(&"---|".repeat(self.contenders.len() + 2));
         text.push('\n');
-        for (name, unit, of, has_ratio) in ROWS {
-            let _ = write!(text, "| {name} |");
+        for row in ROWS {
+            let _ = write!(text, "| {} |", row.name);
             let mut medians = Vec::new();
             for contender in &self.contenders {
-                let values = self.values(load, *contender, of);
-                medians.push(median(&values));
-                let _ = write!(text, " {} |", cell(&values, unit));
+                let sample = self.sample(load, *contender, row.of);
+                medians.push(sample.median());
+                let _ = write!(text, " {} |", cell(&sample, row.unit));
             }
             let ratio = match medians[..] {
-                [Some(ours), Some(theirs)] if has_ratio && theirs.abs() > 1e-9 => {
-                    format!("{:.3}", ours / theirs)
-                }
-                _ => String::new(),
+                [ours, theirs] if row.has_ratio => ratio(ours, theirs),
+                _ => None,
             };
-            let _ = writeln!(text, " {ratio} |");
+            let ratio = ratio.map_or_else(String::new, |ratio| format!("{ratio:.3}"));
+            let _ = writeln!(text, " {ratio} | {} |", self.steal(load, row));
         }
         text
     }
 
-    /// docs/performance.md: all tables and a chart of the processor time.
-    pub(crate) fn document(&self) -> String {
-        let mut text = String::from(include_str!("method.md"));
-        let mut loads: Vec<Load> = Vec::new();
-        for (load, ..) in &self.rounds {
-            if !loads.contains(load) {
-                loads.push(*load);
-            }
+    /// What the hypervisor took away while a row was measured, for each contender.
+    fn steal(&self, load: Load, row: Row) -> String {
+        let each = self.contenders.iter().map(|who| {
+            let steal = self
+                .of(load, *who)
+                .map(|round| round.steal[row.phase as usize]);
+            let median = Sample::new(steal).median();
+            median.map_or_else(|| "—".to_owned(), |percent| format!("{percent:.1} %"))
+        });
+        each.collect::<Vec<_>>().join(", ")
+    }
+
+    /// The goals and what became of them.
+    pub(crate) fn goals(&self) -> String {
+        let mut text = String::from(
+            "\n### Goals\n\n| goal | wanted | measured | verdict |\n|---|---|---|---|\n",
+        );
+        for Goal {
+            what,
+            wanted,
+            measured,
+            verdict,
+        } in goals(self)
+        {
+            let verdict = verdict.text();
+            let _ = writeln!(text, "| {what} | {wanted} | {measured} | {verdict} |");
         }
-        for load in &loads {
-            text.push_str(&self.of_load(*load));
-        }
-        for (name, unit, of, _) in [ROWS[0], ROWS[1], ROWS[7]] {
-            let _ = writeln!(text, "\n### {name}, {unit}\n\n```text");
-            let medians: Vec<(Load, Contender, f64)> = loads
-                .iter()
-                .flat_map(|load| self.contenders.iter().map(move |who| (*load, *who)))
-                .filter_map(|(load, who)| Some((load, who, median(&self.values(load, who, of))?)))
+        text
+    }
+
+    /// The charts of all loads.
+    pub(crate) fn charts(&self) -> String {
+        let mut text = String::new();
+        for row in ROWS.iter().filter(|row| row.has_chart) {
+            let bars: Vec<(String, f64)> = self
+                .loads()
+                .into_iter()
+                .flat_map(|load| self.contenders.iter().map(move |who| (load, *who)))
+                .filter_map(|(load, who)| {
+                    let median = self.sample(load, who, row.of).median()?;
+                    Some((format!("{load:24} {who:10}"), median))
+                })
                 .collect();
-            let most = medians
-                .iter()
-                .map(|(.., value)| *value)
-                .fold(1e-9, f64::max);
-            for (load, who, value) in medians {
-                let bar = "█".repeat((BAR * value.max(0.0) / most).ceil() as usize);
-                let _ = writeln!(text, "{:24} {who:10} {value:9.2} {bar}", load.to_string());
+            if bars.is_empty() {
+                continue;
             }
-            text.push_str("```\n");
+            let chart = chart(&bars);
+            let _ = write!(
+                text,
+                "\n### {}, {}\n\n```text\n{chart}```\n",
+                row.name, row.unit
+            );
+        }
+        text
+    }
+
+    /// Trials as a table.
+    fn trials(&self) -> String {
+        let mut text = String::from(
+            "\n### Trials of rvrrpd alone\n\n| load | strain | false claims | longest silence, \
+             intervals | missed | lines logged | flood, Mpps | steal |\n|---|---|---|---|---|---|---|---|\n",
+        );
+        for trial in &self.trials {
+            let _ = writeln!(
+                text,
+                "| {} for {} s | {:?} | {} | {:.2} | {} | {} | {:.2} | {:.1} % |",
+                trial.load,
+                trial.span.as_secs(),
+                trial.strain,
+                trial.false_claims,
+                trial.gap,
+                trial.missed,
+                trial.lines,
+                trial.flood / 1e6,
+                trial.steal
+            );
+        }
+        text
+    }
+
+    /// What could not be measured, and why; empty where there is nothing.
+    pub(crate) fn failures(&self) -> String {
+        let lines = self.failures.iter().map(|line| format!("* {line}\n"));
+        let lines: String = lines.collect();
+        if lines.is_empty() {
+            return lines;
+        }
+        format!("\n### Failed\n\n{lines}")
+    }
+
+    /// docs/performance.md; `about` is the machine and the programs.
+    pub(crate) fn document(&self, about: &str) -> String {
+        let mut text = format!("{}{about}\n", include_str!("method.md"));
+        text.push_str(&self.goals());
+        text.push_str(&self.trials());
+        text.push_str(&self.failures());
+        text.push_str(&self.charts());
+        for load in self.loads() {
+            text.push_str(&self.of_load(load));
         }
         text
     }
 }
 
-fn median(values: &[f64]) -> Option<f64> {
-    values.get(values.len() / 2).copied()
+/// One bar for each value, the longest one for the greatest.
+fn chart(bars: &[(String, f64)]) -> String {
+    let most = bars.iter().map(|(_, value)| *value).fold(1e-9, f64::max);
+    let mut text = String::new();
+    for (name, value) in bars {
+        let bar = "█".repeat((BAR * value.max(0.0) / most).ceil() as usize);
+        let line = format!("{name} {value:9.2} {bar}");
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
+    text
 }
 
-fn cell(values: &[f64], unit: &str) -> String {
-    let (Some(least), Some(middle), Some(most)) = (values.first(), median(values), values.last())
+fn cell(sample: &Sample, unit: &str) -> String {
+    let (Some(least), Some(middle), Some(most)) = (sample.least(), sample.median(), sample.most())
     else {
-        return "not run".into();
+        return "—".into();
     };
-    format!("{middle:.2} {unit} ({least:.2} to {most:.2})")
+    let space = if unit.is_empty() { "" } else { " " };
+    if unit.is_empty() && least.fract() == 0.0 && most.fract() == 0.0 {
+        return format!("{middle} ({least} to {most})");
+    }
+    format!("{middle:.2}{space}{unit} ({least:.2} to {most:.2})")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::round::Phase;
+
+    const LOAD: Load = Load::new(250, 1.0);
+
+    fn round(master_cpu: f64, steal: f64) -> Round {
+        let mut round = Round {
+            master_cpu,
+            left: 3.0,
+            ..Round::EMPTY
+        };
+        round.steal[Phase::Steady as usize] = steal;
+        round
+    }
+
+    fn table() -> Table {
+        let mut table = Table::new(&Contender::ALL);
+        for cpu in [1.0, 9.0, 2.0] {
+            table.add(LOAD, Contender::Rvrrpd, Ok(round(cpu, 0.5)));
+            table.add(LOAD, Contender::Keepalived, Ok(round(cpu * 4.0, 2.0)));
+        }
+        table
+    }
+
+    #[test]
+    fn a_row_has_medians_spreads_their_ratio_and_the_noise() {
+        let text = table().of_load(LOAD);
+        let line = |name: &str| {
+            let line = text.lines().find(|line| line.contains(name));
+            line.expect("a row").to_owned()
+        };
+        assert_eq!(
+            line("processor time of the Master"),
+            "| processor time of the Master | 2.00 % (1.00 to 9.00) | 8.00 % (4.00 to 36.00) \
+             | 0.250 | 0.5 %, 2.0 % |"
+        );
+        assert_eq!(
+            line("left behind"),
+            "| interfaces left behind | 3 (3 to 3) | 3 (3 to 3) |  | —, — |"
+        );
+        assert_eq!(
+            line("descriptors"),
+            "| descriptors | — | — |  | 0.5 %, 2.0 % |"
+        );
+    }
+
+    #[test]
+    fn the_greatest_value_has_the_longest_bar() {
+        let bars = [("a", 10.0), ("b", 5.0), ("c", 0.0), ("d", -1.0)];
+        let text = chart(&bars.map(|(name, value)| (name.to_owned(), value)));
+        let lengths: Vec<usize> = text.lines().map(|line| line.matches('█').count()).collect();
+        assert_eq!(lengths, [40, 20, 0, 0]);
+    }
+
+    #[test]
+    fn a_round_that_failed_is_told_and_spoils_no_median() {
+        let mut table = table();
+        assert_eq!(table.failures(), "");
+        table.add(LOAD, Contender::Rvrrpd, Err("not within 90 s".into()));
+        assert!(
+            table
+                .document("")
+                .contains("* rvrrpd, 250 routers at 1 s: not within 90 s\n")
+        );
+        let sample = table.sample(LOAD, Contender::Rvrrpd, |round| round.master_cpu);
+        assert_eq!(sample.median(), Some(2.0));
+    }
 }

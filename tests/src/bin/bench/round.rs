@@ -1,343 +1,288 @@
 //! One round: a Master and a Backup of one daemon are started, watched, reloaded, killed, stopped.
 
-use std::collections::HashMap;
-use std::fmt;
-use std::net::Ipv4Addr;
-use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use rvrrpd_tests::capture::Capture;
-use rvrrpd_tests::deadline::{until, within};
-use rvrrpd_tests::frame::Frame;
-use rvrrpd_tests::host::Host;
-use rvrrpd_tests::lab::{Lab, Lan};
+use rvrrpd_tests::deadline::within;
 use rvrrpd_tests::process::Process;
 use rvrrpd_tests::sys::Stamp;
 
 use crate::contender::Contender;
+use crate::figures::{
+    Sample, Silences, adverts_of, excess, firsts, is_advert, is_announcement, is_claim,
+    is_resignation, lasts, milliseconds,
+};
 use crate::host::{Machine, cpu, descriptors, family, resident};
+use crate::load::{BACKUP, Load, MASTER, SUCCESSOR};
+use crate::scene::{R1, R2, R3, Scene, wait};
 
-/// Virtual routers on one interface.
-const PER_INTERFACE: usize = 250;
-/// How long processor time is counted.
-const WINDOW: Duration = Duration::from_secs(10);
-const MASTER: u8 = 200;
-const BACKUP: u8 = 100;
+/// For how long the machine is looked at before anything runs.
+const CALM: Duration = Duration::from_millis(500);
 
-/// How many virtual routers, and their interval.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Load {
-    pub(crate) routers: usize,
-    pub(crate) interval: Duration,
+/// Parts of a round. The machine's noise is taken down for each.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Phase {
+    /// Before anything runs.
+    Before,
+    Start,
+    Steady,
+    Reload,
+    Kill,
+    Stop,
 }
 
-impl Load {
-    pub(crate) const fn new(routers: usize, seconds: f64) -> Self {
-        let interval = Duration::from_millis((seconds * 1000.0) as u64);
-        Self { routers, interval }
-    }
+/// Number of phases.
+pub(crate) const PHASES: usize = 6;
 
-    /// Interface and VRID of each virtual router.
-    pub(crate) fn each(self) -> impl Iterator<Item = (u8, u8)> {
-        (0..self.routers).map(|number| {
-            let part = |value: usize| u8::try_from(value).expect("at most 4000 routers");
-            (
-                part(number / PER_INTERFACE),
-                part(number % PER_INTERFACE + 1),
-            )
-        })
-    }
-
-    pub(crate) fn vip(interface: u8, vrid: u8) -> Ipv4Addr {
-        Ipv4Addr::new(10, interface, 1, vrid)
-    }
-
-    fn interfaces(self) -> usize {
-        self.routers.div_ceil(PER_INTERFACE)
-    }
-
-    /// Active_Down_Interval of RFC 9568 §6.1.
-    fn down_interval(self, priority: u8) -> Duration {
-        self.interval * 3 + self.interval * (256 - u32::from(priority)) / 256
-    }
-}
-
-impl fmt::Display for Load {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plural = if self.routers == 1 {
-            "router"
-        } else {
-            "routers"
-        };
-        write!(
-            f,
-            "{} {plural} at {} s",
-            self.routers,
-            self.interval.as_secs_f64()
-        )
-    }
-}
-
-impl FromStr for Load {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let parts = text.split_once('@');
-        let parsed = parts.and_then(|(routers, interval)| {
-            Some(Self::new(routers.parse().ok()?, interval.parse().ok()?))
-        });
-        parsed
-            .filter(|load| (1..=4000).contains(&load.routers) && !load.interval.is_zero())
-            .ok_or_else(|| format!("{text}: ROUTERS@SECONDS, at most 4000 routers"))
-    }
-}
-
-/// What was measured. Times in milliseconds; "excess" is over the theory.
-#[derive(Clone, Debug, Default)]
+/// What was measured; what was not is NaN. Times in milliseconds, "excess" is over the theory.
+#[derive(Clone, Debug)]
 pub(crate) struct Round {
+    /// Percent of the machine that was busy before anything ran.
+    pub(crate) busy_before: f64,
     /// From the start to the last first advertisement, without the down interval.
-    pub(crate) start: f64,
+    pub(crate) start_master: f64,
+    /// From the start until the log says that all are Backup.
+    pub(crate) start_backup: f64,
     /// Processor time, in percent of one processor.
     pub(crate) master_cpu: f64,
     pub(crate) backup_cpu: f64,
+    /// Processor time for 1000 advertisements.
+    pub(crate) master_per_1000: f64,
+    pub(crate) backup_per_1000: f64,
     /// Soft interrupts of the whole machine, in percent of one processor.
     pub(crate) softirq: f64,
-    /// Resident memory in MiB and descriptors, of the Backup.
+    /// The greater one of Master and Backup; memory in MB.
     pub(crate) memory: f64,
-    pub(crate) descriptors: usize,
+    pub(crate) descriptors: f64,
     /// Longest silence of the routers that a reload did not change, in intervals.
     pub(crate) reload_gap: f64,
-    /// Excess of the first advertisements after SIGKILL.
-    pub(crate) takeover_median: f64,
-    pub(crate) takeover_last: f64,
-    /// Excess of the first ARP announcements after SIGKILL.
+    /// Advertisements of the Backup while the Master lived.
+    pub(crate) false_claims: f64,
+    /// Excess of the first advertisements and of the first announcements after SIGKILL.
+    pub(crate) advert_median: f64,
+    pub(crate) advert_last: f64,
+    pub(crate) arp_median: f64,
     pub(crate) arp_last: f64,
     /// From SIGTERM to the last priority 0, and to the end of the process.
     pub(crate) resign: f64,
     pub(crate) exit: f64,
+    /// Excess of the last first advertisement of the next Master over the skew time.
+    pub(crate) hand_over: f64,
     /// Interfaces that stayed behind.
-    pub(crate) left: usize,
-    /// Percent of all processors that the hypervisor took away.
-    pub(crate) steal: f64,
+    pub(crate) left: f64,
+    /// Percent of all processors that the hypervisor took away, by phase.
+    pub(crate) steal: [f64; PHASES],
 }
 
 impl Round {
-    /// A round on new LANs.
-    pub(crate) fn run(load: Load, contender: Contender) -> Self {
-        let machine = Machine::now();
+    /// Nothing measured yet.
+    pub(crate) const EMPTY: Self = Self {
+        busy_before: f64::NAN,
+        start_master: f64::NAN,
+        start_backup: f64::NAN,
+        master_cpu: f64::NAN,
+        backup_cpu: f64::NAN,
+        master_per_1000: f64::NAN,
+        backup_per_1000: f64::NAN,
+        softirq: f64::NAN,
+        memory: f64::NAN,
+        descriptors: f64::NAN,
+        reload_gap: f64::NAN,
+        false_claims: f64::NAN,
+        advert_median: f64::NAN,
+        advert_last: f64::NAN,
+        arp_median: f64::NAN,
+        arp_last: f64::NAN,
+        resign: f64::NAN,
+        exit: f64::NAN,
+        hand_over: f64::NAN,
+        left: f64::NAN,
+        steal: [f64::NAN; PHASES],
+    };
+
+    /// A round on new LANs; processor time is counted for `window`.
+    ///
+    /// # Panics
+    /// Where a daemon does not do within 90 s what it should.
+    pub(crate) fn run(load: Load, contender: Contender, window: Duration) -> Self {
+        let mut round = Self::EMPTY;
+        let before = Machine::now();
+        round.noted(Phase::Before, || wait(CALM));
+        round.busy_before = Machine::now().busy_since(before);
         let scene = Scene::new(load, contender);
-        let mut round = Self::default();
-        let (mut master, mut backup) = scene.start(&mut round);
-        scene.steady(&master, &backup, &mut round);
-        scene.reload(&backup, &mut round);
-        scene.kill(&mut master, &mut round);
-        scene.stop(&mut backup, &mut round);
-        round.steal = Machine::now().steal_since(machine);
+        let (mut master, mut backup) = round.noted(Phase::Start, || start(&scene));
+        round.start_master = master.1;
+        round.start_backup = backup.1;
+        let costs = round.noted(Phase::Steady, || {
+            steady(&scene, &master.0, &backup.0, window)
+        });
+        costs.into_round(&mut round, load);
+        let (gap, claims) = round.noted(Phase::Reload, || reload(&scene, &master.0));
+        (round.reload_gap, round.false_claims) = (gap, claims + backup.2);
+        let (adverts, arps) = round.noted(Phase::Kill, || kill(&scene, &mut master.0));
+        round.advert_median = adverts.median().unwrap_or(f64::NAN);
+        round.advert_last = adverts.most().unwrap_or(f64::NAN);
+        round.arp_median = arps.median().unwrap_or(f64::NAN);
+        round.arp_last = arps.most().unwrap_or(f64::NAN);
+        let end = round.noted(Phase::Stop, || stop(&scene, &mut backup.0));
+        (round.resign, round.exit, round.hand_over, round.left) = end;
         round
     }
+
+    /// Does `what` and takes down what the hypervisor took away meanwhile.
+    fn noted<T>(&mut self, phase: Phase, what: impl FnOnce() -> T) -> T {
+        let before = Machine::now();
+        let result = what();
+        self.steal[phase as usize] = Machine::now().steal_since(before);
+        result
+    }
 }
 
-struct Scene {
-    load: Load,
-    contender: Contender,
-    lans: Vec<Lan>,
-    r1: Host,
-    r2: Host,
-    lab: Lab,
+/// Starts both, the Master first: each with the time that it needed, and the Backup's with how
+/// often it spoke.
+fn start(scene: &Scene) -> ((Process, f64), (Process, f64, f64)) {
+    let observer = scene.observe(R3 + 1);
+    let begin = Stamp::now();
+    let master = scene.launch(R1, MASTER);
+    let last = scene.all_master(&observer, begin, R1);
+    let theory = milliseconds(scene.load.down_interval(MASTER));
+    let master_needed = milliseconds(last.since(begin)) - theory;
+    let begin = Stamp::now();
+    let backup = scene.launch(R2, BACKUP);
+    let last = scene.all_backup(&backup);
+    let backup_needed = milliseconds(last.since(begin));
+    scene.settle(BACKUP);
+    let claims = adverts_of(&observer.take(), R2) as f64;
+    observer.end();
+    ((master, master_needed), (backup, backup_needed, claims))
 }
 
-impl Scene {
-    fn new(load: Load, contender: Contender) -> Self {
-        let lab = Lab::with_limit("bench", Duration::from_secs(600));
-        let (r1, r2) = (lab.host("r1"), lab.host("r2"));
-        let lans = (0..load.interfaces())
-            .map(|number| {
-                let lan = lab.lan(&format!("lan{number}"));
-                for (host, last) in [(&r1, 1), (&r2, 2)] {
-                    let address = format!("10.{number}.0.{last}/16");
-                    lab.attach(&lan, host, &format!("eth{number}"), &[&address]);
-                }
-                lan
-            })
-            .collect();
-        Self {
-            load,
-            contender,
-            lans,
-            r1,
-            r2,
-            lab,
-        }
-    }
+/// What the steady state costs.
+struct Costs {
+    cpu: [Duration; 2],
+    span: Duration,
+    softirq: f64,
+    memory: f64,
+    descriptors: usize,
+}
 
-    fn captures(&self) -> Vec<Capture> {
-        self.lans.iter().map(Lan::capture).collect()
+/// Counts for `window` what the steady state costs; nobody observes meanwhile.
+fn steady(scene: &Scene, master: &Process, backup: &Process, window: Duration) -> Costs {
+    scene.lab.step("steady state");
+    let both = [family(master.pid()), family(backup.pid())];
+    let machine = Machine::now();
+    let before = both.each_ref().map(|pids| cpu(pids));
+    let begin = Instant::now();
+    wait(window);
+    let span = begin.elapsed();
+    let after = both.each_ref().map(|pids| cpu(pids));
+    let softirq = Machine::now().softirq_since(machine);
+    let [first, second] = both.each_ref().map(|pids| resident(pids));
+    let [more, less] = both.each_ref().map(|pids| descriptors(pids));
+    Costs {
+        cpu: [after[0] - before[0], after[1] - before[1]],
+        span,
+        softirq,
+        memory: first.max(second),
+        descriptors: more.max(less),
     }
+}
 
-    /// Starts both, the Master first.
-    fn start(&self, round: &mut Round) -> (Process, Process) {
-        let captures = self.captures();
-        self.contender
-            .configure(&self.lab, &self.r1, self.load, MASTER, MASTER);
-        self.contender
-            .configure(&self.lab, &self.r2, self.load, BACKUP, BACKUP);
-        let begin = Stamp::now();
-        let master = self.contender.start(&self.lab, &self.r1);
-        let firsts = self.all(&captures, begin, &self.r1, is_advert);
-        let last = firsts.values().max().copied().unwrap_or(begin);
-        round.start =
-            milliseconds(last.since(begin)) - milliseconds(self.load.down_interval(MASTER));
-        drop(captures);
-        let backup = self.contender.start(&self.lab, &self.r2);
-        // Until it is certain that it listens: it would be Master by now.
-        wait(self.load.down_interval(BACKUP) * 2 + Duration::from_secs(3));
-        (master, backup)
+impl Costs {
+    fn into_round(self, round: &mut Round, load: Load) {
+        let thousands = load.adverts_in(self.span) / 1000.0;
+        let share = self
+            .cpu
+            .map(|cpu| 100.0 * cpu.as_secs_f64() / self.span.as_secs_f64());
+        let each = self.cpu.map(|cpu| milliseconds(cpu) / thousands);
+        [round.master_cpu, round.backup_cpu] = share;
+        [round.master_per_1000, round.backup_per_1000] = each;
+        round.softirq = self.softirq;
+        round.memory = self.memory;
+        round.descriptors = self.descriptors as f64;
     }
+}
 
-    /// Counts what the steady state costs.
-    fn steady(&self, master: &Process, backup: &Process, round: &mut Round) {
-        let (master, backup) = (family(master.pid()), family(backup.pid()));
-        let machine = Machine::now();
-        let before = [cpu(&master), cpu(&backup)];
-        let begin = Instant::now();
-        wait(WINDOW);
-        let span = begin.elapsed().as_secs_f64();
-        let after = [cpu(&master), cpu(&backup)];
-        let share = |at: usize| 100.0 * (after[at] - before[at]).as_secs_f64() / span;
-        (round.master_cpu, round.backup_cpu) = (share(0), share(1));
-        round.softirq = Machine::now().softirq_since(machine);
-        round.memory = resident(&backup) as f64 / 1024.0;
-        round.descriptors = descriptors(&backup);
-    }
+/// Reloads the Master with another priority of its first virtual router: the longest silence of
+/// the others in intervals, and how often the Backup spoke for them.
+fn reload(scene: &Scene, master: &Process) -> (f64, f64) {
+    let interval = scene.load.interval;
+    let observer = scene.observe(R3 + 1);
+    wait(interval * 3 / 2);
+    scene.configure(R1, MASTER, MASTER - 1);
+    master.signal(libc::SIGHUP);
+    wait(interval * 4 + Duration::from_secs(2));
+    let end = Stamp::now();
+    // The frames of this moment may be on their way through the observer's socket.
+    wait(Duration::from_millis(50));
+    let seen: Vec<_> = observer
+        .take()
+        .into_iter()
+        .filter(|one| one.at <= end && one.router != Load::first())
+        .collect();
+    observer.end();
+    let mut silences = Silences::default();
+    silences.hear(&seen);
+    silences.end(end);
+    let longest = silences.longest(|_| true);
+    let gap = longest.map_or(f64::NAN, |span| span.as_secs_f64() / interval.as_secs_f64());
+    (gap, adverts_of(&seen, R2) as f64)
+}
 
-    /// Reloads the Backup's configuration and then the Master's: one router of it changes.
-    fn reload(&self, backup: &Process, round: &mut Round) {
-        self.contender
-            .configure(&self.lab, &self.r2, self.load, BACKUP, BACKUP + 1);
-        let captures = self.captures();
-        let begin = Stamp::now();
-        backup.signal(libc::SIGHUP);
-        wait(self.load.interval * 4 + Duration::from_secs(1));
-        let end = Stamp::now();
-        let mut last: HashMap<(usize, u8), Stamp> = HashMap::new();
-        let mut longest = Duration::ZERO;
-        for (lan, frame) in frames(&captures, begin) {
-            let Some(vrid) = is_advert(&frame) else {
-                continue;
-            };
-            if let Some(before) = last.insert((lan, vrid), frame.stamp) {
-                longest = longest.max(frame.stamp.since(before));
-            }
-        }
-        for stamp in last.values() {
-            longest = longest.max(end.since(*stamp));
-        }
-        round.reload_gap = longest.as_secs_f64() / self.load.interval.as_secs_f64();
-    }
-
-    /// SIGKILL of the Master.
-    fn kill(&self, master: &mut Process, round: &mut Round) {
-        let captures = self.captures();
-        let begin = Stamp::now();
+/// SIGKILL of the Master: the excess of the Backup's first advertisements and announcements. It is
+/// done again and again where there is a single virtual router, which says little in one try.
+fn kill(scene: &Scene, master: &mut Process) -> (Sample, Sample) {
+    let tries = match (scene.load.routers, scene.load.interval.as_millis()) {
+        (1, ..500) => 10,
+        (1, _) => 2,
+        _ => 1,
+    };
+    let (mut adverts, mut arps) = (Vec::new(), Vec::new());
+    for number in 1..=tries {
+        let observer = scene.observe(R3 + 1);
         // Every router is heard once more, so that it is known when it spoke last.
-        self.all(&captures, begin, &self.r1, is_advert);
+        scene.all(&observer, Stamp::now(), R1, is_claim);
         let killed = Stamp::now();
         master.kill();
-        let adverts = self.all(&captures, killed, &self.r2, is_advert);
-        let arps = self.all(&captures, killed, &self.r2, announced);
-        let mut lasts: HashMap<(usize, u8), Stamp> = HashMap::new();
-        for (lan, frame) in frames(&captures, begin) {
-            if frame.port == self.r1.name()
-                && let Some(vrid) = is_advert(&frame)
-            {
-                lasts.insert((lan, vrid), frame.stamp);
-            }
+        scene.all(&observer, killed, R2, is_claim);
+        scene.all(&observer, killed, R2, is_announcement);
+        let seen = observer.take();
+        let last = lasts(&seen, R1, is_advert);
+        let theory = |_| scene.load.down_interval(BACKUP);
+        adverts.push(excess(&last, &firsts(&seen, R2, is_claim), theory));
+        arps.push(excess(&last, &firsts(&seen, R2, is_announcement), theory));
+        if number < tries {
+            let begin = Stamp::now();
+            *master = scene.launch(R1, MASTER);
+            scene.all_master(&observer, begin, R1);
+            scene.settle(BACKUP);
         }
-        // The first one has another priority since the reload.
-        let theory = |key: &(usize, u8)| {
-            let is_changed = *key == (0, 1);
-            self.load.down_interval(BACKUP + u8::from(is_changed))
-        };
-        let excess = |of: &HashMap<(usize, u8), Stamp>| -> Vec<f64> {
-            let mut all: Vec<f64> = of
-                .iter()
-                .filter_map(|(key, stamp)| {
-                    let gap = stamp.since(*lasts.get(key)?);
-                    Some(milliseconds(gap) - milliseconds(theory(key)))
-                })
-                .collect();
-            all.sort_by(f64::total_cmp);
-            all
-        };
-        let (adverts, arps) = (excess(&adverts), excess(&arps));
-        round.takeover_median = adverts.get(adverts.len() / 2).copied().unwrap_or(f64::NAN);
-        round.takeover_last = adverts.last().copied().unwrap_or(f64::NAN);
-        round.arp_last = arps.last().copied().unwrap_or(f64::NAN);
+        observer.end();
     }
-
-    /// SIGTERM to the one that is left.
-    fn stop(&self, backup: &mut Process, round: &mut Round) {
-        let captures = self.captures();
-        let begin = Stamp::now();
-        backup.signal(libc::SIGTERM);
-        backup.wait_exit(within(60.0));
-        round.exit = milliseconds(Stamp::now().since(begin));
-        let resigned = self.all(&captures, begin, &self.r2, |frame| {
-            let advert = frame.advert()?;
-            (advert.priority == 0).then_some(advert.vrid)
-        });
-        let last = resigned.values().max().copied().unwrap_or(begin);
-        round.resign = milliseconds(last.since(begin));
-        round.left = self.contender.interfaces_left(&self.r2);
-    }
-
-    /// The first frame of `host` from `begin` on for each virtual router.
-    fn all(
-        &self,
-        captures: &[Capture],
-        begin: Stamp,
-        host: &Host,
-        which: impl Fn(&Frame) -> Option<u8>,
-    ) -> HashMap<(usize, u8), Stamp> {
-        let what = format!("{} of all {}", self.contender, self.load);
-        until(&what, within(120.0), || {
-            wait(Duration::from_millis(100));
-            let mut firsts = HashMap::new();
-            for (lan, frame) in frames(captures, begin) {
-                if frame.port == host.name()
-                    && let Some(vrid) = which(&frame)
-                {
-                    firsts.entry((lan, vrid)).or_insert(frame.stamp);
-                }
-            }
-            (firsts.len() >= self.load.routers).then_some(firsts)
-        })
-    }
+    (Sample::of(&adverts), Sample::of(&arps))
 }
 
-fn frames(captures: &[Capture], begin: Stamp) -> impl Iterator<Item = (usize, Frame)> {
-    let each = captures.iter().enumerate();
-    each.flat_map(move |(lan, capture)| {
-        let frames = capture.frames_since(begin).into_iter();
-        frames.map(move |frame| (lan, frame))
-    })
-}
-
-fn is_advert(frame: &Frame) -> Option<u8> {
-    frame.advert().map(|advert| advert.vrid)
-}
-
-/// VRID of the virtual address that a gratuitous ARP announces.
-fn announced(frame: &Frame) -> Option<u8> {
-    let arp = frame.arp()?;
-    let [_, _, third, vrid] = arp.sender.octets();
-    (arp.sender == arp.target && third == 1).then_some(vrid)
-}
-
-fn milliseconds(span: Duration) -> f64 {
-    span.as_secs_f64() * 1000.0
-}
-
-fn wait(span: Duration) {
-    std::thread::sleep(span);
+/// SIGTERM to the Backup that has become Master, beside a new Backup: time to the last priority 0
+/// and to the end, excess of the hand-over, interfaces left.
+fn stop(scene: &Scene, backup: &mut Process) -> (f64, f64, f64, f64) {
+    scene.attach(R3);
+    let observer = scene.observe(R3 + 1);
+    let successor = scene.launch(R3, SUCCESSOR);
+    scene.all_backup(&successor);
+    scene.settle(SUCCESSOR);
+    let begin = Stamp::now();
+    backup.signal(libc::SIGTERM);
+    backup.wait_exit(within(60.0));
+    let exit = milliseconds(Stamp::now().since(begin));
+    scene.all(&observer, begin, R3, is_claim);
+    let mut seen = observer.take();
+    observer.end();
+    seen.retain(|one| one.at >= begin);
+    let resigned = lasts(&seen, R2, is_resignation);
+    let all = resigned.len() >= scene.load.routers;
+    let last = resigned.values().max().filter(|_| all);
+    let resign = last.map_or(f64::NAN, |last| milliseconds(last.since(begin)));
+    let theory = |_| scene.load.skew(SUCCESSOR);
+    let hand_over = excess(&resigned, &firsts(&seen, R3, is_claim), theory);
+    let left = scene.contender.interfaces_left(scene.host(R2)) as f64;
+    (resign, exit, hand_over.most().unwrap_or(f64::NAN), left)
 }

@@ -37,14 +37,14 @@ fn every_reader_sees_every_change_once_and_in_order() {
             let data = &event.data;
             assert_eq!(event.name, name, "{data}");
             assert_eq!(
-                (&data["old_state"], &data["new_state"]),
+                (&data["previous"], &data["state"]),
                 (&old.into(), &new.into())
             );
             assert_eq!(data["reason"].as_str(), reason, "{data}");
             assert_eq!(data["sequence"], first + 1 + place as u64);
             assert_eq!(data["name"], NAME);
             if place == 1 {
-                assert_eq!(data["new_substate"], "shutdown");
+                assert_eq!(data["substate"], "shutdown");
                 assert_eq!(data["not_ready"], serde_json::json!(["disabled"]));
             }
             ids.push(event.id);
@@ -68,11 +68,11 @@ fn a_new_priority_is_an_event() {
     daemon.reload(&with_api("", &[super::vrouter().priority(120)]));
     let event = reader.read_until("priority");
     assert_eq!(
-        (&event.data["old_priority"], &event.data["new_priority"]),
+        (&event.data["previous_priority"], &event.data["priority"]),
         (&100.into(), &120.into())
     );
     daemon.reload(&with_api("", &[]));
-    assert_eq!(reader.read_until("state").data["new_state"], "Init");
+    assert_eq!(reader.read_until("state").data["state"], "Init");
     assert_eq!(reader.read_until("removed").data["name"], NAME);
 }
 

@@ -160,6 +160,8 @@ pub(super) enum Set {
     Source6,
     /// Interface indexes in host order.
     Silent,
+    /// Interface indexes in host order, each with an address.
+    Voice6,
 }
 
 impl Set {
@@ -171,7 +173,8 @@ impl Set {
             | Self::RefusedLinkLocal
             | Self::Owned6
             | Self::Source6
-            | Self::Silent => Table::Inet,
+            | Self::Silent
+            | Self::Voice6 => Table::Inet,
             Self::Owned => Table::Arp,
         }
     }
@@ -183,7 +186,7 @@ impl Set {
             Self::Refused4 => 7,
             Self::Refused6 => 8,
             Self::Owned => 20 << 6 | 7,
-            Self::Owned6 | Self::RefusedLinkLocal => 20 << 6 | 8,
+            Self::Owned6 | Self::RefusedLinkLocal | Self::Voice6 => 20 << 6 | 8,
             Self::Silent | Self::Source6 => 20,
         }
     }
@@ -195,7 +198,7 @@ impl Set {
             Self::Refused4 | Self::Silent | Self::Source6 => 4,
             Self::Refused6 => 16,
             Self::Owned => 8,
-            Self::Owned6 | Self::RefusedLinkLocal => 20,
+            Self::Owned6 | Self::RefusedLinkLocal | Self::Voice6 => 20,
         }
     }
 }
@@ -211,6 +214,7 @@ impl fmt::Display for Set {
             Self::Owned6 => f.write_str("owned6"),
             Self::Source6 => f.write_str("source6"),
             Self::Silent => f.write_str("silent"),
+            Self::Voice6 => f.write_str("voice6"),
         }
     }
 }
@@ -227,6 +231,7 @@ impl Element {
             Self::Owned(_, IpAddr::V6(_)) => Set::Owned6,
             Self::Source(..) => Set::Source6,
             Self::Silent(_) => Set::Silent,
+            Self::Voice(..) => Set::Voice6,
         }
     }
 
@@ -251,7 +256,9 @@ impl Element {
                 let key = [index.to_ne_bytes(), address.octets()];
                 to.bytes(attribute::DATA_VALUE, &key.concat());
             }
-            Self::Owned(index, IpAddr::V6(address)) | Self::RefusedLinkLocal(index, address) => {
+            Self::Owned(index, IpAddr::V6(address))
+            | Self::RefusedLinkLocal(index, address)
+            | Self::Voice(index, address) => {
                 let key = [&index.to_ne_bytes()[..], &address.octets()];
                 to.bytes(attribute::DATA_VALUE, &key.concat());
             }
@@ -454,7 +461,7 @@ fn add_input(batch: &mut Batch, name: &str) {
         rule.verdict(libc::NF_DROP);
     });
     add_rule(batch, table, name, INPUT, |rule| {
-        is_neighbour_solicitation(rule);
+        is_icmpv6(rule, NEIGHBOUR_SOLICITATION);
         rule.meta(Meta::InputInterface, REGISTER);
         rule.payload_into(Base::Transport, 8, 16, REGISTER + 1);
         rule.lookup(Set::Owned6);
@@ -493,20 +500,25 @@ fn add_input(batch: &mut Batch, name: &str) {
 const NFPROTO_IPV6: u8 = 10;
 const ICMPV6: u8 = 58;
 const NEIGHBOUR_SOLICITATION: u8 = 135;
+/// Multicast Listener Report of MLDv1 (RFC 2710 §3).
+const LISTENER_REPORT: u8 = 131;
 
-fn is_neighbour_solicitation(rule: &mut Rule<'_, '_>) {
+fn is_icmpv6(rule: &mut Rule<'_, '_>, kind: u8) {
     rule.meta(Meta::Family, REGISTER);
     rule.compare(Comparison::Equal, &[NFPROTO_IPV6]);
     rule.meta(Meta::Protocol, REGISTER);
     rule.compare(Comparison::Equal, &[ICMPV6]);
     rule.payload(Base::Transport, 0, 1);
-    rule.compare(Comparison::Equal, &[NEIGHBOUR_SOLICITATION]);
+    rule.compare(Comparison::Equal, &[kind]);
 }
 
 /// ```text
 /// set silent { type iface_index; }
+/// set voice6 { type iface_index . ipv6_addr; }
 /// map source6 { type iface_index : ipv6_addr; }
 /// chain output { type filter hook output priority -150; policy accept;
+///     meta nfproto ipv6 oif . ip6 saddr @voice6 accept
+///     icmpv6 type mld-listener-report oif . icmpv6 taddr @voice6 accept   # which has no source yet
 ///     oif @silent counter drop
 ///     icmpv6 type nd-neighbor-solicit oif . ip6 saddr @owned6 ip6 saddr set oif map @source6
 /// }
@@ -514,6 +526,7 @@ fn is_neighbour_solicitation(rule: &mut Rule<'_, '_>) {
 fn add_output(batch: &mut Batch, name: &str) {
     let table = Table::Inet;
     add_set(batch, name, Set::Silent);
+    add_set(batch, name, Set::Voice6);
     add_set(batch, name, Set::Source6);
     // NF_INET_LOCAL_OUT
     let hook = Hook {
@@ -523,13 +536,28 @@ fn add_output(batch: &mut Batch, name: &str) {
     };
     add_chain(batch, table.about(Object::Chain), name, OUTPUT, &hook);
     add_rule(batch, table, name, OUTPUT, |rule| {
+        rule.meta(Meta::Family, REGISTER);
+        rule.compare(Comparison::Equal, &[NFPROTO_IPV6]);
+        rule.meta(Meta::OutputInterface, REGISTER);
+        rule.payload_into(Base::Network, 8, 16, REGISTER + 1);
+        rule.lookup(Set::Voice6);
+        rule.verdict(libc::NF_ACCEPT);
+    });
+    add_rule(batch, table, name, OUTPUT, |rule| {
+        is_icmpv6(rule, LISTENER_REPORT);
+        rule.meta(Meta::OutputInterface, REGISTER);
+        rule.payload_into(Base::Transport, 8, 16, REGISTER + 1);
+        rule.lookup(Set::Voice6);
+        rule.verdict(libc::NF_ACCEPT);
+    });
+    add_rule(batch, table, name, OUTPUT, |rule| {
         rule.meta(Meta::OutputInterface, REGISTER);
         rule.lookup(Set::Silent);
         rule.counter();
         rule.verdict(libc::NF_DROP);
     });
     add_rule(batch, table, name, OUTPUT, |rule| {
-        is_neighbour_solicitation(rule);
+        is_icmpv6(rule, NEIGHBOUR_SOLICITATION);
         rule.meta(Meta::OutputInterface, REGISTER);
         rule.payload_into(Base::Network, 8, 16, REGISTER + 1);
         rule.lookup(Set::Owned6);
@@ -651,7 +679,7 @@ fn add_set(batch: &mut Batch, name: &str, set: Set) {
         to.number(attribute::SET_ID, 1);
         let is_host_order = matches!(
             set,
-            Set::Owned | Set::Owned6 | Set::RefusedLinkLocal | Set::Source6
+            Set::Owned | Set::Owned6 | Set::RefusedLinkLocal | Set::Source6 | Set::Voice6
         );
         if !is_host_order {
             to.bytes(attribute::SET_USERDATA, &NETWORK_ORDER.concat());

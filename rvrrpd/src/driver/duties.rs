@@ -1,0 +1,82 @@
+//! What the gate does for a router beside letting its frames in.
+
+use std::net::IpAddr;
+
+use super::gate::{Change, voices};
+use super::kernel::{Kernel, Known};
+use super::{Carrier, Error, Plan, Report};
+use crate::driver::dataplane::virtual_mac;
+use crate::wire::Family;
+
+impl Kernel {
+    /// What the gate does for a router, as Master or not.
+    pub(super) fn duties(&self, router: &Known, active: bool) -> Vec<Change> {
+        let (plan, carrier) = (&router.plan, router.carrier());
+        let on_macvlan = matches!(plan.carrier, Carrier::Macvlan { .. });
+        // The parent is silent while the macvlan speaks, and no longer: an owner that cannot run
+        // must not take from its host an address that the host has itself.
+        let owned = active && plan.owner && on_macvlan;
+        let by_ebpf = on_macvlan && self.gate.is_ebpf(plan.parent);
+        let mut duties = Vec::new();
+        if let (IpAddr::V6(source), true) = (plan.source, owned) {
+            duties.push(Change::AskFrom(plan.parent, source));
+        }
+        let speaking = carrier.filter(|_| on_macvlan && plan.family == Family::V6);
+        duties.extend(speaking.map(Change::Silence));
+        for (address, _) in &plan.addresses {
+            if let (IpAddr::V6(address), Some(macvlan)) = (*address, speaking) {
+                duties.extend(voices(macvlan, address));
+            }
+            if !plan.accept {
+                duties.extend(refusals(plan, carrier, *address, by_ebpf));
+            } else if owned {
+                duties.push(Change::Own(plan.parent, *address));
+            }
+        }
+        duties
+    }
+
+    /// Takes out of the gate what the plan before wanted and no plan wants now.
+    pub(super) fn withdraw_duties(&mut self, old: &Known) {
+        let routers = self.routers.values();
+        let wanted: Vec<Change> = routers
+            .flat_map(|router| self.duties(router, router.active))
+            .collect();
+        // Whether it was Master does not matter: what was never there is not taken out.
+        let changes: Vec<Change> = self
+            .duties(old, true)
+            .into_iter()
+            .filter(|duty| !wanted.contains(duty))
+            .map(Change::opposite)
+            .collect();
+        if let Err(error) = self.gate.apply(&changes, &mut self.journal) {
+            self.report(Report::ActivationFailed(
+                old.plan.id,
+                Error::new("gate", error),
+            ));
+        }
+    }
+}
+
+/// What refuses packets to a virtual address (`accept_mode = false`): at the parent the eBPF gate
+/// where there is one, and by whatever way else they come the tables. A link-local one may be in
+/// use on another interface, and no packet comes to it from there.
+fn refusals(
+    plan: &Plan,
+    carrier: Option<u32>,
+    address: IpAddr,
+    by_ebpf: bool,
+) -> impl Iterator<Item = Change> {
+    let local = match address {
+        IpAddr::V6(local) if local.is_unicast_link_local() => Some(local),
+        _ => None,
+    };
+    let at_parent = by_ebpf.then_some(Change::RefuseAt(plan.parent, virtual_mac(plan), address));
+    let elsewhere = match (local, carrier) {
+        (Some(_), _) if by_ebpf => None,
+        (Some(local), Some(carrier)) => Some(Change::RefuseLinkLocal(carrier, local)),
+        (Some(_), None) => None,
+        (None, _) => Some(Change::Refuse(address)),
+    };
+    at_parent.into_iter().chain(elsewhere)
+}

@@ -1,0 +1,168 @@
+//! The observer: who said what on the LANs, with the kernel's time stamps, in little memory.
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use rvrrpd_tests::frame::{ARP, IPV4};
+use rvrrpd_tests::host::Host;
+use rvrrpd_tests::lab::{Lab, Lan};
+use rvrrpd_tests::sys::{Stamp, bulk, dropped};
+
+use crate::load::{Load, Router};
+
+/// What a frame says.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Word {
+    /// An advertisement with this priority.
+    Advert(u8),
+    /// Gratuitous ARP.
+    Announcement,
+}
+
+/// A frame of a virtual router.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Sighting {
+    pub(crate) at: Stamp,
+    /// Number of the host in the list that [`Observer::start`] was given.
+    pub(crate) host: u8,
+    pub(crate) router: Router,
+    pub(crate) word: Word,
+}
+
+/// Takes down what the hosts say until it is dropped.
+pub(crate) struct Observer {
+    seen: Arc<Mutex<Vec<Sighting>>>,
+    stop: Arc<AtomicBool>,
+    reader: Option<JoinHandle<u32>>,
+}
+
+impl Observer {
+    /// Listens to what `hosts` send into `lans`.
+    pub(crate) fn start(lab: &Lab, lans: &[Lan], hosts: &[&Host]) -> Self {
+        let (socket, ports) = lab.tap(lans, hosts);
+        let number = |name: &str| hosts.iter().position(|host| host.name() == name);
+        let ports: HashMap<i32, (u8, u8)> = ports
+            .into_iter()
+            .filter_map(|(index, (lan, name))| {
+                let host = u8::try_from(number(&name)?).ok()?;
+                Some((index, (u8::try_from(lan).ok()?, host)))
+            })
+            .collect();
+        let (seen, stop) = (Arc::default(), Arc::default());
+        let reader = {
+            let (seen, stop) = (Arc::clone(&seen), Arc::clone(&stop));
+            std::thread::spawn(move || read(&socket, &ports, &seen, &stop))
+        };
+        Self {
+            seen,
+            stop,
+            reader: Some(reader),
+        }
+    }
+
+    /// What has been seen since the last call with this `mark`, zero at first.
+    pub(crate) fn after(&self, mark: &mut usize) -> Vec<Sighting> {
+        let seen = self.seen.lock().expect("the reader lives");
+        let found = seen.get(*mark..).unwrap_or_default().to_vec();
+        *mark = seen.len();
+        found
+    }
+
+    /// Everything that was seen, in the order of the time stamps; it is forgotten.
+    pub(crate) fn take(&self) -> Vec<Sighting> {
+        let mut found = std::mem::take(&mut *self.seen.lock().expect("the reader lives"));
+        found.sort_by_key(|one| one.at);
+        found
+    }
+
+    /// Stops listening. Fails where the kernel had to drop frames, so that what was seen is not
+    /// all.
+    pub(crate) fn end(mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let reader = self.reader.take().expect("ended once");
+        let lost = reader.join().expect("the reader lives");
+        assert_eq!(lost, 0, "the observer lost frames");
+    }
+}
+
+impl Drop for Observer {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(reader) = self.reader.take() {
+            drop(reader.join());
+        }
+    }
+}
+
+/// Reads until told to stop; returns how many frames were lost.
+fn read(
+    socket: &OwnedFd,
+    ports: &HashMap<i32, (u8, u8)>,
+    seen: &Mutex<Vec<Sighting>>,
+    stop: &AtomicBool,
+) -> u32 {
+    let mut new = Vec::new();
+    while !stop.load(Ordering::Relaxed) {
+        let took = bulk::receive(socket, 20, |interface, at, bytes| {
+            let port = ports.get(&interface);
+            let said = port.and_then(|(lan, host)| Some((*host, word(*lan, bytes)?)));
+            if let Some((host, (router, word))) = said {
+                new.push(Sighting {
+                    at,
+                    host,
+                    router,
+                    word,
+                });
+            }
+        });
+        took.expect("the observer's socket");
+        seen.lock().expect("nobody panics with it").append(&mut new);
+    }
+    dropped(socket).expect("statistics of the observer's socket")
+}
+
+/// What a frame on LAN number `lan` says about a virtual router.
+fn word(lan: u8, frame: &[u8]) -> Option<(Router, Word)> {
+    let kind = u16::from_be_bytes([*frame.get(12)?, *frame.get(13)?]);
+    let payload = &frame[14..];
+    if kind == IPV4 {
+        let message = payload.get(usize::from(*payload.first()? & 0x0f) * 4..)?;
+        let is_advert = *payload.get(9)? == 112 && *message.first()? & 0x0f == 1;
+        let vrid = *message.get(1)?;
+        return is_advert.then_some(((lan, vrid), Word::Advert(*message.get(2)?)));
+    }
+    let (sender, target) = (payload.get(14..18)?, payload.get(24..28)?);
+    if kind != ARP || sender != target {
+        return None;
+    }
+    let address: [u8; 4] = sender.try_into().ok()?;
+    Some((Load::router_of(address.into())?, Word::Announcement))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rvrrpd_tests::frame::{AdvertSpec, Arp, Mac, ethernet};
+
+    #[test]
+    fn adverts_and_announcements_are_told_apart_from_everything_else() {
+        let source = [10, 3, 0, 1].into();
+        let advert = AdvertSpec::v3(7, 200, 10, source, &[Load::vip((3, 7))]);
+        assert_eq!(word(3, &advert.frame()), Some(((3, 7), Word::Advert(200))));
+        let vip = [10, 3, 1, 7].into();
+        let announcement = Arp::request(Mac::virtual_v4(7), vip, vip);
+        assert_eq!(word(3, &announcement), Some(((3, 7), Word::Announcement)));
+        let question = Arp::request(Mac::virtual_v4(7), [10, 3, 0, 1].into(), vip);
+        assert_eq!(word(3, &question), None);
+        for length in 0..40 {
+            word(3, &vec![0x45; length]);
+            word(
+                3,
+                &ethernet(Mac::BROADCAST, Mac::BROADCAST, IPV4, &vec![0x4f; length]),
+            );
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! The command line.
+
+use std::time::Duration;
+
+use crate::contender::Contender;
+use crate::goals::THOUSAND;
+use crate::load::Load;
+use crate::trial::Strain;
+
+pub(crate) const USAGE: &str = "\
+usage: bench [--write FILE] [--quick] [--runs N] [--load ROUTERS@SECONDS]...
+             [--only rvrrpd|keepalived] [--trials]
+
+--write FILE  writes the document, unless one of the next three makes the run a part of one
+--quick       one short run of the loads that have goals, no trials; about two minutes
+--load, --only  these loads, this daemon alone, no trials
+--runs N      how often each daemon gets its turn, 3 unless told otherwise
+--trials      the trials of rvrrpd alone and nothing else
+KEEPALIVED=PATH in the environment names another keepalived than the one of the search path.";
+
+/// What is compared unless the command line says otherwise.
+const LOADS: [Load; 8] = [
+    Load::new(1, 0.1),
+    Load::new(1, 1.0),
+    Load::new(250, 0.1),
+    Load::new(250, 1.0),
+    THOUSAND,
+    Load::new(1000, 1.0),
+    Load::new(4000, 0.1),
+    Load::new(4000, 1.0),
+];
+
+/// Those with goals.
+const QUICK: [Load; 3] = [Load::new(1, 0.1), Load::new(250, 0.1), THOUSAND];
+
+/// Load, strain and seconds.
+const TRIALS: [(Load, Strain, u64); 3] = [
+    (Load::new(4000, 0.1), Strain::Calm, 60),
+    (Load::new(4000, 0.1), Strain::Busy, 60),
+    (Load::new(250, 0.1), Strain::Flood, 10),
+];
+
+/// What is to be done.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Options {
+    pub(crate) runs: usize,
+    pub(crate) loads: Vec<Load>,
+    pub(crate) contenders: Vec<Contender>,
+    pub(crate) trials: Vec<(Load, Strain, u64)>,
+    /// Where the document goes; none unless the run is a whole one.
+    pub(crate) write: Option<String>,
+    is_quick: bool,
+}
+
+impl Options {
+    /// The words behind the name of the program.
+    ///
+    /// # Errors
+    /// What is wrong and what is allowed.
+    pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
+        let (mut runs, mut loads, mut write) = (None, Vec::new(), None);
+        let mut contenders = Contender::ALL.to_vec();
+        let (mut is_quick, mut is_trials) = (false, false);
+        while let Some(word) = words.next() {
+            let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
+            match word.as_str() {
+                "--runs" => runs = Some(count(&value()?)?),
+                "--load" => loads.push(value()?.parse()?),
+                "--only" => contenders = vec![value()?.parse()?],
+                "--write" => write = Some(value()?),
+                "--quick" => is_quick = true,
+                "--trials" => is_trials = true,
+                other => return Err(format!("{other} is not known")),
+            }
+        }
+        let is_whole =
+            !is_quick && !is_trials && loads.is_empty() && contenders.len() == Contender::ALL.len();
+        let trials = if is_whole || is_trials {
+            TRIALS.to_vec()
+        } else {
+            Vec::new()
+        };
+        if loads.is_empty() && !is_trials {
+            loads = if is_quick {
+                QUICK.to_vec()
+            } else {
+                LOADS.to_vec()
+            };
+        }
+        Ok(Self {
+            runs: runs.unwrap_or(if is_quick { 1 } else { 3 }),
+            loads,
+            contenders,
+            trials,
+            write: write.filter(|_| is_whole),
+            is_quick,
+        })
+    }
+
+    /// For how long processor time is counted.
+    pub(crate) fn window(&self, load: Load) -> Duration {
+        let seconds = if load.interval < Duration::from_millis(500) {
+            5
+        } else {
+            8
+        };
+        Duration::from_secs(if self.is_quick { 3 } else { seconds })
+    }
+}
+
+fn count(text: &str) -> Result<usize, String> {
+    let number = text
+        .parse()
+        .ok()
+        .filter(|number| (1..=100).contains(number));
+    number.ok_or_else(|| format!("--runs {text}: a number, 1 to 100"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Options, String> {
+        Options::parse(line.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn only_a_whole_run_writes_the_document() {
+        let whole = parse("--write x --runs 5").expect("right");
+        assert_eq!((whole.runs, whole.write.as_deref()), (5, Some("x")));
+        assert_eq!((whole.loads.len(), whole.trials.len()), (8, 3));
+        for part in ["--quick", "--load 1@1", "--only rvrrpd", "--trials"] {
+            let options = parse(&format!("--write x {part}")).expect("right");
+            assert_eq!(options.write, None, "{part}");
+        }
+        assert!(parse("--trials").expect("right").loads.is_empty());
+        assert_eq!(parse("--load 1@1").expect("right").loads.len(), 1);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        for wrong in ["--runs", "--runs 0", "--load 1", "--only frr", "x"] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! A flood: the same frames again and again, as fast as the machine can.
+
+use std::fmt;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::sys;
+
+/// Frames in one system call.
+const BATCH: usize = 512;
+
+/// A running flood. Dropping it ends it.
+#[derive(Debug)]
+pub struct Flood {
+    shared: Arc<Shared>,
+    began: Instant,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    stop: AtomicBool,
+    frames: AtomicU64,
+}
+
+/// How much a flood was.
+#[derive(Clone, Copy, Debug)]
+pub struct Volume {
+    /// Frames that left.
+    pub frames: u64,
+    /// How long it lasted.
+    pub span: Duration,
+}
+
+impl fmt::Display for Volume {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.span.as_secs_f64();
+        let rate = self.frames as f64 / seconds / 1000.0;
+        let frames = self.frames;
+        write!(
+            f,
+            "{frames} frames in {seconds:.1} s, {rate:.0} thousand per second"
+        )
+    }
+}
+
+impl Flood {
+    pub(crate) fn start(socket: OwnedFd, frames: Vec<Vec<u8>>) -> Self {
+        assert!(!frames.is_empty(), "a flood of nothing");
+        let shared = Arc::<Shared>::default();
+        // Many rounds in one call.
+        let count = frames.len();
+        let batch: Vec<Vec<u8>> = frames
+            .into_iter()
+            .cycle()
+            .take(BATCH.next_multiple_of(count))
+            .collect();
+        // Where the kernel does not have it, it goes through the queue.
+        drop(sys::bypass_queue(&socket));
+        let thread = {
+            let shared = Arc::clone(&shared);
+            std::thread::spawn(move || send(&socket, &batch, &shared))
+        };
+        Self {
+            shared,
+            began: Instant::now(),
+            thread: Some(thread),
+        }
+    }
+
+    /// Frames that have left.
+    #[must_use]
+    pub fn frames(&self) -> u64 {
+        self.shared.frames.load(Ordering::Relaxed)
+    }
+
+    /// Ends it.
+    #[must_use]
+    pub fn stop(mut self) -> Volume {
+        self.end();
+        Volume {
+            frames: self.frames(),
+            span: self.began.elapsed(),
+        }
+    }
+
+    fn end(&mut self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
+
+impl Drop for Flood {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn send(socket: &OwnedFd, batch: &[Vec<u8>], shared: &Shared) {
+    let mut next = 0;
+    while !shared.stop.load(Ordering::Relaxed) {
+        match sys::send_many(socket, &batch[next..]) {
+            Ok(sent) => {
+                shared.frames.fetch_add(sent as u64, Ordering::Relaxed);
+                next = (next + sent) % batch.len();
+            }
+            Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
+                std::thread::yield_now();
+            }
+            Err(error) => panic!("flood: {error}"),
+        }
+    }
+}
