@@ -139,6 +139,27 @@ pub fn ask(socket: &Path, method: &str, path: &str) -> Answer {
     Answer::parse(&bytes)
 }
 
+/// The same with a body of JSON.
+///
+/// # Panics
+/// Where nobody listens there.
+#[track_caller]
+pub fn send(socket: &Path, method: &str, path: &str, body: &Value) -> Answer {
+    let stream = UnixStream::connect(socket);
+    let mut stream = stream.unwrap_or_else(|error| panic!("{}: {error}", socket.display()));
+    stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
+    let body = body.to_string();
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).expect("request");
+    let mut bytes = Vec::new();
+    let _reset = stream.read_to_end(&mut bytes);
+    Answer::parse(&bytes)
+}
+
 /// A server-sent event.
 #[derive(Clone, Debug)]
 pub struct Event {

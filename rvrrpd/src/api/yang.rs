@@ -349,11 +349,13 @@ mod tests {
 [[vrouter]]
 group = 1
 interface = \"eth0\"
+iftype = \"macvlan\"
 vip = [\"10.0.0.1\", \"10.0.0.2\"]
 timers = { advert = 3 }
 [[vrouter]]
 group = 1
 interface = \"eth0\"
+iftype = \"macvlan\"
 vip = \"fe80::1\"
 timers = { advert = 0.25 }
 accept_mode = false

@@ -120,7 +120,7 @@ mod tests {
     use super::*;
     use crate::config::Format;
 
-    const TEXT: &str = "# ours\n[[vrouter]]\ngroup = 1\ninterface = \"eth0\"\nvip = \"10.0.0.1\"\n";
+    const TEXT: &str = "# ours\n[[vrouter]]\ngroup = 1\ninterface = \"eth0\"\nvip = \"10.0.0.1\"\niftype = \"macvlan\"\n";
 
     fn documents() -> Documents {
         Documents::new(Document::parse(TEXT, Format::Toml).unwrap())
@@ -136,7 +136,7 @@ mod tests {
     fn create(group: u8) -> Change {
         let vip = format!("10.0.0.{group}");
         Change::Create(keys(
-            json!({"group": group, "interface": "eth0", "vip": vip}),
+            json!({"group": group, "interface": "eth0", "vip": vip, "iftype": "macvlan"}),
         ))
     }
 

@@ -33,6 +33,7 @@ mod rules_forwarding;
 mod rules_models;
 mod rules_receive;
 mod rules_transmit;
+mod rvrrpadm;
 mod samples;
 mod scale;
 mod unicast;

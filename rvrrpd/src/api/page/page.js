@@ -5,6 +5,9 @@
 const MOST_TRANSITIONS = 200;
 const STATES = ["Master", "Backup", "Init"];
 const RETRY_MS = 2000;
+// After a change everything is asked for once more: an event does not tell all.
+const SETTLE_MS = 1000;
+const REFRESH_MS = 30000;
 
 const byId = (id) => document.getElementById(id);
 const routers = new Map(); // name → the daemon's object
@@ -14,12 +17,13 @@ let onlyState = null;
 let mayWrite = false;
 let source = null;
 let retry = null;
+let settling = null;
 
 // --- what is shown of a virtual router -------------------------------------------------------
 
 const addresses = (router) => router.virtual_ips ?? [router.virtual_ip];
 
-const since = (router) => (router.last_transition ? new Date(router.last_transition) : null);
+const since = (router) => (router.last_transition?.at ? new Date(router.last_transition.at) : null);
 
 const KEYS = {
   name: (router) => router.name,
@@ -43,7 +47,11 @@ function compare(one, other) {
 
 function why(router) {
   const reasons = router.not_ready ?? [];
-  return [router.substate, ...reasons].filter(Boolean).join(", ");
+  // `disabled` is what `shutdown` says already.
+  const others = router.substate === "shutdown"
+    ? reasons.filter((reason) => reason !== "disabled")
+    : reasons;
+  return [router.substate, ...others].filter(Boolean).join(", ");
 }
 
 function matches(router, words) {
@@ -213,15 +221,33 @@ function sortBy(key) {
 
 // --- transitions -----------------------------------------------------------------------------
 
+// What an event changed, in words; nothing where there is nothing to tell.
+function changeOf(event) {
+  switch (event.event) {
+    case "state":
+      return `${event.previous} → ${event.state}${event.reason ? ` (${event.reason})` : ""}`;
+    case "priority":
+      return `priority ${event.previous_priority} → ${event.priority}`;
+    case "readiness":
+      return event.not_ready.length ? `not ready: ${event.not_ready.join(", ")}` : "ready";
+    case "added":
+    case "removed":
+      return event.event;
+    default:
+      return null;
+  }
+}
+
 function tell(event) {
+  const change = changeOf(event);
+  if (!change) {
+    return;
+  }
   const item = document.createElement("li");
   const time = document.createElement("time");
   time.dateTime = event.time;
   time.textContent = new Date(event.time).toLocaleTimeString();
-  const change = event.type === "priority"
-    ? `priority ${event.old} → ${event.new}`
-    : `${event.old} → ${event.new}`;
-  item.append(time, `${event.router}: ${change}${event.reason ? ` (${event.reason})` : ""}`);
+  item.append(time, ` ${event.name}: ${change}`);
   const list = byId("timeline");
   list.prepend(item);
   while (list.children.length > MOST_TRANSITIONS) {
@@ -241,11 +267,55 @@ function connection(text, lost) {
 }
 
 function take(list) {
+  const before = new Map(routers);
   routers.clear();
   for (const router of list) {
-    routers.set(router.name, router);
+    // How long ago something was is no change.
+    const known = before.get(router.name);
+    const shown = (one) => JSON.stringify(one, (key, value) => (key === "ago" ? 0 : value));
+    const same = known && shown(known) === shown(router);
+    routers.set(router.name, same ? known : router);
   }
   draw();
+}
+
+// Shows at once what an event says, and soon what it does not.
+function happened(event) {
+  tell(event);
+  const router = routers.get(event.name);
+  if (event.event === "removed") {
+    routers.delete(event.name);
+  } else if (router && (event.event !== "configured")) {
+    const { state, substate, priority, not_ready } = event;
+    const changed = { ...router, state, substate, not_ready };
+    if (priority) {
+      changed.priority = priority;
+    }
+    if (event.event === "state") {
+      changed.master = null;
+      changed.last_transition = {
+        from: event.previous, to: state, reason: event.reason, at: event.time,
+      };
+    }
+    routers.set(event.name, changed);
+    flash(event.name);
+  }
+  draw();
+  settling ??= setTimeout(refresh, SETTLE_MS);
+}
+
+// Asks for everything; rows that are the same are not touched.
+async function refresh() {
+  clearTimeout(settling);
+  settling = null;
+  if (!source || document.hidden) {
+    return;
+  }
+  const answer = await fetch("/run/vrrp").catch(() => null);
+  // A change meanwhile is newer than what was asked for; it has set a time for another try.
+  if (answer?.ok && !settling) {
+    take(await answer.json());
+  }
 }
 
 function follow() {
@@ -254,20 +324,15 @@ function follow() {
   source = new EventSource("/events");
   source.addEventListener("open", () => connection("Live", false));
   source.addEventListener("snapshot", (message) => take(JSON.parse(message.data).routers));
-  source.addEventListener("router", (message) => {
-    const router = JSON.parse(message.data);
-    routers.set(router.name, router);
-    flash(router.name);
-    draw();
-  });
-  source.addEventListener("gone", (message) => {
-    routers.delete(JSON.parse(message.data).router);
-    draw();
-  });
-  source.addEventListener("change", (message) => tell(JSON.parse(message.data)));
+  for (const name of ["state", "readiness", "priority", "added", "configured", "removed"]) {
+    source.addEventListener(name, (message) => happened(JSON.parse(message.data)));
+  }
+  source.addEventListener("lost", refresh);
   source.addEventListener("error", () => {
     connection("Connection lost; what is shown may be old. Trying again…", true);
-    source.close();
+    source?.close();
+    source = null;
+    clearTimeout(retry);
     retry = setTimeout(start, RETRY_MS);
   });
 }
@@ -325,7 +390,13 @@ async function start() {
   }
   if (answer.status === 401) {
     source?.close();
+    source = null;
     show(false);
+    return;
+  }
+  if (!answer.ok) {
+    connection(`${await problem(answer)}. Trying again…`, true);
+    retry = setTimeout(start, RETRY_MS);
     return;
   }
   const global = await answer.json();
@@ -356,6 +427,7 @@ byId("login").addEventListener("submit", async (submit) => {
 
 byId("logout").addEventListener("click", async () => {
   source?.close();
+  source = null;
   await fetch("/auth", { method: "DELETE" }).catch(() => null);
   routers.clear();
   draw();
@@ -373,4 +445,6 @@ for (const part of document.querySelectorAll("#routers thead, #routers tbody")) 
 }
 document.querySelector("#routers thead tr").setAttribute("role", "row");
 sortBy("name");
+setInterval(refresh, REFRESH_MS);
+document.addEventListener("visibilitychange", refresh);
 start();

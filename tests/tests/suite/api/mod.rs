@@ -3,9 +3,11 @@
 mod abuse;
 mod events;
 mod orders;
+mod page;
 mod reading;
 mod sessions;
 mod tls;
+mod writes;
 
 use std::path::PathBuf;
 

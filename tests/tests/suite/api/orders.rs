@@ -52,8 +52,9 @@ fn a_router_is_disabled_and_enabled_while_it_runs() {
     assert_eq!(answer.json()["substate"], serde_json::Value::Null);
     daemon.wait_state(NAME, State::Master, within(5.0));
 
-    // The file says nothing of it, so the next reload does not either.
-    ask(&socket, "POST", &format!("/run/vrrp/{NAME}/disable"));
+    // What is not to be kept is as the file says after the next reload.
+    let order = format!("/run/vrrp/{NAME}/disable?persist=false");
+    assert_eq!(ask(&socket, "POST", &order).json()["enabled"], false);
     let answer = ask(&socket, "POST", "/run/reload");
     assert_eq!((answer.status, &answer.json()["changed"]), (200, &1.into()));
     daemon.wait_state(NAME, State::Master, within(5.0));
@@ -61,7 +62,7 @@ fn a_router_is_disabled_and_enabled_while_it_runs() {
     for (method, path, status) in [
         ("POST", "/run/vrrp/nobody/enable", 404),
         ("POST", "/run/vrrp/eth0-7/destroy", 404),
-        ("POST", "/run/vrrp/eth0-7/enable?persist=true", 400),
+        ("POST", "/run/vrrp/eth0-7/enable?persist=maybe", 400),
         ("POST", "/run/vrrp/eth0-7/enable?force", 400),
         ("DELETE", "/run/vrrp/eth0-7/enable", 405),
         ("GET", "/run/reload", 405),
