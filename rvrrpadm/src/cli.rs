@@ -53,7 +53,7 @@ pub(crate) struct Daemon {
     /// Trusts any certificate
     #[arg(short = 'k', long, global = true)]
     pub(crate) insecure: bool,
-    /// Changes last until the daemon stops, the configuration file stays as it is
+    /// Changes last until the next reload, the configuration file stays as it is
     #[arg(long, global = true)]
     pub(crate) no_persist: bool,
 }

@@ -143,8 +143,8 @@ impl Client {
         }
     }
 
-    /// The same client, whose changes last until the daemon stops and are not written to its
-    /// configuration file.
+    /// The same client, whose changes last until the next reload or the end of the daemon and are
+    /// not written to its configuration file.
     #[must_use]
     pub fn temporary(self) -> Self {
         Self {
