@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 
 use rvrrpd_tests::deadline::{until, within};
@@ -37,6 +38,16 @@ fn tell(daemon: &Rvrrpd, host: &Host, prefix: &[&str], line: &str) -> (i32, Stri
     (code, text(&output.stdout), text(&output.stderr))
 }
 
+/// A daemon whose socket is there.
+fn start(scene: &Scene, host: &Host, config: &str) -> Rvrrpd {
+    let daemon = scene.start(host, config);
+    let socket = daemon.files().run_dir.join("rvrrpd.sock");
+    until("the socket is there", within(10.0), || {
+        UnixStream::connect(&socket).ok()
+    });
+    daemon
+}
+
 /// What it says when it does what it is told.
 #[track_caller]
 fn done(daemon: &Rvrrpd, line: &str) -> String {
@@ -65,7 +76,7 @@ fn file(daemon: &Rvrrpd) -> String {
 fn rvrrpadm_makes_changes_and_deletes_a_router() {
     let scene = Scene::new("rvrrpadm_makes_changes_and_deletes_a_router");
     let text = format!("# By the operator.\n{}", config(&[vrouter()]));
-    let mut daemon = scene.start(&scene.r1, &text);
+    let mut daemon = start(&scene, &scene.r1, &text);
     let before = file(&daemon);
     done(
         &daemon,
@@ -80,7 +91,7 @@ fn rvrrpadm_makes_changes_and_deletes_a_router() {
         "vrrp8:8:eth0:IPv4:120:2000:---a-:INIT:shutdown"
     );
     done(&daemon, "enable-router vrrp8");
-    daemon.wait_state("vrrp8", State::Master, within(20.0));
+    daemon.wait_state("eth0-8", State::Master, within(20.0));
     done(&daemon, "modify-router -p 90 -i 1000 -o preempt vrrp8");
     assert_eq!(
         fields(
@@ -108,8 +119,8 @@ fn rvrrpadm_makes_changes_and_deletes_a_router() {
         "{text}"
     );
     daemon.sigterm();
-    let daemon = scene.start(&scene.r1, &text);
-    daemon.wait_state("vrrp8", State::Master, within(20.0));
+    let daemon = start(&scene, &scene.r1, &text);
+    daemon.wait_state("eth0-8", State::Master, within(20.0));
     assert_eq!(fields(&daemon, "PRIO,MODE", "vrrp8"), "90:e-pa-");
 
     done(&daemon, "disable-router vrrp8");
@@ -125,13 +136,13 @@ fn rvrrpadm_makes_changes_and_deletes_a_router() {
 #[test]
 fn rvrrpadm_the_older_commands_do_the_same() {
     let scene = Scene::new("rvrrpadm_the_older_commands_do_the_same");
-    let daemon = scene.start(&scene.r1, "vrouter = []\n");
+    let daemon = start(&scene, &scene.r1, "vrouter = []\n");
     // One virtual router on the interface itself, as Sun's were.
     done(
         &daemon,
         "create -v 9 -i eth0 -A 10.0.0.109 -p 101 -d 2 -o un_preempt,accept vinst9",
     );
-    daemon.wait_state("vinst9", State::Master, within(20.0));
+    daemon.wait_state("eth0-9", State::Master, within(20.0));
     let block = done(&daemon, "show vinst9");
     for line in [
         "INSTANCE vinst9",
@@ -154,7 +165,7 @@ fn rvrrpadm_the_older_commands_do_the_same() {
     assert!(block.contains("    sub_state = shutdown"), "{block}");
     assert!(block.contains("priority = 99"), "{block}");
     done(&daemon, "startup vinst9");
-    daemon.wait_state("vinst9", State::Master, within(20.0));
+    daemon.wait_state("eth0-9", State::Master, within(20.0));
     done(&daemon, "delete vinst9");
     assert_eq!(done(&daemon, "--json show").trim(), "[]");
     daemon.stop();
@@ -164,7 +175,7 @@ fn rvrrpadm_the_older_commands_do_the_same() {
 #[test]
 fn rvrrpadm_without_rights_shows_and_cannot_change() {
     let scene = Scene::new("rvrrpadm_without_rights_shows_and_cannot_change");
-    let daemon = scene.start(&scene.r1, &config(&[vrouter()]));
+    let daemon = start(&scene, &scene.r1, &config(&[vrouter()]));
     daemon.wait_state(NAME, State::Master, within(10.0));
     let before = file(&daemon);
     // Somebody who may not come to the directory of the build runs a copy.
@@ -216,14 +227,16 @@ impl Drop for Follower {
 #[test]
 fn rvrrpadm_events_follow_a_failover() {
     let scene = Scene::new("rvrrpadm_events_follow_a_failover");
-    let mut first = scene.start(&scene.r1, &config(&[vrouter().priority(200)]));
+    let mut first = start(&scene, &scene.r1, &config(&[vrouter().priority(200)]));
     first.wait_state(NAME, State::Master, within(10.0));
-    let second = scene.start(&scene.r2, &config(&[vrouter()]));
+    let second = start(&scene, &scene.r2, &config(&[vrouter()]));
     second.wait_state(NAME, State::Backup, within(10.0));
+    let mut seen = String::new();
     until("the peer was heard", within(10.0), || {
-        let seen = fields(&second, "PEER,P_PRIO,P_INTV,STATE", NAME);
-        (seen == "10.0.0.1:200:1000:BACK").then_some(())
+        seen = fields(&second, "PEER,P_PRIO,P_INTV,STATE", NAME);
+        (!seen.starts_with(':')).then_some(())
     });
+    assert_eq!(seen, "10.0.0.1:200:1000:BACK");
     let block = done(&second, &format!("show {NAME}"));
     for word in [
         "master_priority = 200",
@@ -273,7 +286,7 @@ fn rvrrpadm_events_follow_a_failover() {
 #[test]
 fn rvrrpadm_reload_and_what_is_wrong_with_the_file() {
     let scene = Scene::new("rvrrpadm_reload_and_what_is_wrong_with_the_file");
-    let daemon = scene.start(&scene.r1, &config(&[vrouter()]));
+    let daemon = start(&scene, &scene.r1, &config(&[vrouter()]));
     daemon.wait_state(NAME, State::Master, within(10.0));
     daemon.rewrite(&config(&[vrouter().priority(150)]));
     // Changed by hand and not reloaded: the difference is told.

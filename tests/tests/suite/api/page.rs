@@ -121,9 +121,14 @@ impl Browser {
     /// Waits until an expression of the page has this value.
     #[track_caller]
     fn wait(&self, expression: &str, expected: &Value) {
-        until(&format!("{expression} is {expected}"), within(30.0), || {
-            (self.run(&format!("return {expression};")) == *expected).then_some(())
-        });
+        let deadline = within(30.0);
+        loop {
+            let now = self.run(&format!("return {expression};"));
+            if now == *expected {
+                return;
+            }
+            assert!(!deadline.passed(), "{expression} is {now}, not {expected}");
+        }
     }
 
     /// Keeps a picture where somebody wants to look at it.

@@ -46,7 +46,7 @@ fn a_router_is_made_changed_and_deleted_and_the_file_says_so() {
     assert_eq!(answer.status, 201, "{answer:?}");
     assert_eq!(answer.field("location"), ["/config/vrouter/second"]);
     assert_eq!(answer.json()["priority"], 77);
-    daemon.wait_state("second", State::Master, within(10.0));
+    daemon.wait_state("eth0-8", State::Master, within(10.0));
     assert!(file(&daemon).starts_with(&before), "{}", file(&daemon));
     let path = "/config/vrouter/second";
     assert_eq!(ask(&socket, "GET", path).json(), answer.json());
@@ -84,7 +84,7 @@ fn what_is_not_to_be_kept_ends_with_a_reload() {
     let (socket, before) = (socket(&daemon), file(&daemon));
     let answer = send(&socket, "POST", "/config/vrouter?persist=false", &second());
     assert_eq!(answer.status, 201, "{answer:?}");
-    daemon.wait_state("second", State::Master, within(10.0));
+    daemon.wait_state("eth0-8", State::Master, within(10.0));
     assert_eq!(file(&daemon), before);
     // The file does not know it.
     let order = ask(&socket, "POST", "/run/vrrp/second/disable");
@@ -155,7 +155,7 @@ fn what_is_wrong_changes_nothing() {
     assert_eq!(plain.status, 415, "{plain:?}");
 
     // Somebody has edited the file.
-    let edited = before.replace("[[vrouter]]", "# by hand\n[[vrouter]]");
+    let edited = format!("{before}\n# by hand\n");
     fs::write(&daemon.files().config, &edited).unwrap();
     let answer = send(&socket, "POST", "/config/vrouter", &second());
     assert_eq!(answer.status, 409, "{answer:?}");
