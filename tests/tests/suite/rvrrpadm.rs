@@ -236,7 +236,7 @@ fn rvrrpadm_events_follow_a_failover() {
         seen = fields(&second, "PEER,P_PRIO,P_INTV,STATE", NAME);
         (!seen.starts_with(':')).then_some(())
     });
-    assert_eq!(seen, "10.0.0.1:200:1000:BACK");
+    assert_eq!(seen, "10.0.0.1:200:100:BACK");
     let block = done(&second, &format!("show {NAME}"));
     for word in [
         "master_priority = 200",

@@ -12,7 +12,7 @@ const REFRESH_MS = 30000;
 const byId = (id) => document.getElementById(id);
 const routers = new Map(); // name → the daemon's object
 const rows = new Map(); // name → <tr>
-let order = { key: "name", descending: false };
+let order = { key: null, descending: false };
 let onlyState = null;
 let mayWrite = false;
 let source = null;

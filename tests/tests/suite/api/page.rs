@@ -165,7 +165,7 @@ fn many() -> Vec<Vrouter> {
             .text("interface", &format!("eth{}", 2 + number / 250))
             .key("virtual_mac", false)
     };
-    [vrouter()].into_iter().chain((0..999).map(stray)).collect()
+    [vrouter().interval(1.0)].into_iter().chain((0..999).map(stray)).collect()
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn the_page_shows_and_changes_what_there_is() {
         return;
     }
     let scene = Scene::new("the_page_shows_and_changes_what_there_is");
-    let mut master = scene.start(&scene.r2, &config(&[vrouter().priority(200)]));
+    let mut master = scene.start(&scene.r2, &config(&[vrouter().interval(1.0).priority(200)]));
     master.wait_state(NAME, State::Master, within(20.0));
     let daemon = scene.start(&scene.r1, &with_api("", &many()));
     daemon.wait_state(NAME, State::Backup, within(20.0));
