@@ -26,6 +26,7 @@ const RUNTIME: u8 = 2;
 const LOG_PATIENCE: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
+    daemon::realtime::keep_memory_small();
     let cli = match Cli::parse_from(std::env::args_os()) {
         Ok(cli) => cli,
         Err(usage) => {

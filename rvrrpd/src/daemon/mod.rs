@@ -111,14 +111,8 @@ pub fn run(document: Document, mut context: Context, ready: impl FnOnce()) -> Re
     let config = documents.config();
     // First of all, so that from here on a signal ends the daemon in order.
     let signals = signals::receive().map_err(|error| Error::Start("signal handlers", error))?;
-    // Before memory is locked: the kernel's types, which are read for it, are large.
     let (filter, gate) = load_programs(&config);
     let stopped = gate.as_ref().ok().map(|gate| gate.stopped().clone());
-    if config.global.realtime
-        && let Err(error) = realtime::lock_memory()
-    {
-        tracing::warn!("memory not locked, so that swapping can delay advertisements: {error}");
-    }
     let (reports, incoming) = crossbeam_channel::unbounded();
     let prepare = threads::prepare(config.global.realtime, threads::DRIVER);
     let performance = Arc::<Performance>::default();

@@ -42,6 +42,17 @@ pub fn lock_memory() -> Result<(), Error> {
     })
 }
 
+/// Lets the process give back the memory of large buffers when it frees them. To be called first of
+/// all.
+pub fn keep_memory_small() {
+    process::map_large_buffers();
+}
+
+/// Gives back what was freed so far. Locked pages cannot be, so this comes before [`lock_memory`].
+pub fn give_back_memory() {
+    process::trim_heap();
+}
+
 /// Whether all memory can be locked, however much it becomes. `limit` is RLIMIT_MEMLOCK in bytes,
 /// which counts only without CAP_IPC_LOCK.
 fn can_lock_all(capable: bool, limit: u64) -> bool {

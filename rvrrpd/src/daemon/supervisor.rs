@@ -12,7 +12,7 @@ use super::interface::{Interface, Reader, Wanted};
 use super::namespaces::Namespaces;
 use super::readiness::{self, Binding};
 use super::signals::Signal;
-use super::{reload, routers, status, threads};
+use super::{realtime, reload, routers, status, threads};
 use crate::api::{Bound, Gauges, Published, Registry, Request, Snapshot};
 use crate::config::model::{Config, FilterType, RouterKey, Site, VirtualRouter};
 use crate::driver::view::View;
@@ -23,8 +23,8 @@ use crate::net::kernel::{Filter, StoppedFrames};
 use crate::net::namespace::NamespaceId;
 use crate::pool::{self, Control, Entry, Setup};
 use crate::stats::{Global, Rejects, Status};
-use crate::wire::Family;
 use crate::wire::verdict::Reject;
+use crate::wire::{Family, Vrid};
 
 /// How often something that failed is tried again.
 const RETRY: Duration = Duration::from_secs(5);
@@ -54,6 +54,8 @@ pub(super) struct Supervisor {
     generation: u64,
     keys: HashMap<RouterId, RouterKey>,
     next_id: u32,
+    /// What the start needed was given back, and memory is locked.
+    settled: bool,
     api: Link,
     /// What is published has to be published anew.
     outdated: bool,
@@ -152,6 +154,7 @@ impl Supervisor {
             api,
             outdated: true,
             reloads: 0,
+            settled: false,
         }
     }
 
@@ -209,6 +212,7 @@ impl Supervisor {
                     if self.driver.is_finished() {
                         return End::DriverLost;
                     }
+                    self.settle();
                     self.retry();
                 }
             }
@@ -749,24 +753,55 @@ impl Supervisor {
 
     /// Adds the interfaces with routers that an event is about.
     fn affected(&self, netns: Option<&str>, event: &KernelEvent, sites: &mut BTreeSet<Site>) {
-        let of_it = self.routers.keys();
-        let mut of_it = of_it.filter(|key| key.netns.as_deref() == netns);
         let index = match event {
             KernelEvent::Link(link) => link.index,
             KernelEvent::LinkGone { index, .. } => *index,
             KernelEvent::Address(address) | KernelEvent::AddressGone(address) => address.index,
             KernelEvent::RouteGone(_) => return,
             KernelEvent::Resync(..) => {
+                let of_it = self.routers.keys();
+                let of_it = of_it.filter(|key| key.netns.as_deref() == netns);
                 sites.extend(of_it.map(RouterKey::site));
                 return;
             }
         };
         let view = self.namespaces.view(netns);
-        if let Some(link) = view.and_then(|view| view.link(index))
-            && let Some(key) = of_it.find(|key| key.interface == link.name)
-        {
-            sites.insert(key.site());
+        if let Some(link) = view.and_then(|view| view.link(index)) {
+            let site = Site {
+                netns: netns.map(str::to_owned),
+                interface: link.name.clone(),
+            };
+            if self.is_used(&site) {
+                sites.insert(site);
+            }
         }
+    }
+
+    /// The start, which reads the kernel's types and makes a thousand interfaces, needs more memory
+    /// than anything later. Only when that is given back the rest is locked: locked pages stay.
+    fn settle(&mut self) {
+        if core::mem::replace(&mut self.settled, true) {
+            return;
+        }
+        realtime::give_back_memory();
+        if self.config.global.realtime
+            && let Err(error) = realtime::lock_memory()
+        {
+            tracing::warn!("memory not locked, so that swapping can delay advertisements: {error}");
+        }
+    }
+
+    /// Whether a virtual router is configured on this interface. It is asked for each event of a
+    /// thousand macvlans, so it looks at one router.
+    fn is_used(&self, site: &Site) -> bool {
+        let lowest = RouterKey {
+            netns: site.netns.clone(),
+            interface: site.interface.clone(),
+            family: Family::V4,
+            vrid: Vrid::MIN,
+        };
+        let mut from = self.routers.range(lowest..);
+        from.next().is_some_and(|(key, _)| key.site() == *site)
     }
 
     /// Tries again what failed.

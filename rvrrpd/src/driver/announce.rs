@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::herald::Herald;
 use super::{Plan, RouterId};
 use crate::log::Limiter;
 use crate::net::sender::Sender;
@@ -28,13 +29,27 @@ static COMPLAINT: Limiter = Limiter::new();
 pub(super) struct Announcer {
     due: BTreeMap<(Instant, RouterId), ()>,
     last: BTreeMap<RouterId, Instant>,
+    /// Where there is one it sends what is many, meanwhile.
+    herald: Option<Herald>,
 }
 
 impl Announcer {
-    /// Announces these routers at once, all of one sender in one batch, and plans the repeats.
-    pub(super) fn begin<'a>(&mut self, plans: impl Iterator<Item = &'a Plan>) {
+    /// From now on this one announces what is many.
+    pub(super) fn employ(&mut self, herald: Herald) {
+        self.herald = Some(herald);
+    }
+
+    /// Announces these routers at once, all of one sender in one batch, and plans the repeats. With
+    /// the last ones all have been announced when this returns; others may still be on their way.
+    pub(super) fn begin<'a>(&mut self, plans: impl Iterator<Item = &'a Plan>, is_last: bool) {
         let plans: Vec<&Plan> = plans.collect();
-        send(&plans);
+        match &mut self.herald {
+            Some(herald) if !is_last => herald.send(&plans),
+            _ => send(&plans),
+        }
+        if let Some(herald) = self.herald.as_mut().filter(|_| is_last) {
+            herald.wait();
+        }
         let now = Instant::now();
         for plan in plans {
             self.last.insert(plan.id, now);
@@ -85,15 +100,23 @@ impl Announcer {
 
 /// Sends the announcements of these plans, those of one sender in one batch.
 fn send(plans: &[&Plan]) {
-    let mut rest: Vec<&Plan> = plans.to_vec();
-    while let Some(first) = rest.first() {
-        let sender = Arc::clone(&first.sender);
-        let (now, later): (Vec<&Plan>, Vec<&Plan>) = rest
+    let of = |plan: &&Plan| (Arc::clone(&plan.sender), Arc::clone(&plan.announcements));
+    send_all(plans.iter().map(of).collect());
+}
+
+/// Frames and where they leave.
+pub(super) type Announcements = (Arc<Sender>, Arc<[Vec<u8>]>);
+
+/// Sends announcements, those of one sender in one batch.
+pub(super) fn send_all(mut rest: Vec<Announcements>) {
+    while let Some((sender, _)) = rest.first() {
+        let sender = Arc::clone(sender);
+        let (now, later) = rest
             .into_iter()
-            .partition(|plan| Arc::ptr_eq(&plan.sender, &sender));
+            .partition::<Vec<_>, _>(|(other, _)| Arc::ptr_eq(other, &sender));
         let frames = now
             .iter()
-            .flat_map(|plan| plan.announcements.iter().map(Vec::as_slice));
+            .flat_map(|(_, frames)| frames.iter().map(Vec::as_slice));
         send_frames(&sender, frames);
         rest = later;
     }

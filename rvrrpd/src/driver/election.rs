@@ -13,6 +13,10 @@ use super::{Carrier, Error, Plan, Report, RouterId};
 use crate::config::model::Route;
 use crate::wire::{Mac, arp};
 
+/// Routers whose addresses come together. The last one's announcements wait for this many at the
+/// most, not for those of a thousand.
+const PART: usize = 128;
+
 impl Kernel {
     /// Makes the routers in `wanted` active or not. Where one is so already nothing changes; that
     /// an active one is active is reported, for who asks has not heard it.
@@ -39,18 +43,34 @@ impl Kernel {
     fn elect_changed(&mut self, changes: &[(RouterId, bool)]) {
         self.examine_before(changes);
         let mut failures = self.move_gate(changes);
-        let mut batch = Batch::default();
         // Out before in: an address may move from one router to another.
-        for (id, active) in changes.iter().filter(|(_, active)| !active) {
-            self.change_one(*id, *active, &mut batch, &mut failures);
+        let (coming, going): (Vec<_>, Vec<_>) =
+            changes.iter().copied().partition(|(_, active)| *active);
+        let mut batch = Batch::default();
+        for (id, active) in going {
+            self.change_one(id, active, &mut batch, &mut failures);
         }
-        for (id, active) in changes.iter().filter(|(_, active)| *active) {
-            self.change_one(*id, *active, &mut batch, &mut failures);
+        // What is in is announced while the kernel works on the next ones.
+        let mut parts = coming.chunks(PART);
+        loop {
+            let part = parts.next().unwrap_or_default();
+            for (id, active) in part {
+                self.change_one(*id, *active, &mut batch, &mut failures);
+            }
+            let is_last = parts.len() == 0;
+            if is_last {
+                let (first, _) = changes[0];
+                self.change_static_routes(first, &mut batch);
+            }
+            failures.extend(self.execute(core::mem::take(&mut batch)));
+            let plans = part.iter().filter_map(|(id, _)| self.routers.get(id));
+            self.announcer
+                .begin(plans.map(|router| &router.plan), is_last);
+            if is_last {
+                break;
+            }
         }
-        let (first, _) = changes[0];
-        self.change_static_routes(first, &mut batch);
-        failures.extend(self.execute(batch));
-        self.announce_changes(changes);
+        self.announce_own(changes);
         for (id, error) in failures {
             self.report(Report::ActivationFailed(id, error));
         }
@@ -159,13 +179,8 @@ impl Kernel {
         }
     }
 
-    fn announce_changes(&mut self, changes: &[(RouterId, bool)]) {
-        let routers = &self.routers;
-        let active = changes.iter().filter(|(_, active)| *active);
-        let plans = active
-            .filter_map(|(id, _)| routers.get(id))
-            .map(|router| &router.plan);
-        self.announcer.begin(plans);
+    /// Where an interface has changed its Ethernet address.
+    fn announce_own(&mut self, changes: &[(RouterId, bool)]) {
         for (id, active) in changes {
             let Some(router) = self
                 .routers

@@ -17,6 +17,7 @@ mod dataplane;
 mod duties;
 mod election;
 pub mod gate;
+mod herald;
 pub mod ioctl;
 pub mod journal;
 mod kernel;

@@ -12,6 +12,7 @@ use std::time::Instant;
 use crossbeam_channel::Sender;
 
 use super::gate::Gate;
+use super::herald::Herald;
 use super::journal::{Entry, Journal};
 use super::kernel::Kernel;
 use super::netlink::Netlink;
@@ -55,6 +56,11 @@ impl Place {
             round: Instant::now() + ROUND,
             directory: run_dir.to_owned(),
         })
+    }
+
+    /// From now on this one announces what is many.
+    pub(super) fn employ(&mut self, herald: Herald) {
+        self.kernel.announcer.employ(herald);
     }
 
     /// A namespace with a name.

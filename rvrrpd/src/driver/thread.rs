@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
+use super::herald::Herald;
 use super::journal::Entry;
 use super::kernel::{Batch, Kernel};
 use super::monitor::Monitor;
@@ -54,10 +55,13 @@ impl Driver {
     ) -> Result<DriverHandle, Error> {
         let prepare: Prepare = Arc::new(prepare);
         place::undo_leftovers(run_dir, &prepare);
-        let own = Place::own(run_dir, program, reports.clone())?;
+        let mut own = Place::own(run_dir, program, reports.clone())?;
         let (commands, queue) = crossbeam_channel::unbounded();
         let monitor = Monitor::start(commands.clone(), reports.clone())
             .map_err(|error| Error::new("netlink monitor", error))?;
+        let herald = Herald::start(Arc::clone(&prepare))
+            .map_err(|error| Error::new("herald thread", error))?;
+        own.employ(herald);
         let mut places = Places {
             run_dir: run_dir.to_owned(),
             reports,

@@ -17,6 +17,7 @@
 #![forbid(unsafe_code)]
 
 mod action;
+mod beat;
 mod event;
 mod params;
 mod reason;

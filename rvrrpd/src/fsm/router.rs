@@ -3,6 +3,7 @@
 use core::fmt;
 use core::time::Duration;
 
+use super::beat;
 use super::{Action, Advert, Cause, Event, Params, Reason, Reasons, Time, Transition};
 use crate::wire::{PRIORITY_RESIGN, Version};
 
@@ -274,6 +275,7 @@ impl Router {
                     self.answer(now, actions);
                 }
                 if deadline <= now {
+                    let deadline = beat::towards(deadline, self.params.interval);
                     self.adver_timer(now, deadline, actions);
                 }
             }

@@ -9,6 +9,7 @@ use tracing::subscriber::Interest;
 use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 
+use super::CAPACITY;
 use super::Shared;
 use super::record::{self, Record};
 use super::writer::Message;
@@ -59,7 +60,8 @@ impl<S: Subscriber> Layer<S> for LogLayer {
         let Some(record) = Record::of_event(event, self.debug()) else {
             return;
         };
-        if self.queue.try_send(Message::Line(record)).is_err() {
+        let is_full = self.queue.len() >= CAPACITY;
+        if is_full || self.queue.try_send(Message::Line(record)).is_err() {
             self.shared.lost.fetch_add(1, Ordering::Relaxed);
         }
     }

@@ -43,8 +43,9 @@ use self::layer::LogLayer;
 use self::writer::{Message, Writer};
 use crate::config::model::{Global, LogFormat, LogTarget, TimeFormat, TimeZone};
 
-/// Lines that wait for the writer at most.
-const CAPACITY: usize = 2048;
+/// Lines that wait for the writer at most, or few more: one of each of the virtual routers that
+/// the kernel's filter has room for.
+const CAPACITY: usize = 16384;
 /// How long a panic waits for its line to be written.
 const PANIC_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -164,7 +165,8 @@ fn start(
     settings: Settings,
     destination: Destination,
 ) -> Result<(impl Subscriber + Send + Sync, Handle), Error> {
-    let (queue, inbox) = crossbeam_channel::bounded(CAPACITY);
+    // It is bounded by who puts lines in, so that room takes memory only while it is used.
+    let (queue, inbox) = crossbeam_channel::unbounded();
     let shared = Arc::new(Shared {
         debug: AtomicU8::new(settings.debug),
         lost: AtomicU64::new(0),

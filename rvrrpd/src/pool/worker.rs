@@ -35,6 +35,8 @@ struct Rim {
     adverts: Receiver<Delivery>,
     surroundings: Surroundings,
     send_complaint: Limiter,
+    /// What is to be logged once everything has been sent: title and change.
+    transitions: Vec<(String, Transition)>,
     postponements: Limiter,
     /// SipHash with a secret key: numbers that nobody on the LAN can guess.
     random: RandomState,
@@ -57,6 +59,7 @@ impl Worker {
                 adverts,
                 surroundings,
                 send_complaint: Limiter::new(),
+                transitions: Vec::new(),
                 postponements: Limiter::new(),
                 random: RandomState::new(),
                 drawn: 0,
@@ -77,7 +80,10 @@ impl Worker {
                 .map_or(IDLE, |deadline| deadline.since(clock::monotonic()));
             select! {
                 recv(control) -> control => match control {
-                    Ok(Control::Stop) | Err(_) => return engine.control(Control::Stop, rim),
+                    Ok(Control::Stop) | Err(_) => {
+                        engine.control(Control::Stop, rim);
+                        return rim.log_transitions();
+                    }
                     Ok(control) => engine.control(control, rim),
                 },
                 recv(rim.adverts) -> delivery => {
@@ -95,6 +101,21 @@ impl Worker {
                 }
             }
             engine.pass(rim);
+            rim.log_transitions();
+        }
+    }
+}
+
+impl Rim {
+    /// No advertisement and no address waits for the lines of a thousand changes.
+    fn log_transitions(&mut self) {
+        for (title, transition) in self.transitions.drain(..) {
+            tracing::info!(
+                "VR {title} - Changed from {} to {} ({})",
+                transition.from,
+                transition.to,
+                transition.cause.name(),
+            );
         }
     }
 }
@@ -209,13 +230,7 @@ impl Host for Rim {
     }
 
     fn transition(&mut self, setup: &Setup, transition: Transition) {
-        tracing::info!(
-            "VR {} - Changed from {} to {} ({})",
-            setup.title,
-            transition.from,
-            transition.to,
-            transition.cause.name(),
-        );
+        self.transitions.push((setup.title.clone(), transition));
     }
 
     fn changed(&mut self, setup: &Setup, before: Condition, cause: Option<Cause>) {

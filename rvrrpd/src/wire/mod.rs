@@ -120,6 +120,9 @@ impl From<Version> for Versions {
 pub struct Vrid(NonZeroU8);
 
 impl Vrid {
+    /// The lowest VRID.
+    pub const MIN: Self = Self(NonZeroU8::MIN);
+
     /// The VRID with this number, none for 0.
     #[must_use]
     pub const fn new(number: u8) -> Option<Self> {

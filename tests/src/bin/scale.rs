@@ -10,7 +10,7 @@ use std::process::{Command, ExitCode};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use rvrrpd_tests::deadline::{until, within};
+use rvrrpd_tests::deadline::within;
 use rvrrpd_tests::host::Host;
 use rvrrpd_tests::lab::{Lab, Lan};
 use rvrrpd_tests::process::Process;
@@ -150,12 +150,7 @@ impl<'a> Scene<'a> {
         let [master, backup] = daemons.map(|(host, priority, state)| {
             let began = Instant::now();
             let daemon = Rvrrpd::start(&self.lab, host, &self.config(priority));
-            until(&format!("all are {state}"), within(240.0), || {
-                let lines = daemon.log().lines();
-                let wanted = format!(" to {state}");
-                let there = lines.iter().filter(|line| line.text.contains(&wanted));
-                (there.count() >= self.options.routers).then_some(())
-            });
+            self.wait_all(&daemon, state);
             println!(
                 "{}: all {} {state} after {:.2} s",
                 host.name(),
@@ -167,6 +162,26 @@ impl<'a> Scene<'a> {
         // Announcements and what else follows a start.
         std::thread::sleep(Duration::from_secs(5));
         (master, backup)
+    }
+
+    fn wait_all(&self, daemon: &Rvrrpd, state: State) {
+        let (wanted, deadline) = (format!(" to {state}"), within(120.0));
+        loop {
+            let lines = daemon.log().lines();
+            let there = lines.iter().filter(|line| line.text.contains(&wanted));
+            let count = there.count();
+            if count >= self.options.routers {
+                return;
+            }
+            if deadline.passed() {
+                // A panic aborts, and shows no log.
+                for line in lines.iter().rev().take(20).rev() {
+                    eprintln!("{}", line.text);
+                }
+                panic!("{count} of {} are {state}", self.options.routers);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Changes of state meanwhile.

@@ -21,11 +21,17 @@ const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
 /// SKF_AD_OFF + SKF_AD_IFINDEX: index of the interface that the frame came in by.
 const INTERFACE: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_IFINDEX) as u32;
 
-/// Bytes that frames may take while nobody fetches them; the kernel doubles it. Some 500 000 frames:
-/// their time stamps are right however late somebody looks at them.
+/// Bytes that frames may take while nobody fetches them; the kernel doubles it. Some 500 000 frames.
 const BUFFER: libc::c_int = 256 << 20;
 
-/// Makes `socket` keep many frames for a reader that gets little time.
+/// Makes the calling thread more important than ordinary ones and less so than real-time ones.
+pub fn hurry() -> io::Result<()> {
+    // SAFETY: setpriority takes integers; process 0 is the calling thread (setpriority(2)).
+    check(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, -19) }).map(drop)
+}
+
+/// Makes `socket` keep many frames for a reader that gets little time: their time stamps are right
+/// however late it looks at them.
 pub fn keep_many(socket: &OwnedFd) -> io::Result<()> {
     super::set_option(socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, BUFFER)
 }
@@ -165,7 +171,9 @@ pub fn send(socket: &OwnedFd, frames: &[Vec<u8>]) -> io::Result<usize> {
     usize::try_from(sent).map_err(|_| io::Error::last_os_error())
 }
 
-/// Makes `socket` hand its frames to the driver without a queue (packet(7), PACKET_QDISC_BYPASS).
-pub fn bypass_queue(socket: &OwnedFd) -> io::Result<()> {
+/// Makes `socket` hand its frames to the driver without a queue (packet(7), PACKET_QDISC_BYPASS) and
+/// without waiting until others have taken them.
+pub fn send_at_once(socket: &OwnedFd) -> io::Result<()> {
+    super::set_option(socket, libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, BUFFER)?;
     super::set_option(socket, libc::SOL_PACKET, libc::PACKET_QDISC_BYPASS, 1)
 }

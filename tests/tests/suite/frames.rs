@@ -247,7 +247,11 @@ impl<'a> Target<'a> {
             .log()
             .lines()
             .iter()
-            .filter(|line| !line.text.contains("stats "))
+            .filter(|line| {
+                !["stats ", "gate interface="]
+                    .iter()
+                    .any(|of| line.text.contains(of))
+            })
             .count()
     }
 }

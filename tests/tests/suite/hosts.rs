@@ -81,8 +81,15 @@ fn never_a_physical_mac(family: Family, iftype: &str, role: Role) {
     let vrouter = Vrouter::new(VRID, &vips).text("iftype", iftype);
     let daemon = scene.start(&scene.r1, &config(&[vrouter]));
     daemon.wait_state(family.name(), State::Master, within(5.0));
-    until("the address is there", within(5.0), || {
-        (!scene.r1.carriers_of(address).is_empty()).then_some(())
+    // An owner's address is on the interface before it is Master.
+    until("the Master has taken up its duties", within(5.0), || {
+        let carriers = scene.r1.carriers_of(address);
+        let taken_up = if iftype == "macvlan" {
+            carriers.iter().any(|name| name.starts_with("standby"))
+        } else {
+            !carriers.is_empty() && scene.r1.mac("eth0") == family.vmac()
+        };
+        taken_up.then_some(())
     });
     let option = match family {
         Family::V4 => "-4",

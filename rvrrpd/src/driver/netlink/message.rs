@@ -72,13 +72,18 @@ impl Request {
         self.tolerated.contains(&error)
     }
 
-    /// Appends the message with this sequence number.
-    pub(super) fn write(&self, sequence: u32, buffer: &mut Vec<u8>) {
+    /// Appends the message with this sequence number. `silent`: only if it is refused there is an
+    /// answer.
+    pub(super) fn write(&self, sequence: u32, silent: bool, buffer: &mut Vec<u8>) {
         let start = buffer.len();
         buffer.extend_from_slice(&self.bytes);
         let length = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
         buffer[start..start + 4].copy_from_slice(&length.to_ne_bytes());
         buffer[start + 8..start + 12].copy_from_slice(&sequence.to_ne_bytes());
+        if silent {
+            let flags = short(&self.bytes, 6).unwrap_or(0) & !NLM_F_ACK;
+            buffer[start + 6..start + 8].copy_from_slice(&flags.to_ne_bytes());
+        }
     }
 }
 
@@ -164,13 +169,13 @@ mod tests {
             .nest(18, |nest| nest.text(1, "macvlan").number(2, 4))
             .bytes(1, &[1, 2, 3, 4, 5, 6]);
         let mut buffer = Vec::new();
-        request.write(77, &mut buffer);
-        request.write(78, &mut buffer);
+        request.write(77, false, &mut buffer);
+        request.write(78, true, &mut buffer);
         let read: Vec<_> = messages(&buffer).collect();
         assert_eq!(read.len(), 2);
         assert_eq!((read[0].kind, read[0].sequence), (16, 77));
         assert_eq!(read[1].sequence, 78);
-        assert_eq!(read[0].flags, 0x605);
+        assert_eq!((read[0].flags, read[1].flags), (0x605, 0x601));
         let body = &read[1].body[8..];
         let parts: Vec<_> = attributes(body).collect();
         assert_eq!(

@@ -15,9 +15,10 @@ use crate::net::sys;
 
 /// Most bytes of requests in one system call; the default send buffer takes three times as much.
 const LARGEST_SEND: usize = 64 << 10;
-/// Most requests in one system call; their acknowledgements all wait in the receive buffer.
-const MOST_REQUESTS: usize = 500;
-/// Receive buffer in bytes; an acknowledgement takes about 1 KiB of it.
+/// Most requests in one system call; were all refused, their answers would wait in the receive
+/// buffer.
+const MOST_REQUESTS: usize = 1000;
+/// Receive buffer in bytes; an answer takes about 1 KiB of it.
 const RECEIVE_BUFFER: i32 = 4 << 20;
 /// Largest datagram that is read; the kernel's dumps use at most 32 KiB.
 const LARGEST_RECEIVE: usize = 64 << 10;
@@ -124,6 +125,9 @@ impl Netlink {
             .collect()
     }
 
+    /// Sends requests together and reads the answers. Only the last one is acknowledged, the others
+    /// speak up if they are refused: a thousand acknowledgements would take longer than what they
+    /// are about.
     fn exchange(
         &mut self,
         requests: &[Request],
@@ -133,19 +137,23 @@ impl Netlink {
     ) -> io::Result<()> {
         let first = self.sequence.wrapping_add(1);
         let mut datagram = Vec::with_capacity(LARGEST_SEND);
+        let last = chosen.last().copied();
         for index in chosen {
             self.sequence = self.sequence.wrapping_add(1);
-            requests[*index].write(self.sequence, &mut datagram);
+            requests[*index].write(self.sequence, last != Some(*index), &mut datagram);
         }
         self.send(&datagram)?;
-        let mut missing = chosen.len();
+        let mut lost = false;
         // Not kept: there is a socket for each network namespace.
         let mut buffer = vec![0; LARGEST_RECEIVE];
-        while missing > 0 {
+        while last.is_some_and(|last| answers[last].is_none()) {
             let length = match self.receive(&mut buffer) {
                 Ok(length) => length,
                 // Reported once, while what did arrive is still to be read.
-                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => continue,
+                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
+                    lost = true;
+                    continue;
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     return Err(io::Error::from_raw_os_error(libc::ENOBUFS));
                 }
@@ -159,9 +167,6 @@ impl Netlink {
                 let Some((errno, detail)) = acknowledgement(&message) else {
                     continue;
                 };
-                if answers[index].is_none() {
-                    missing -= 1;
-                }
                 answers[index] = Some(match errno {
                     0 => Ok(Done::Changed),
                     errno if requests[index].tolerates(errno) => Ok(Done::Already),
@@ -169,6 +174,12 @@ impl Netlink {
                 });
                 details[index] = detail;
             }
+        }
+        if lost {
+            return Err(io::Error::from_raw_os_error(libc::ENOBUFS));
+        }
+        for index in chosen {
+            answers[*index].get_or_insert(Ok(Done::Changed));
         }
         Ok(())
     }
@@ -201,7 +212,7 @@ impl Netlink {
     ) -> io::Result<Option<Vec<T>>> {
         self.sequence = self.sequence.wrapping_add(1);
         let mut datagram = Vec::new();
-        request.write(self.sequence, &mut datagram);
+        request.write(self.sequence, false, &mut datagram);
         self.send(&datagram)?;
         let mut list = Vec::new();
         let mut disturbed = false;

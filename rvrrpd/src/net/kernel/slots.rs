@@ -10,13 +10,14 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
+use std::sync::OnceLock;
 
 use aya::maps::MapData;
 use parking_lot::Mutex;
 use rvrrpd_ebpf::{Dropped, MESSAGE_WORDS, ROUTERS};
 
 use crate::fsm::Time;
-use crate::net::sys::shared::Words;
+use crate::net::sys::shared::{Words, page_size};
 
 /// Words of a slot, and the places of its fields among them.
 const WORDS: usize = size_of::<rvrrpd_ebpf::Slot>() / 8;
@@ -32,10 +33,12 @@ const TOLD: usize = offset_of!(rvrrpd_ebpf::Slot, told) / 8;
 /// All slots.
 #[derive(Debug)]
 pub struct Slots {
-    words: Words,
+    /// Mapped one by one when the first slot in them is taken: what is mapped is resident.
+    parts: Box<[OnceLock<Words>]>,
+    /// Slots in a part.
+    part: usize,
     free: Mutex<Free>,
-    /// The mapping would outlive it, but whoever looks into /proc wants to see the map.
-    _map: MapData,
+    map: MapData,
 }
 
 #[derive(Debug, Default)]
@@ -51,24 +54,42 @@ pub struct Slot<'a>(&'a [AtomicU64]);
 
 impl Slots {
     pub(super) fn map(map: MapData) -> io::Result<Self> {
-        let words = Words::map(map.fd().as_fd(), ROUTERS as usize * WORDS)?;
-        Ok(Self {
-            words,
+        // As many as there are words in a page are whole pages, whatever the size of a slot.
+        let part = (page_size() / 8).min(ROUTERS as usize);
+        let parts = (ROUTERS as usize).div_ceil(part);
+        let slots = Self {
+            parts: (0..parts).map(|_| OnceLock::new()).collect(),
+            part,
             free: Mutex::default(),
-            _map: map,
-        })
+            map,
+        };
+        slots.map_part(0)?;
+        Ok(slots)
     }
 
-    /// A slot that nobody uses; none where all are in use.
+    /// A slot that nobody uses; none where all are in use, or where there is no memory for it.
     pub fn take(&self) -> Option<u32> {
         let mut free = self.free.lock();
-        free.returned.pop().or_else(|| {
-            let number = free.next;
-            (number < ROUTERS).then(|| {
-                free.next += 1;
-                number
-            })
-        })
+        if let Some(number) = free.returned.pop() {
+            return Some(number);
+        }
+        let number = Some(free.next).filter(|number| *number < ROUTERS)?;
+        self.map_part(number as usize / self.part).ok()?;
+        free.next += 1;
+        Some(number)
+    }
+
+    fn map_part(&self, number: usize) -> io::Result<()> {
+        let Some(part) = self.parts.get(number).filter(|part| part.get().is_none()) else {
+            return Ok(());
+        };
+        let first = number * self.part;
+        let count = self.part.min(ROUTERS as usize - first);
+        let words = Words::map(self.map.fd().as_fd(), first * WORDS, count * WORDS)?;
+        // Nobody else maps: the first part is mapped before there is anybody, the others with
+        // `free` locked.
+        let _alone = part.set(words);
+        Ok(())
     }
 
     /// Gives a slot back, after nobody can use it any more.
@@ -85,8 +106,10 @@ impl Slots {
     /// A slot by its number.
     #[must_use]
     pub fn slot(&self, number: u32) -> Option<Slot<'_>> {
-        let start = number as usize * WORDS;
-        let words = self.words.all().get(start..start + WORDS)?;
+        let (part, place) = (number as usize / self.part, number as usize % self.part);
+        let start = place * WORDS;
+        let words = self.parts.get(part)?.get()?.all();
+        let words = words.get(start..start + WORDS)?;
         Some(Slot(words))
     }
 }

@@ -28,7 +28,7 @@ pub struct States {
 
 impl States {
     pub(super) fn map(map: MapData) -> io::Result<Self> {
-        let words = Words::map(map.fd().as_fd(), REFUSED_COUNT as usize + 1)?;
+        let words = Words::map(map.fd().as_fd(), 0, REFUSED_COUNT as usize + 1)?;
         let states = Self { words, _map: map };
         // The first touch of a page costs a fault, which no takeover shall wait for.
         for word in states.words.all() {

@@ -39,7 +39,8 @@ pub struct Received<'a> {
 
 /// Buffers for one batch of packets, made once.
 pub struct Batch {
-    packets: Box<[[u8; PACKET_SIZE]]>,
+    /// PACKET_SIZE bytes for each packet, which take no memory before something is received there.
+    packets: Box<[u8]>,
     names: Box<[libc::sockaddr_in6]>,
     controls: Box<[Control]>,
     lengths: [Lengths; RECEIVE_BATCH],
@@ -63,7 +64,7 @@ impl Default for Batch {
         // SAFETY: sockaddr_in6 consists of integers, for which zero is a valid value.
         let name: libc::sockaddr_in6 = unsafe { mem::zeroed() };
         Self {
-            packets: vec![[0; PACKET_SIZE]; RECEIVE_BATCH].into_boxed_slice(),
+            packets: vec![0; PACKET_SIZE * RECEIVE_BATCH].into_boxed_slice(),
             names: vec![name; RECEIVE_BATCH].into_boxed_slice(),
             controls: vec![Control([0; CONTROL_SIZE]); RECEIVE_BATCH].into_boxed_slice(),
             lengths: [Lengths::default(); RECEIVE_BATCH],
@@ -84,10 +85,10 @@ impl Batch {
             [const { MaybeUninit::uninit() }; RECEIVE_BATCH];
         let mut headers: [MaybeUninit<libc::mmsghdr>; RECEIVE_BATCH] =
             [const { MaybeUninit::uninit() }; RECEIVE_BATCH];
-        for index in 0..RECEIVE_BATCH {
+        for (index, packet) in self.packets.chunks_exact_mut(PACKET_SIZE).enumerate() {
             let vector = vectors[index].write(libc::iovec {
-                iov_base: self.packets[index].as_mut_ptr().cast(),
-                iov_len: PACKET_SIZE,
+                iov_base: packet.as_mut_ptr().cast(),
+                iov_len: packet.len(),
             });
             // SAFETY: msghdr consists of integers and pointers, for which zero is a valid value.
             let mut header: libc::mmsghdr = unsafe { mem::zeroed() };
@@ -141,7 +142,7 @@ impl Batch {
         let is_ipv6 = lengths.name as usize >= size_of::<libc::sockaddr_in6>()
             && i32::from(name.sin6_family) == libc::AF_INET6;
         let mut received = Received {
-            bytes: &self.packets[index][..lengths.packet],
+            bytes: &self.packets[index * PACKET_SIZE..][..lengths.packet],
             stamp: None,
             source: is_ipv6.then(|| Ipv6Addr::from(name.sin6_addr.s6_addr)),
             destination: None,

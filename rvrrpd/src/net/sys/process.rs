@@ -32,6 +32,30 @@ pub(crate) fn lock_memory() -> io::Result<()> {
     check(unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE | libc::MCL_ONFAULT) })
 }
 
+/// Returns what was freed to the kernel (malloc_trim(3)). Pages that are locked cannot be returned,
+/// so this comes before [`lock_memory`]. Only glibc has to be asked.
+pub(crate) fn trim_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: takes no pointer, and the allocator locks what it works on.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
+/// Large buffers are mapped each for itself for ever, so that they are returned when they are freed
+/// and take no memory before they are used (mallopt(3)): glibc would stop doing so after the first
+/// one is freed.
+pub(crate) fn map_large_buffers() {
+    /// The default of glibc at the start, in bytes.
+    #[cfg(target_env = "gnu")]
+    const LARGE: libc::c_int = 128 * 1024;
+    #[cfg(target_env = "gnu")]
+    // SAFETY: takes numbers; it is called before there is a second thread.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE);
+    }
+}
+
 /// RLIMIT_MEMLOCK in bytes, `RLIM_INFINITY` for none.
 ///
 /// # Errors

@@ -19,13 +19,17 @@ unsafe impl Send for Words {}
 unsafe impl Sync for Words {}
 
 impl Words {
-    /// Maps the first `count` words of a map.
+    /// Maps `count` words of a map, from the word `first` on, which has to begin a page. All of
+    /// them are in memory from then on.
     ///
     /// # Errors
-    /// That of mmap(2): `EPERM` where the map was not made for it.
-    pub fn map(map: BorrowedFd<'_>, count: usize) -> io::Result<Self> {
+    /// That of mmap(2): `EPERM` where the map was not made for it, `EINVAL` beyond its end and
+    /// where `first` does not begin a page.
+    pub fn map(map: BorrowedFd<'_>, first: usize, count: usize) -> io::Result<Self> {
         let length = count * size_of::<AtomicU64>();
-        // SAFETY: a new mapping anywhere; the kernel checks descriptor and length.
+        let offset = first * size_of::<AtomicU64>();
+        let offset = libc::off_t::try_from(offset).map_err(io::Error::other)?;
+        // SAFETY: a new mapping anywhere; the kernel checks descriptor, offset and length.
         let start = unsafe {
             libc::mmap(
                 core::ptr::null_mut(),
@@ -33,7 +37,7 @@ impl Words {
                 libc::PROT_READ | libc::PROT_WRITE,
                 libc::MAP_SHARED,
                 map.as_raw_fd(),
-                0,
+                offset,
             )
         };
         if start == libc::MAP_FAILED {
@@ -50,6 +54,14 @@ impl Words {
         // changed by atomic operations only, here and in the kernel.
         unsafe { core::slice::from_raw_parts(self.start.as_ptr(), self.count) }
     }
+}
+
+/// Size of a page in bytes.
+#[must_use]
+pub fn page_size() -> usize {
+    // SAFETY: takes no pointer.
+    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    usize::try_from(size).unwrap_or(4096)
 }
 
 impl Drop for Words {

@@ -88,7 +88,7 @@ fn measure(options: &Options) -> Table {
         print!("{}", table.of_load(*load));
     }
     for (load, strain, seconds) in &options.trials {
-        eprintln!("trial of rvrrpd: {load} for {seconds} s, {strain:?}");
+        eprintln!("trial of rvrrpd: {load} for {seconds} s, {strain}");
         let span = Duration::from_secs(*seconds);
         table.tried(guarded(|| Trial::run(*load, *strain, span)));
     }

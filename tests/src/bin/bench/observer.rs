@@ -40,8 +40,9 @@ pub(crate) struct Observer {
 }
 
 impl Observer {
-    /// Listens to what `hosts` send into `lans`.
-    pub(crate) fn start(lab: &Lab, lans: &[Lan], hosts: &[&Host]) -> Self {
+    /// Listens to what `hosts` send into `lans`. Who is in a hurry takes the processors before others:
+    /// not beside a daemon that is compared and has no more right to them than the observer.
+    pub(crate) fn start(lab: &Lab, lans: &[Lan], hosts: &[&Host], in_a_hurry: bool) -> Self {
         let (socket, ports) = lab.tap(lans, hosts);
         let number = |name: &str| hosts.iter().position(|host| host.name() == name);
         let ports: HashMap<i32, (u8, u8)> = ports
@@ -54,7 +55,12 @@ impl Observer {
         let (seen, stop) = (Arc::default(), Arc::default());
         let reader = {
             let (seen, stop) = (Arc::clone(&seen), Arc::clone(&stop));
-            std::thread::spawn(move || read(&socket, &ports, &seen, &stop))
+            std::thread::spawn(move || {
+                if in_a_hurry {
+                    bulk::hurry().expect("priority of the observer");
+                }
+                read(&socket, &ports, &seen, &stop)
+            })
         };
         Self {
             seen,

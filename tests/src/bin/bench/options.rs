@@ -9,13 +9,13 @@ use crate::trial::Strain;
 
 pub(crate) const USAGE: &str = "\
 usage: bench [--write FILE] [--quick] [--runs N] [--load ROUTERS@SECONDS]...
-             [--only rvrrpd|keepalived] [--trials]
+             [--only rvrrpd|keepalived] [--trial calm|busy|flood]...
 
---write FILE  writes the document, unless one of the next three makes the run a part of one
+--write FILE  writes the document, unless --quick, --load, --only or --trial make the run a part
 --quick       one short run of the loads that have goals, no trials; about two minutes
 --load, --only  these loads, this daemon alone, no trials
 --runs N      how often each daemon gets its turn, 3 unless told otherwise
---trials      the trials of rvrrpd alone and nothing else
+--trial NAME  these trials of rvrrpd alone and nothing else
 KEEPALIVED=PATH in the environment names another keepalived than the one of the search path.";
 
 /// What is compared unless the command line says otherwise.
@@ -60,7 +60,7 @@ impl Options {
     pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
         let (mut runs, mut loads, mut write) = (None, Vec::new(), None);
         let mut contenders = Contender::ALL.to_vec();
-        let (mut is_quick, mut is_trials) = (false, false);
+        let (mut is_quick, mut strains) = (false, Vec::new());
         while let Some(word) = words.next() {
             let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
             match word.as_str() {
@@ -69,17 +69,15 @@ impl Options {
                 "--only" => contenders = vec![value()?.parse()?],
                 "--write" => write = Some(value()?),
                 "--quick" => is_quick = true,
-                "--trials" => is_trials = true,
+                "--trial" => strains.push(value()?.parse::<Strain>()?),
                 other => return Err(format!("{other} is not known")),
             }
         }
+        let is_trials = !strains.is_empty();
         let is_whole =
             !is_quick && !is_trials && loads.is_empty() && contenders.len() == Contender::ALL.len();
-        let trials = if is_whole || is_trials {
-            TRIALS.to_vec()
-        } else {
-            Vec::new()
-        };
+        let mut trials = TRIALS.to_vec();
+        trials.retain(|(_, strain, _)| is_whole || strains.contains(strain));
         if loads.is_empty() && !is_trials {
             loads = if is_quick {
                 QUICK.to_vec()
@@ -129,17 +127,26 @@ mod tests {
         let whole = parse("--write x --runs 5").expect("right");
         assert_eq!((whole.runs, whole.write.as_deref()), (5, Some("x")));
         assert_eq!((whole.loads.len(), whole.trials.len()), (8, 3));
-        for part in ["--quick", "--load 1@1", "--only rvrrpd", "--trials"] {
+        for part in ["--quick", "--load 1@1", "--only rvrrpd", "--trial busy"] {
             let options = parse(&format!("--write x {part}")).expect("right");
             assert_eq!(options.write, None, "{part}");
         }
-        assert!(parse("--trials").expect("right").loads.is_empty());
+        let trial = parse("--trial flood").expect("right");
+        assert_eq!((trial.loads.len(), trial.trials.len()), (0, 1));
+        assert!(parse("--quick").expect("right").trials.is_empty());
         assert_eq!(parse("--load 1@1").expect("right").loads.len(), 1);
     }
 
     #[test]
     fn what_is_wrong_is_said() {
-        for wrong in ["--runs", "--runs 0", "--load 1", "--only frr", "x"] {
+        for wrong in [
+            "--runs",
+            "--runs 0",
+            "--load 1",
+            "--only frr",
+            "--trial x",
+            "x",
+        ] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
     }

@@ -165,13 +165,13 @@ impl Table {
         for trial in &self.trials {
             let _ = writeln!(
                 text,
-                "| {} for {} s | {:?} | {} | {:.2} | {} | {} | {:.2} | {:.1} % |",
+                "| {} for {} s | {} | {} | {:.2} | {} | {} | {:.2} | {:.1} % |",
                 trial.load,
                 trial.span.as_secs(),
                 trial.strain,
                 trial.false_claims,
                 trial.gap,
-                trial.missed,
+                trial.missed_text(),
                 trial.lines,
                 trial.flood / 1e6,
                 trial.steal

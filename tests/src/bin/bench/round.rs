@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use rvrrpd_tests::deadline::within;
+use rvrrpd_tests::deadline::{until, within};
 use rvrrpd_tests::process::Process;
 use rvrrpd_tests::sys::Stamp;
 
@@ -108,7 +108,7 @@ impl Round {
         let before = Machine::now();
         round.noted(Phase::Before, || wait(CALM));
         round.busy_before = Machine::now().busy_since(before);
-        let scene = Scene::new(load, contender);
+        let scene = Scene::new(load, contender, false);
         let (mut master, mut backup) = round.noted(Phase::Start, || start(&scene));
         round.start_master = master.1;
         round.start_backup = backup.1;
@@ -239,6 +239,12 @@ fn kill(scene: &Scene, master: &mut Process) -> (Sample, Sample) {
     let (mut adverts, mut arps) = (Vec::new(), Vec::new());
     for number in 1..=tries {
         let observer = scene.observe(R3 + 1);
+        // A Backup that is Master beside the other one would take nothing over.
+        until("a single Master before the SIGKILL", within(20.0), || {
+            drop(observer.take());
+            wait(scene.load.interval * 2);
+            (adverts_of(&observer.take(), R2) == 0).then_some(())
+        });
         // Every router is heard once more, so that it is known when it spoke last.
         scene.all(&observer, Stamp::now(), R1, is_claim);
         let killed = Stamp::now();

@@ -31,10 +31,12 @@ pub(crate) struct Scene {
     pub(crate) lans: Vec<Lan>,
     pub(crate) hosts: [Host; 3],
     pub(crate) lab: Lab,
+    is_trial: bool,
 }
 
 impl Scene {
-    pub(crate) fn new(load: Load, contender: Contender) -> Self {
+    /// LANs and two hosts. In a trial the observer must keep up, whatever else runs.
+    pub(crate) fn new(load: Load, contender: Contender, is_trial: bool) -> Self {
         let lab = Lab::with_limit("bench", LIMIT);
         let hosts = ["r1", "r2", "r3"].map(|name| lab.host(name));
         let lans = (0..load.lans())
@@ -46,6 +48,7 @@ impl Scene {
             lans,
             hosts,
             lab,
+            is_trial,
         };
         scene.attach(R1);
         scene.attach(R2);
@@ -69,7 +72,7 @@ impl Scene {
     /// Listens to the hosts before number `end`, as far as they are attached.
     pub(crate) fn observe(&self, end: u8) -> Observer {
         let hosts: Vec<&Host> = self.hosts[..usize::from(end)].iter().collect();
-        Observer::start(&self.lab, &self.lans, &hosts)
+        Observer::start(&self.lab, &self.lans, &hosts, self.is_trial)
     }
 
     /// Writes the configuration of `host`; the first virtual router has priority `first`.

@@ -165,7 +165,10 @@ fn many() -> Vec<Vrouter> {
             .text("interface", &format!("eth{}", 2 + number / 250))
             .key("virtual_mac", false)
     };
-    [vrouter().interval(1.0)].into_iter().chain((0..999).map(stray)).collect()
+    [vrouter().interval(1.0)]
+        .into_iter()
+        .chain((0..999).map(stray))
+        .collect()
 }
 
 #[test]
