@@ -123,6 +123,7 @@ function fillRow(row, router) {
   }));
   const at = since(router);
   from.textContent = at ? at.toLocaleString() : "";
+  from.dataset.label = at ? "since" : "";
   const button = writes.firstElementChild;
   const disabled = router.substate === "shutdown";
   button.textContent = disabled ? "Enable" : "Disable";
