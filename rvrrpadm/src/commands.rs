@@ -37,7 +37,7 @@ impl From<Error> for Failure {
                 io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
             )
         {
-            message.push_str(" (does rvrrpd run, with an [api] table?)");
+            message.push_str(" (does rvrrpd run?)");
         }
         Self::Refused(message)
     }

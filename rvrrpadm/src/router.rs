@@ -240,7 +240,7 @@ pub struct Router {
     /// Skew time in seconds.
     #[serde(default)]
     pub skew_time: Option<f64>,
-    /// Virtual MAC.
+    /// Ethernet address of the parent.
     #[serde(default)]
     pub interface_hwaddress: Option<String>,
     /// Times.
