@@ -35,10 +35,18 @@ pub struct Volume {
     pub span: Duration,
 }
 
+impl Volume {
+    /// Frames in a second.
+    #[must_use]
+    pub fn rate(&self) -> f64 {
+        self.frames as f64 / self.span.as_secs_f64()
+    }
+}
+
 impl fmt::Display for Volume {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.span.as_secs_f64();
-        let rate = self.frames as f64 / seconds / 1000.0;
+        let rate = self.rate() / 1000.0;
         let frames = self.frames;
         write!(
             f,

@@ -17,9 +17,7 @@ use aya_ebpf::helpers::generated::{
 use aya_ebpf::macros::{map, socket_filter};
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
 use aya_ebpf::programs::SkBuffContext;
-use rvrrpd_ebpf::{
-    Demand, Dropped, Foreign, MESSAGE_WORDS, ROUTERS, RouterKey, Slot, TELL_EVERY,
-};
+use rvrrpd_ebpf::{Demand, Dropped, Foreign, MESSAGE_WORDS, ROUTERS, RouterKey, Slot, TELL_EVERY};
 
 #[map]
 static DEMANDS: HashMap<RouterKey, Demand> = HashMap::with_max_entries(ROUTERS, BPF_F_NO_PREALLOC);

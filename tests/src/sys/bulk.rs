@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{Stamp, check};
 
-/// Frames taken or sent by one system call.
+/// Frames taken by one system call.
 const BATCH: usize = 64;
 /// Bytes of a frame that are kept: enough for an advertisement and for ARP.
 const KEPT: usize = 96;
@@ -145,35 +145,4 @@ fn stamp_of(header: &libc::msghdr) -> Option<Stamp> {
         }
     }
     None
-}
-
-/// Sends up to 64 whole frames on a bound packet socket; returns how many the kernel took.
-pub fn send(socket: &OwnedFd, frames: &[Vec<u8>]) -> io::Result<usize> {
-    // SAFETY: all-zero is a valid value of these plain structures.
-    let (mut vectors, mut headers): ([libc::iovec; BATCH], [libc::mmsghdr; BATCH]) =
-        unsafe { (zeroed(), zeroed()) };
-    let count = frames.len().min(BATCH);
-    for (at, frame) in frames[..count].iter().enumerate() {
-        vectors[at].iov_base = frame.as_ptr().cast_mut().cast();
-        vectors[at].iov_len = frame.len();
-        headers[at].msg_hdr.msg_iov = &raw mut vectors[at];
-        headers[at].msg_hdr.msg_iovlen = 1;
-    }
-    // SAFETY: every pointer in `headers` is described by its length; the kernel only reads there.
-    let sent = unsafe {
-        libc::sendmmsg(
-            socket.as_raw_fd(),
-            headers.as_mut_ptr(),
-            count as libc::c_uint,
-            0,
-        )
-    };
-    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
-}
-
-/// Makes `socket` hand its frames to the driver without a queue (packet(7), PACKET_QDISC_BYPASS) and
-/// without waiting until others have taken them.
-pub fn send_at_once(socket: &OwnedFd) -> io::Result<()> {
-    super::set_option(socket, libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, BUFFER)?;
-    super::set_option(socket, libc::SOL_PACKET, libc::PACKET_QDISC_BYPASS, 1)
 }

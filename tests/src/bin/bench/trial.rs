@@ -1,18 +1,16 @@
 //! Trials: rvrrpd alone under more than it will meet. They pass or fail and have no ratio.
 
 use std::fmt;
-use std::os::fd::OwnedFd;
 use std::process::Command;
 use std::str::FromStr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rvrrpd_tests::deadline::within;
-use rvrrpd_tests::frame::{AdvertSpec, Sum};
+use rvrrpd_tests::flood::Flood;
+use rvrrpd_tests::frame::{AdvertSpec, Mac, Sum};
 use rvrrpd_tests::process::Process;
 use rvrrpd_tests::rvrrpd::statistics_line;
-use rvrrpd_tests::sys::{self, Stamp, bulk};
+use rvrrpd_tests::sys::Stamp;
 
 use crate::contender::Contender;
 use crate::figures::{Silences, adverts_of, is_claim};
@@ -144,7 +142,10 @@ fn strained(
     } else {
         Vec::new()
     };
-    let flood = (strain == Strain::Flood).then(|| Flood::start(scene));
+    let senders = if strain == Strain::Flood { SENDERS } else { 0 };
+    let flood: Vec<Flood> = (0..senders)
+        .map(|_| scene.host(R3).flood("eth0", hostile()))
+        .collect();
     let (mut silences, mut claims) = (Silences::default(), 0);
     let begin = Instant::now();
     while begin.elapsed() < span {
@@ -154,7 +155,7 @@ fn strained(
         claims += adverts_of(&seen, R2);
         *sent += adverts_of(&seen, R1);
     }
-    let rate = flood.map_or(0.0, Flood::end);
+    let rate = flood.into_iter().map(|sender| sender.stop().rate()).sum();
     drop(loops);
     // What was lost at the end shows as a silence now.
     wait(scene.load.interval);
@@ -200,78 +201,22 @@ fn received(daemon: &Process, load: Load) -> Option<i64> {
     }
 }
 
-/// Threads that send what no router may believe.
-struct Flood {
-    stop: &'static AtomicBool,
-    sent: &'static AtomicU64,
-    begin: Instant,
-    threads: Vec<JoinHandle<()>>,
-}
-
-impl Flood {
-    /// Frames in a second that are meant to leave.
-    const RATE: f64 = 1e6;
-    /// Senders; one alone does not get there.
-    const THREADS: usize = 2;
-
-    /// From the third host into the first LAN.
-    fn start(scene: &Scene) -> Self {
-        let stop: &'static AtomicBool = Box::leak(Box::default());
-        let sent: &'static AtomicU64 = Box::leak(Box::default());
-        let begin = Instant::now();
-        let threads = (0..Self::THREADS)
-            .map(|_| {
-                let socket = scene.host(R3).inside(|| {
-                    let index = sys::interface_index("eth0")?;
-                    let socket = sys::packet_socket(index, false, false)?;
-                    bulk::send_at_once(&socket).map(|()| socket)
-                });
-                let socket = socket.expect("socket of the flood");
-                std::thread::spawn(move || pour(&socket, stop, sent, begin))
-            })
-            .collect();
-        Self {
-            stop,
-            sent,
-            begin,
-            threads,
-        }
-    }
-
-    /// Stops it; how many frames left in a second.
-    fn end(self) -> f64 {
-        self.stop.store(true, Ordering::Relaxed);
-        let rate = self.sent.load(Ordering::Relaxed) as f64 / self.begin.elapsed().as_secs_f64();
-        for thread in self.threads {
-            thread.join().expect("a sender lives");
-        }
-        rate
-    }
-}
-
-/// Sends until told to stop, no faster than all together may.
-fn pour(socket: &OwnedFd, stop: &AtomicBool, sent: &AtomicU64, begin: Instant) {
-    bulk::hurry().expect("priority of a sender");
-    let frames = hostile();
-    while !stop.load(Ordering::Relaxed) {
-        let due = begin.elapsed().as_secs_f64() * Flood::RATE;
-        if sent.load(Ordering::Relaxed) as f64 > due {
-            std::thread::yield_now();
-            continue;
-        }
-        // ENOBUFS: the driver's queue is full, and what did not leave is not counted.
-        if let Ok(count) = bulk::send(socket, &frames) {
-            sent.fetch_add(count as u64, Ordering::Relaxed);
-        }
-    }
-}
+/// Frames in a second that a flood is meant to have.
+const RATE: f64 = 1e6;
+/// Senders; one alone does not get there.
+const SENDERS: usize = 2;
+/// Ethernet source of the flood: virtual MACs would make the bridge learn them anew all the time.
+const SOURCE: Mac = Mac([0x02, 0, 0, 0xf1, 0, 0x0d]);
 
 /// 64 frames: virtual routers of others, and ours in every form that breaks a rule.
 fn hostile() -> Vec<Vec<u8>> {
     let source = [10, 0, 0, 77].into();
     let frame = |number: u8| {
         let vrid = number.wrapping_mul(3) % 250 + 1;
-        let right = AdvertSpec::v3(vrid, 254, 10, source, &[Load::vip((0, vrid))]);
+        let right = AdvertSpec {
+            mac: Some(SOURCE),
+            ..AdvertSpec::v3(vrid, 254, 10, source, &[Load::vip((0, vrid))])
+        };
         let wrong = match number % 8 {
             0 => AdvertSpec {
                 vrid: 251 + number % 5,
@@ -296,7 +241,11 @@ fn hostile() -> Vec<Vec<u8>> {
                 addresses: Vec::new(),
                 ..right
             },
-            _ => AdvertSpec::v2(vrid, 254, 1, source, &[Load::vip((0, vrid))]),
+            _ => AdvertSpec {
+                version: 2,
+                interval: 1,
+                ..right
+            },
         };
         wrong.frame()
     };
@@ -305,7 +254,7 @@ fn hostile() -> Vec<Vec<u8>> {
 
 /// Whether the flood was as strong as it is meant to be.
 pub(crate) fn is_full_flood(rate: f64) -> bool {
-    rate >= 0.95 * Flood::RATE
+    rate >= 0.95 * RATE
 }
 
 #[cfg(test)]
