@@ -54,7 +54,10 @@ fn a_wrong_value_names_the_key_and_what_is_allowed() {
         "group: missing, but required; allowed: 1..255"
     );
     assert!(refused(&create(json!({}))).contains("interface: missing, but required"));
-    assert!(refused(&modify("eth0-1", json!({"netns": "a"}))).contains("netns: not supported yet"));
+    assert!(
+        refused(&modify("eth0-1", json!({"sync_group": "a"})))
+            .contains("sync_group: not supported yet")
+    );
 }
 
 #[test]
