@@ -5,6 +5,7 @@
 # make soak       simulated networks that were never tried before; SECONDS=60
 # make bench      rvrrpd beside keepalived, into docs/performance.md; KEEPALIVED=PATH, BENCH=--quick
 # make scale      4000 virtual routers at 0.1 s for two minutes, the second beside busy loops; SCALE=
+# make api-load   1000 virtual routers and 200 clients of the Client API for a minute; LOAD=
 # make lint       format and lints alone
 # make ebpf       builds the eBPF programs and compares them with the committed object; UPDATE=1
 #                 replaces it
@@ -31,7 +32,7 @@ docs  := $(DESTDIR)$(PREFIX)/share/doc/rvrrpd
 
 lab := ip:iproute2 ping:iputils-ping tcpdump:tcpdump
 
-.PHONY: build demo test test-fallback bench scale soak lint ebpf rules conformance install uninstall clean
+.PHONY: build demo test test-fallback bench scale api-load soak lint ebpf rules conformance install uninstall clean
 
 build: $(programs)
 
@@ -49,7 +50,7 @@ demo: build
 	@RVRRPD_BIN=$(abspath $(release)/rvrrpd) scripts/demo
 
 test:
-	@scripts/need cc:build-essential $(lab) nft:nftables keepalived:keepalived /usr/lib/frr/vrrpd:frr ps:procps curl:curl openssl:openssl setpriv:util-linux chromium:chromium chromedriver:chromium-driver
+	@scripts/need cc:build-essential $(lab) nft:nftables keepalived:keepalived /usr/lib/frr/vrrpd:frr ps:procps curl:curl openssl:openssl setpriv:util-linux chromium:chromium chromedriver:chromium-driver yanglint:libyang-tools
 	@scripts/test
 
 # Built by whoever has cargo, run by root.
@@ -66,9 +67,15 @@ scale: build
 	@RVRRPD_BIN=$(abspath $(release)/rvrrpd) $(release)/scale $(SCALE)
 
 test-fallback:
-	@scripts/need cc:build-essential $(lab) nft:nftables keepalived:keepalived /usr/lib/frr/vrrpd:frr ps:procps setpriv:util-linux
+	@scripts/need cc:build-essential $(lab) nft:nftables keepalived:keepalived /usr/lib/frr/vrrpd:frr ps:procps setpriv:util-linux yanglint:libyang-tools
 	$(CARGO) build -p rvrrpd --bins
+	@scripts/python
 	@RVRRPD_TESTS_WITHOUT_BPF=1 $(CARGO) test -p rvrrpd-tests --test suite -- $(THEMES) --test-threads=4
+
+api-load: build
+	@scripts/need $(lab)
+	$(CARGO) build --release -p rvrrpd-tests --bin api_load
+	@RVRRPD_BIN=$(abspath $(release)/rvrrpd) $(release)/api_load $(LOAD)
 
 soak:
 	@SECONDS=$(or $(SECONDS),60) $(CARGO) test -p rvrrpd --test simulation soak -- --ignored --nocapture

@@ -19,6 +19,7 @@
 //! * [`family`] is what the tests of both address families share.
 //! * [`rules`] finds the tests of each rule of the protocol.
 //! * [`web`] is a client of the Client API.
+//! * [`python`] is what comes from PyPI.
 //! * [`deadline`] is how everything waits: for a predicate, never for a time.
 
 pub mod bpf;
@@ -34,6 +35,7 @@ pub mod keepalived;
 pub mod lab;
 pub mod probe;
 pub mod process;
+pub mod python;
 pub mod random;
 pub mod rules;
 pub mod rvrrpd;

@@ -13,11 +13,13 @@ use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
-use super::credentials::Level;
+use super::basic;
+use super::credentials::{Level, User};
 use super::group;
+use super::login::Login;
 use super::problem::Problem;
 use super::routes::App;
-use super::session::{self, Session};
+use super::session::{self, Key, Session, Signature};
 use super::throttle::Source;
 use crate::net::sys::credentials::Credentials;
 
@@ -57,8 +59,8 @@ pub(super) struct Access {
     pub(super) level: Level,
     /// Who it is, for the log.
     pub(super) who: String,
-    /// The session that it follows from; none on the Unix socket.
-    pub(super) session: Option<Session>,
+    /// The session that it follows from, and its signature; none on the Unix socket.
+    pub(super) session: Option<(Session, Signature)>,
 }
 
 impl Access {
@@ -80,21 +82,29 @@ impl Access {
                 let now = session::now();
                 let (session, user) = Session::of(headers, &settings.users, key, lifetime, now)?;
                 let ended = app.ended.lock().contains(&session);
-                (!ended).then(|| Self {
-                    level: user.level,
-                    who: format!("{} at {}", user.name, address.ip()),
-                    session: Some(session),
-                })
+                (!ended).then(|| Self::with(session, user, key, *address))
             }
+        }
+    }
+
+    /// Who has proved to be `user` from `address`.
+    pub(super) fn with(session: Session, user: &User, key: &Key, address: SocketAddr) -> Self {
+        let signature = session.signature(user, key);
+        Self {
+            level: user.level,
+            who: format!("{} at {}", user.name, address.ip()),
+            session: Some((session, signature)),
         }
     }
 
     /// How long it lasts at the most; none without an end. Zero when it has been ended.
     pub(super) fn left(&self, app: &App) -> Option<Duration> {
-        let session = self.session.as_ref()?;
+        let (session, signature) = self.session.as_ref()?;
         let settings = app.settings();
-        let is_user = settings.users.iter().any(|user| user.name == session.user);
-        if !is_user || app.ended.lock().contains(session) {
+        let mut users = settings.users.iter();
+        let user = users.find(|user| user.name == session.user);
+        let is_good = user.is_some_and(|user| session.signature(user, &settings.key) == *signature);
+        if !is_good || app.ended.lock().contains(session) {
             return Some(Duration::ZERO);
         }
         let left = session.end(settings.lifetime);
@@ -103,20 +113,31 @@ impl Access {
 }
 
 /// Lets a request pass whose sender may do what it asks, with its [`Access`]. To read takes a
-/// session or the Unix socket, all else level 1.
+/// session, a password ([`basic`]) or the Unix socket; all else a session or the Unix socket, and
+/// level 1.
 pub(super) async fn authorise(
     State(app): State<Arc<App>>,
     mut request: Request,
     next: Next,
 ) -> Response<Body> {
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     let peer = request.extensions().get::<Peer>();
-    let access = peer.and_then(|peer| Access::of(&app, peer, request.headers()));
+    let mut access = peer.and_then(|peer| Access::of(&app, peer, request.headers()));
+    if reads
+        && access.is_none()
+        && let Some(Peer::Tcp { address, .. }) = peer
+        && let Some(given) = Login::basic(request.headers())
+    {
+        match basic::access(&app, *address, given).await {
+            Ok(known) => access = Some(known),
+            Err(problem) => return problem.into_response(),
+        }
+    }
     let Some(access) = access else {
         return Problem::new(StatusCode::UNAUTHORIZED)
             .detail("no session, or one that has ended; POST /auth begins one")
             .into_response();
     };
-    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     if !reads {
         if access.level < Level::Write {
             return Problem::new(StatusCode::FORBIDDEN)

@@ -64,7 +64,8 @@ pub(super) async fn reload(
     params(
         ("persist" = Option<bool>, Query, description = "`false`: until the next reload or restart, not in the file"),
     ),
-    request_body(content = Object, content_type = "application/json", description = "`group`, `interface`, `vip` and what is to differ from the defaults"),
+    request_body(content = ref("#/components/schemas/VrouterKeys"), content_type = "application/json", description = "`group`, `interface`, `vip` and what is to differ from the defaults",
+        example = json!({"group": 8, "interface": "eth0", "vip": ["10.0.0.8"], "iftype": "macvlan", "name": "eight"})),
     responses(
         (status = 201, description = "The new virtual router", body = ConfigVrouter),
         (status = 400, description = "Query or body is none", body = Problem, content_type = "application/problem+json"),
@@ -104,8 +105,8 @@ pub(super) async fn create(
         ("persist" = Option<bool>, Query, description = "`false`: until the next reload or restart, not in the file"),
     ),
     request_body(content(
-        (Object = "application/json"),
-        (Object = "application/merge-patch+json"),
+        (ref("#/components/schemas/VrouterPatch") = "application/json"),
+        (ref("#/components/schemas/VrouterPatch") = "application/merge-patch+json"),
     )),
     responses(
         (status = 200, description = "The virtual router", body = ConfigVrouter),
@@ -185,12 +186,13 @@ pub(super) async fn delete(
     )
 )]
 pub(super) async fn enable(
-    app: &App,
-    access: &Access,
-    name: String,
-    persist: bool,
+    State(app): State<Arc<App>>,
+    Extension(access): Extension<Access>,
+    Path(name): Path<String>,
+    RawQuery(query): RawQuery,
 ) -> Result<Json<Router>, Problem> {
-    set_enabled(app, access, name, true, persist).await
+    let persist = persist(query.as_deref())?;
+    set_enabled(&app, &access, name, true, persist).await
 }
 
 /// Keep a virtual router in Init, sub-state `shutdown`
@@ -213,36 +215,13 @@ pub(super) async fn enable(
     )
 )]
 pub(super) async fn disable(
-    app: &App,
-    access: &Access,
-    name: String,
-    persist: bool,
-) -> Result<Json<Router>, Problem> {
-    set_enabled(app, access, name, false, persist).await
-}
-
-/// `enable` and `disable` stand where a GET has the name of an interface.
-pub(super) async fn switch(
     State(app): State<Arc<App>>,
     Extension(access): Extension<Access>,
-    Path((name, verb)): Path<(String, String)>,
+    Path(name): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Router>, Problem> {
-    let switch = match verb.as_str() {
-        "enable" => true,
-        "disable" => false,
-        _ => {
-            return Err(Problem::not_found(
-                "there is nothing to be done under this name, allowed: enable, disable",
-            ));
-        }
-    };
     let persist = persist(query.as_deref())?;
-    if switch {
-        enable(&app, &access, name, persist).await
-    } else {
-        disable(&app, &access, name, persist).await
-    }
+    set_enabled(&app, &access, name, false, persist).await
 }
 
 /// Whether the file is to be changed, too.

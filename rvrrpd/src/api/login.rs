@@ -11,9 +11,10 @@ use std::time::Instant;
 
 use axum::Json;
 use axum::extract::{Request, State};
-use axum::http::header::{CONTENT_TYPE, HeaderMap, SET_COOKIE};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, SET_COOKIE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use base64ct::{Base64, Encoding as _};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
@@ -27,9 +28,10 @@ use super::view::datetime;
 use crate::net::sys::clock;
 
 /// Longest body of a login in bytes.
-const LONGEST: usize = 4096;
-/// Longest password in bytes.
-const LONGEST_PASSWORD: usize = 256;
+const LONGEST: usize = 8192;
+/// Longest name and longest password in characters; twice as many, each written as `\u1234\u1234`,
+/// go into [`LONGEST`].
+const LONGEST_TEXT: usize = 256;
 /// How long a failure is thought over, whatever its reason. It keeps its place in the queue
 /// meanwhile, so that all sources together cannot guess fast.
 const FAILURE: Duration = Duration::from_millis(500);
@@ -38,11 +40,12 @@ const FAILURE: Duration = Duration::from_millis(500);
 #[derive(Deserialize, ToSchema)]
 pub(super) struct Login {
     /// Name of the user.
-    user: String,
+    #[schema(min_length = 1, max_length = 256)]
+    pub(super) user: String,
     /// The password.
     #[serde(alias = "password")]
-    #[schema(value_type = String)]
-    passwd: Zeroizing<String>,
+    #[schema(value_type = String, max_length = 256)]
+    pub(super) passwd: Zeroizing<String>,
 }
 
 /// A session that has begun; its proof is in the cookies.
@@ -63,12 +66,14 @@ pub(super) struct LoggedIn {
 #[utoipa::path(
     post, path = "/auth", tag = "session", security(()),
     request_body(content(
-        (String = "application/x-www-form-urlencoded"),
+        (Login = "application/x-www-form-urlencoded"),
         (Login = "application/json"),
     )),
     responses(
         (status = 200, description = "The session is in the cookies", body = LoggedIn),
         (status = 400, description = "The body is no login", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "From a page of another site", body = Problem, content_type = "application/problem+json"),
+        (status = 408, description = "The body does not come", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "Wrong user or password", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "The body is too large", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "Too many failures", body = Problem, content_type = "application/problem+json"),
@@ -89,17 +94,23 @@ pub(super) async fn log_in(
     let body = routes::body(body, LONGEST).await?;
     let login = parse(&parts.headers, &body)?;
 
+    let user = verified(&app, &peer, login).await?;
+    tracing::debug!("login of {} from {}", user.name, who(&peer));
+    begin(&app, &peer, &user)
+}
+
+/// The user whose name and password these are.
+///
+/// # Errors
+/// It is none, which is said late, or this source has to wait (429), or too many wait (503).
+pub(super) async fn verified(app: &App, peer: &Peer, login: Login) -> Result<User, Problem> {
     let Ok(place) = Arc::clone(&app.logins).try_acquire_owned() else {
         return Err(Problem::unavailable("too many logins at a time"));
     };
     let source = peer.source();
     let admitted = app.throttle.lock().admit(source, Instant::now());
-    if let Err(wait) = admitted {
-        return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS)
-            .detail("too many logins from here failed")
-            .retry_after(wait.as_secs() + 1));
-    }
-    let (user, is_known) = candidate(&app, &login.user);
+    admitted.map_err(too_many)?;
+    let (user, is_known) = candidate(app, &login.user);
     let verified = match user.clone() {
         Some(user) => tokio::task::spawn_blocking(move || user.verify(login.passwd.as_bytes()))
             .await
@@ -108,8 +119,7 @@ pub(super) async fn log_in(
     };
     let Some(user) = user.filter(|_| verified && is_known) else {
         if let Some(suppressed) = app.refusals.allow(clock::monotonic().as_micros()) {
-            let who = who(&peer);
-            tracing::warn!("login refused to {who} ({suppressed} more like it not logged)");
+            tracing::warn!("login refused to {}{suppressed}", who(peer));
         }
         tokio::time::sleep(FAILURE).await;
         drop(place);
@@ -117,8 +127,14 @@ pub(super) async fn log_in(
     };
     app.throttle.lock().succeeded(source);
     drop(place);
-    tracing::debug!("login of {} from {}", user.name, who(&peer));
-    begin(&app, &peer, &user)
+    Ok(user)
+}
+
+/// 429.
+pub(super) fn too_many(wait: Duration) -> Problem {
+    Problem::new(StatusCode::TOO_MANY_REQUESTS)
+        .detail("too many logins from here failed")
+        .retry_after(wait.as_secs() + 1)
 }
 
 /// The user of this name, and whether there is one: in the place of one who is unknown somebody
@@ -166,7 +182,7 @@ pub(super) async fn log_out(
     let peer = request.extensions().get::<Peer>();
     let access = peer.and_then(|peer| Access::of(&app, peer, request.headers()));
     let session = access.and_then(|access| access.session);
-    let Some(session) = session else {
+    let Some((session, _)) = session else {
         return Err(Problem::new(StatusCode::UNAUTHORIZED).detail("there is no session"));
     };
     if is_foreign(request.headers()) {
@@ -204,18 +220,36 @@ fn parse(headers: &HeaderMap, body: &[u8]) -> Result<Login, Problem> {
             .ok()
             .and_then(|text| original(text).or_else(|| form(text)))
     };
-    login
-        .filter(|login| {
-            !login.user.is_empty()
-                && login.user.len() <= LONGEST_PASSWORD
-                && login.passwd.len() <= LONGEST_PASSWORD
-        })
-        .ok_or_else(|| {
-            Problem::bad_request(
-                "no login, allowed: user=NAME passwd=PASSWORD with one space, the same as a form, \
-                 or JSON; at most 256 bytes each",
-            )
-        })
+    login.filter(Login::is_short).ok_or_else(|| {
+        Problem::bad_request(
+            "no login, allowed: user=NAME passwd=PASSWORD with one space, the same as a form, or \
+             JSON; at most 256 characters each",
+        )
+    })
+}
+
+impl Login {
+    /// Name and password of `Authorization: Basic` (RFC 7617), if there are any.
+    pub(super) fn basic(headers: &HeaderMap) -> Option<Self> {
+        let text = headers.get(AUTHORIZATION)?.to_str().ok()?;
+        let (scheme, encoded) = text.split_once(' ')?;
+        if !scheme.eq_ignore_ascii_case("basic") {
+            return None;
+        }
+        let bytes = Zeroizing::new(Base64::decode_vec(encoded.trim()).ok()?);
+        let (user, passwd) = str::from_utf8(&bytes).ok()?.split_once(':')?;
+        let login = Self {
+            user: user.to_owned(),
+            passwd: Zeroizing::new(passwd.to_owned()),
+        };
+        Some(login).filter(Self::is_short)
+    }
+
+    fn is_short(&self) -> bool {
+        !self.user.is_empty()
+            && self.user.chars().count() <= LONGEST_TEXT
+            && self.passwd.chars().count() <= LONGEST_TEXT
+    }
 }
 
 /// `user=NAME passwd=PASSWORD`: one space, nothing decoded.

@@ -16,6 +16,7 @@
 #![forbid(unsafe_code)]
 
 mod access;
+mod basic;
 mod change;
 mod config;
 mod connection;
@@ -24,6 +25,7 @@ mod group;
 mod health;
 mod history;
 mod idle;
+mod keys;
 mod listen;
 mod login;
 mod metrics;

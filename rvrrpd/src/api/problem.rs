@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::body::Body;
-use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -10,6 +10,9 @@ use utoipa::ToSchema;
 
 /// Media type of an error.
 pub(super) const MEDIA_TYPE: &str = "application/problem+json";
+
+/// What RFC 7617 asks for.
+const CHALLENGE: &str = "Basic realm=\"rVRRPd\", charset=\"UTF-8\"";
 
 /// What went wrong (RFC 9457).
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -26,6 +29,8 @@ pub(super) struct Problem {
     errors: Vec<String>,
     #[serde(skip)]
     retry_after: Option<u64>,
+    #[serde(skip)]
+    challenge: bool,
 }
 
 impl Problem {
@@ -37,6 +42,7 @@ impl Problem {
             detail: None,
             errors: Vec::new(),
             retry_after: None,
+            challenge: false,
         }
     }
 
@@ -57,6 +63,15 @@ impl Problem {
     pub(super) fn retry_after(self, seconds: u64) -> Self {
         Self {
             retry_after: Some(seconds),
+            ..self
+        }
+    }
+
+    /// The same for who tried [basic](super::basic) authentication. To others it is not offered:
+    /// browsers would ask for a password with a window of their own.
+    pub(super) fn challenge(self) -> Self {
+        Self {
+            challenge: self.status == StatusCode::UNAUTHORIZED.as_u16(),
             ..self
         }
     }
@@ -82,12 +97,15 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::BAD_REQUEST);
-        let retry_after = self.retry_after;
+        let (retry_after, challenge) = (self.retry_after, self.challenge);
         let mut response = (status, Json(self)).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         if let Some(seconds) = retry_after {
             headers.insert(RETRY_AFTER, seconds.into());
+        }
+        if challenge {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
         }
         response
     }

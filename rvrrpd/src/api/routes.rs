@@ -16,9 +16,10 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore};
 
+use super::basic::Remembered;
 use super::history::History;
 use super::problem::{Problem, as_problem};
-use super::session::Ended;
+use super::session::{Ended, Key};
 use super::settings::Settings;
 use super::throttle::Throttle;
 use super::{Registry, Request, Snapshot};
@@ -46,6 +47,9 @@ pub(super) struct App {
     pub(super) logins: Arc<Semaphore>,
     pub(super) followers: Arc<Semaphore>,
     pub(super) random: RandomState,
+    /// What passwords that are remembered are hashed with.
+    pub(super) key: Key,
+    pub(super) remembered: Mutex<Remembered>,
     /// Which refused logins are logged.
     pub(super) refusals: Limiter,
 }
@@ -56,6 +60,7 @@ impl App {
         registry: Arc<Registry>,
         orders: crossbeam_channel::Sender<Request>,
         settings: Settings,
+        key: Key,
     ) -> Self {
         Self {
             registry,
@@ -68,6 +73,8 @@ impl App {
             logins: Arc::new(Semaphore::new(LOGINS)),
             followers: Arc::new(Semaphore::new(FOLLOWERS)),
             random: RandomState::new(),
+            key,
+            remembered: Mutex::default(),
             refusals: Limiter::new(),
         }
     }
@@ -88,10 +95,9 @@ pub(super) fn router(app: Arc<App>) -> Router {
     let guarded = Router::new()
         .route("/run/vrrp", get(run::routers))
         .route("/run/vrrp/{router}", get(run::routers_of_group))
-        .route(
-            "/run/vrrp/{router}/{interface}",
-            get(run::router).post(change::switch),
-        )
+        .route("/run/vrrp/{router}/{interface}", get(run::router))
+        .route("/run/vrrp/{router}/enable", post(change::enable))
+        .route("/run/vrrp/{router}/disable", post(change::disable))
         .route("/run/global", get(run::global))
         .route("/run/protocols", get(run::protocols))
         .route("/run/protocols/static", get(run::static_routes))

@@ -41,7 +41,7 @@ pub(super) async fn routers(State(app): State<Arc<App>>) -> Json<Vec<Router>> {
 /// The virtual routers with one VRID
 #[utoipa::path(
     get, path = "/run/vrrp/{group}", tag = "run",
-    params(("group" = u8, Path, minimum = 1, description = "VRID")),
+    params(("group" = u8, Path, minimum = 1, maximum = 255, description = "VRID")),
     responses(
         (status = 200, description = "Maybe none", body = Vec<Router>),
         (status = 400, description = "No VRID", body = Problem, content_type = "application/problem+json"),
@@ -63,10 +63,10 @@ pub(super) async fn routers_of_group(
 #[utoipa::path(
     get, path = "/run/vrrp/{group}/{interface}", tag = "run",
     params(
-        ("group" = u8, Path, minimum = 1, description = "VRID"),
+        ("group" = u8, Path, minimum = 1, maximum = 255, description = "VRID"),
         ("interface" = String, Path, description = "The interface that it runs on, or its macvlan"),
         ("name" = Option<String>, Query, description = "Name of the virtual router, where several have this VRID"),
-        ("family" = Option<String>, Query, description = "`ipv4` or `ipv6`, where both have this VRID; IPv4 goes first"),
+        ("family" = Option<Family>, Query, description = "`ipv4` or `ipv6`, where both have this VRID; IPv4 goes first"),
     ),
     responses(
         (status = 200, description = "The virtual router", body = RouterDetail),
@@ -100,6 +100,15 @@ pub(super) async fn router(
         Problem::not_found("there is no virtual router with this group on this interface")
     })?;
     Ok(Json(RouterDetail::of(found)))
+}
+
+/// Values of `family` in a query.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[allow(dead_code, reason = "for the document")]
+pub(super) enum Family {
+    Ipv4,
+    Ipv6,
 }
 
 fn vrid(text: &str) -> Result<u8, Problem> {

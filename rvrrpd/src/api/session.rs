@@ -24,6 +24,9 @@ const CLOCK_AHEAD: u64 = 60;
 /// What the signature is about.
 const DOMAIN: &[u8] = b"rVRRPd Client API session, version 1";
 
+/// Names of the cookies.
+pub(super) const COOKIES: [&str; 4] = ["user", "ts", "nonce", "token"];
+
 /// The key of the signatures.
 #[derive(Clone)]
 pub(super) struct Key(Zeroizing<Vec<u8>>);
@@ -32,6 +35,11 @@ impl Key {
     /// A key of these bytes.
     pub(super) fn new(bytes: &[u8]) -> Self {
         Self(Zeroizing::new(bytes.to_vec()))
+    }
+
+    /// Its bytes.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
     }
 
     /// 128 random bits.
@@ -59,6 +67,16 @@ pub(super) struct Session {
     /// When it began, in seconds since 1970.
     pub(super) begin: u64,
     nonce: u64,
+}
+
+/// The signature of a session.
+#[derive(Clone, Eq, PartialEq)]
+pub(super) struct Signature([u8; 32]);
+
+impl core::fmt::Debug for Signature {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("\"***\"")
+    }
 }
 
 /// Seconds since 1970.
@@ -104,8 +122,12 @@ impl Session {
 
     /// The values of `Set-Cookie` that make a client forget them.
     pub(super) fn forget() -> [String; 4] {
-        ["user", "ts", "nonce", "token"]
-            .map(|name| format!("{name}=; HttpOnly; SameSite=Strict; Path=/; Max-Age=0"))
+        COOKIES.map(|name| format!("{name}=; HttpOnly; SameSite=Strict; Path=/; Max-Age=0"))
+    }
+
+    /// Its signature; another password or level makes another one.
+    pub(super) fn signature(&self, user: &User, key: &Key) -> Signature {
+        Signature(self.sign(user, key))
     }
 
     /// When it ends.

@@ -28,6 +28,19 @@ use crate::fsm::Cause;
 /// How often a reader hears that the daemon is there.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
+/// An event on its way
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "for the document")]
+struct Sent {
+    /// The heading: `snapshot`, `lost`, `state`, `readiness`, `priority`, `added`, `configured` or
+    /// `removed`.
+    event: String,
+    /// What `Last-Event-ID` is to say.
+    id: String,
+    /// One line of JSON: `Everything`, `Lost` or `Happened`.
+    data: String,
+}
+
 /// What follows a heading of `snapshot`
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Everything {
@@ -89,7 +102,7 @@ pub(super) struct Happened {
     get, path = "/events", tag = "run",
     params(("Last-Event-ID" = Option<String>, Header, description = "Id of the last event that was seen")),
     responses(
-        (status = 200, description = "Events without an end", body = String, content_type = "text/event-stream"),
+        (status = 200, description = "Events without an end", body = Sent, content_type = "text/event-stream"),
         (status = 401, description = "No session", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "Too many follow already", body = Problem, content_type = "application/problem+json"),
     )

@@ -41,6 +41,8 @@ struct Work {
     happening: events::Receiver,
     /// Key of who configures none.
     random: Key,
+    /// Key of what is kept of passwords.
+    remembering: Key,
     run_dir: PathBuf,
     /// The Unix socket, where it is open already.
     socket: Option<(UnixListener, Named)>,
@@ -65,6 +67,7 @@ impl Handle {
             orders,
             happening,
             random: Key::random().map_err(io::Error::other)?,
+            remembering: Key::random().map_err(io::Error::other)?,
             run_dir: run_dir.path().to_owned(),
             socket: None,
         };
@@ -146,12 +149,18 @@ async fn serve(work: Work) {
         orders,
         mut happening,
         random,
+        remembering,
         run_dir,
         socket,
     } = work;
     let snapshot = registry.snapshot();
     let settings = Settings::new(snapshot.config.api.as_ref(), &random);
-    let app = Arc::new(App::new(Arc::clone(&registry), orders, settings));
+    let app = Arc::new(App::new(
+        Arc::clone(&registry),
+        orders,
+        settings,
+        remembering,
+    ));
     let mut listeners = Listeners::new(routes::router(Arc::clone(&app)), &run_dir);
     if let Some(Err(error)) = socket.map(|socket| listeners.adopt(socket)) {
         tracing::warn!("the Unix socket is opened once more: {error}");

@@ -57,6 +57,18 @@ impl Failures {
         let forgiven = u32::try_from(forgiven).unwrap_or(u32::MAX);
         self.count.saturating_sub(forgiven)
     }
+
+    fn wait(&self, now: Instant) -> Result<(), Duration> {
+        let Some(doublings) = self.left(now).checked_sub(FREE) else {
+            return Ok(());
+        };
+        let wait = FIRST_WAIT * (1 << doublings.min(MOST_DOUBLINGS));
+        let waited = now.saturating_duration_since(self.last);
+        if waited < wait {
+            return Err(wait - waited);
+        }
+        Ok(())
+    }
 }
 
 impl Throttle {
@@ -81,17 +93,20 @@ impl Throttle {
             count: 0,
             last: now,
         });
+        failures.wait(now)?;
         let count = failures.left(now);
-        if let Some(doublings) = count.checked_sub(FREE) {
-            let wait = FIRST_WAIT * (1 << doublings.min(MOST_DOUBLINGS));
-            let waited = now.saturating_duration_since(failures.last);
-            if waited < wait {
-                return Err(wait - waited);
-            }
-        }
         failures.count = count.saturating_add(1).min(FREE + MOST_DOUBLINGS + 1);
         failures.last = now;
         Ok(())
+    }
+
+    /// Whether a source might try; nothing is counted.
+    ///
+    /// # Errors
+    /// How long it has to wait.
+    pub(super) fn peek(&self, source: Source, now: Instant) -> Result<(), Duration> {
+        let failures = self.sources.get(&source);
+        failures.map_or(Ok(()), |failures| failures.wait(now))
     }
 
     /// A try was no failure. Those before it stay: who knows one password may guess at another.

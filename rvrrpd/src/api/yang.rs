@@ -17,13 +17,15 @@ use super::routes::App;
 use super::run::used_interfaces;
 use super::{Published, Snapshot};
 use crate::config::model::{Protocol, Site};
-use crate::fsm::State as VrrpState;
+use crate::fsm::{Reason, State as VrrpState};
 use crate::stats::Status;
 use crate::wire::verdict::Reject;
 use crate::wire::{Family, PRIORITY_OWNER};
 
 /// Priority that the model has for the owner, which is none by its priority (Y-2).
 const LARGEST_PRIORITY: u8 = 254;
+/// Longest interval in seconds that the model has; on the wire there is one more.
+const LONGEST_INTERVAL: u64 = 254;
 
 /// The state in the model of RFC 8347
 #[utoipa::path(
@@ -48,9 +50,10 @@ fn model(snapshot: &Snapshot) -> Value {
         }
     }
     let used = used_interfaces(snapshot);
+    let started = snapshot.gauges.started;
     let interfaces: Vec<Value> = interfaces
         .iter()
-        .map(|(site, families)| interface(site, families))
+        .map(|(site, families)| interface(site, families, started))
         .collect();
     let refused = snapshot.refused();
     let errors = |reject| counter64(refused.of(reject).value());
@@ -70,7 +73,7 @@ fn model(snapshot: &Snapshot) -> Value {
     })
 }
 
-fn interface(site: &Site, [v4, v6]: &[Vec<&Published>; 2]) -> Value {
+fn interface(site: &Site, [v4, v6]: &[Vec<&Published>; 2], started: SystemTime) -> Value {
     let name = match &site.netns {
         Some(netns) => format!("{netns}/{}", site.interface),
         None => site.interface.clone(),
@@ -80,6 +83,11 @@ fn interface(site: &Site, [v4, v6]: &[Vec<&Published>; 2]) -> Value {
     // Virtual routers run on Ethernet alone.
     let kind = "iana-if-type:ethernetCsmacd";
     all.insert("type".to_owned(), kind.into());
+    let status = oper_status(v4.iter().chain(v6));
+    all.insert("oper-status".to_owned(), status.into());
+    // The counters of the interface itself are not ours, and are left out.
+    let statistics = json!({ "discontinuity-time": datetime(started) });
+    all.insert("statistics".to_owned(), statistics);
     for (family, routers) in [("ietf-ip:ipv4", v4), ("ietf-ip:ipv6", v6)] {
         if !routers.is_empty() {
             let instances: Vec<Value> = routers.iter().map(|router| instance(router)).collect();
@@ -88,6 +96,23 @@ fn interface(site: &Site, [v4, v6]: &[Vec<&Published>; 2]) -> Value {
         }
     }
     Value::Object(all)
+}
+
+/// `oper-status` (RFC 8343), which is mandatory, as far as the virtual routers know it.
+fn oper_status<'a>(mut routers: impl Iterator<Item = &'a &'a Published> + Clone) -> &'static str {
+    let any = |reason| {
+        let mut routers = routers.clone();
+        routers.any(|router| router.status.reasons().contains(reason))
+    };
+    if any(Reason::NoNamespace) || any(Reason::NoInterface) {
+        "not-present"
+    } else if any(Reason::InterfaceDown) || any(Reason::NoCarrier) {
+        "down"
+    } else if routers.any(|router| router.status.state() != VrrpState::Init) {
+        "up"
+    } else {
+        "unknown"
+    }
 }
 
 fn instance(router: &Published) -> Value {
@@ -104,7 +129,8 @@ fn instance(router: &Published) -> Value {
     );
     put("priority", config.priority.min(LARGEST_PRIORITY).into());
     if is_v2 {
-        put("advertise-interval-sec", config.interval.as_secs().into());
+        let seconds = config.interval.as_secs().min(LONGEST_INTERVAL);
+        put("advertise-interval-sec", seconds.into());
     } else {
         put("accept-mode", config.accept_mode.into());
         put(
@@ -202,7 +228,7 @@ mod tests {
     use super::*;
     use crate::api::{Bound, Gauges};
     use crate::config::{Format, parse};
-    use crate::fsm::{Advert, Cause, NewMasterReason, Reason, Reasons, Time, Transition};
+    use crate::fsm::{Advert, Cause, NewMasterReason, Reasons, Time, Transition};
     use crate::wire::Mac;
 
     /// Types of leaves.
@@ -288,6 +314,14 @@ mod tests {
         let mut all = vec![
             (format!("{interface}/name"), Text),
             (format!("{interface}/type"), Text),
+            (
+                format!("{interface}/oper-status"),
+                Enumeration(&["up", "down", "unknown", "not-present"]),
+            ),
+            (
+                format!("{interface}/statistics/discontinuity-time"),
+                DateTime,
+            ),
         ];
         for number in ["4", "6"] {
             let instance =

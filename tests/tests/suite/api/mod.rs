@@ -5,6 +5,7 @@ mod events;
 mod orders;
 mod page;
 mod reading;
+mod schemathesis;
 mod sessions;
 mod tls;
 mod writes;

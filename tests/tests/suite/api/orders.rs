@@ -61,7 +61,7 @@ fn a_router_is_disabled_and_enabled_while_it_runs() {
 
     for (method, path, status) in [
         ("POST", "/run/vrrp/nobody/enable", 404),
-        ("POST", "/run/vrrp/eth0-7/destroy", 404),
+        ("POST", "/run/vrrp/eth0-7/destroy", 405),
         ("POST", "/run/vrrp/eth0-7/enable?persist=maybe", 400),
         ("POST", "/run/vrrp/eth0-7/enable?force", 400),
         ("DELETE", "/run/vrrp/eth0-7/enable", 405),
