@@ -54,7 +54,7 @@ type Labels<'a> = [(&'static str, &'a str); 4];
 /// A counter of a virtual router: its name, what it counts, and where it stands.
 type RouterCounter = (&'static str, &'static str, fn(&Status) -> u64);
 
-const COUNTERS: [RouterCounter; 14] = [
+const COUNTERS: [RouterCounter; 16] = [
     (
         "master_transitions",
         "Transitions to Master (RFC 8347 master-transitions)",
@@ -108,6 +108,16 @@ const COUNTERS: [RouterCounter; 14] = [
                 .refused()
                 .sum(&crate::wire::verdict::Reject::PACKET_LENGTH)
         },
+    ),
+    (
+        "advertisement_absorbed",
+        "Accepted advertisements that the kernel kept to itself",
+        Status::absorbed,
+    ),
+    (
+        "takeovers_postponed",
+        "Times when the Master was due to be taken for dead and the host was too slow to tell",
+        |status| status.takeovers_postponed.value(),
     ),
     ("send_errors", "Packets that could not be sent", |status| {
         status.send_errors.value()
@@ -177,6 +187,12 @@ impl Collector for Seen {
         )?;
         counter(
             encoder,
+            "receive_overflows",
+            "Packets that found a receive buffer full; no filter has seen them",
+            snapshot.global.receive_overflows.value(),
+        )?;
+        counter(
+            encoder,
             "router_solicitations_refused",
             "Packets that claim to be router solicitations and are none",
             snapshot.global.solicitations_refused.value(),
@@ -205,7 +221,8 @@ impl Collector for Seen {
             MetricType::Gauge,
         )?;
         ConstGauge::new(since_1970(gauges.started)).encode(started)?;
-        let mut build = encoder.encode_descriptor("build", "Version", None, MetricType::Gauge)?;
+        let mut build =
+            encoder.encode_descriptor("build_info", "Version", None, MetricType::Gauge)?;
         gauge(&mut build, &[("version", env!("CARGO_PKG_VERSION"))], 1)
     }
 }

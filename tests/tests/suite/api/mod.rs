@@ -2,6 +2,7 @@
 
 mod abuse;
 mod events;
+mod monitoring;
 mod orders;
 mod page;
 mod reading;

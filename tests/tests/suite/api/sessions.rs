@@ -6,6 +6,9 @@ use rvrrpd_tests::deadline::{until, within};
 use rvrrpd_tests::scene::{NAME, Scene, VIP_TEXT};
 use rvrrpd_tests::web::curl;
 
+/// Level 0, password `banana`.
+const ARGON2: &str = "{{ARGON2ID}}slow:0::$argon2id$v=19$m=19456,t=2,p=1$8rcZLrOkgDTyAQRIx5MwqQ$tJSE9QOXkpXo6a6iKpW9kuY8EGIMBVKT0k1y4iXGCHI";
+
 use super::{URL, get, log_in, start, vrouter, with_api};
 
 #[test]
@@ -165,4 +168,83 @@ fn sessions_live_as_long_as_secret_and_password() {
     until("the session ends with its level", within(10.0), || {
         (get(&scene.r1, &cookies, "/run/vrrp").status == 401).then_some(())
     });
+}
+
+/// Who keeps no cookies logs in with each request, to read, and is slowed down like everybody.
+#[test]
+fn passwords_come_with_each_request_to_read() {
+    let scene = Scene::new("passwords_come_with_each_request_to_read");
+    let daemon = start(&scene, "host = [\"127.0.0.1:7080\", \"10.0.0.1:7080\"]");
+    let text = with_api(
+        "host = [\"127.0.0.1:7080\", \"10.0.0.1:7080\"]",
+        &[vrouter()],
+    );
+    let text = text.replacen("users = [", &format!("users = [{ARGON2:?},"), 1);
+    daemon.reload(&text);
+    let ask = |host, address: &str, login: &str, path: &str| {
+        curl(
+            host,
+            &["-u", login, &format!("http://{address}:7080{path}")],
+        )
+    };
+    let local = |login: &str, path: &str| ask(&scene.r1, "127.0.0.1", login, path);
+    until("the user is there", within(20.0), || {
+        (local("slow:banana", "/metrics").status == 200).then_some(())
+    });
+    let cpu = || {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", daemon.pid())).unwrap();
+        let fields: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();
+        let ticks = fields[11..13]
+            .iter()
+            .map(|field| field.parse::<u64>().unwrap());
+        ticks.sum::<u64>()
+    };
+    let before = cpu();
+    for _ in 0..5 {
+        let login = ["-d", "user=slow passwd=banana", &format!("{URL}/auth")];
+        assert_eq!(curl(&scene.r1, &login).status, 200);
+    }
+    let five = cpu() - before;
+    let before = cpu();
+    for _ in 0..20 {
+        for path in ["/metrics", "/run/vrrp", "/run/global"] {
+            assert_eq!(local("slow:banana", path).status, 200, "{path}");
+        }
+    }
+    // 60 hashes would be 12 times as much.
+    let sixty = cpu() - before;
+    assert!(sixty < five * 6, "{sixty} ticks, five hashes: {five}");
+    let wrong = local("slow:orange", "/metrics");
+    assert_eq!(wrong.status, 401);
+    assert_eq!(wrong.field("www-authenticate").len(), 1, "{wrong:?}");
+    assert!(!wrong.body.contains(VIP_TEXT));
+    let nobody = get(&scene.r1, "", "/metrics");
+    assert_eq!(
+        (nobody.status, nobody.field("www-authenticate").len()),
+        (401, 0)
+    );
+    // Nothing is changed so.
+    let order = format!("{URL}/run/vrrp/{NAME}/disable");
+    for (method, url) in [("POST", &order), ("DELETE", &format!("{URL}/auth"))] {
+        let answer = curl(&scene.r1, &["-u", "root:banana", "-X", method, url]);
+        assert_eq!(answer.status, 401, "{method} {url}");
+    }
+
+    // Another host guesses, and then has to wait, with the right one, too.
+    let remote = |login: &str| ask(&scene.client, "10.0.0.1", login, "/run/vrrp").status;
+    assert_eq!(remote("admin:banana"), 200);
+    until("guesses are slowed down", within(60.0), || {
+        (remote("admin:orange") == 429).then_some(())
+    });
+    assert_eq!(remote("admin:banana"), 429);
+    assert_eq!(local("admin:banana", "/run/vrrp").status, 200);
+
+    // What is remembered goes with the password.
+    daemon.reload(&text.replace("slow:0:", "slow:1:"));
+    let again = until("the line is another one", within(20.0), || {
+        let users = local("slow:banana", "/config/global").json();
+        let users = users["api"]["users"].as_array()?.clone();
+        users[0].as_str()?.contains("slow:1").then_some(users)
+    });
+    assert_eq!(again.len(), 3);
 }
