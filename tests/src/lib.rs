@@ -20,6 +20,7 @@
 //! * [`rules`] finds the tests of each rule of the protocol.
 //! * [`web`] is a client of the Client API.
 //! * [`python`] is what comes from PyPI.
+//! * [`load`] is many clients of it at once.
 //! * [`deadline`] is how everything waits: for a predicate, never for a time.
 
 pub mod bpf;
@@ -33,6 +34,7 @@ pub mod host;
 pub mod inject;
 pub mod keepalived;
 pub mod lab;
+pub mod load;
 pub mod probe;
 pub mod process;
 pub mod python;
