@@ -2,6 +2,7 @@
 //!
 //! One layer around every path that shows or changes anything: no handler can forget to ask.
 
+use core::fmt;
 use core::time::Duration;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -35,6 +36,15 @@ pub(super) enum Peer {
     },
     /// A user of this host.
     Unix(Arc<Credentials>),
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { address, .. } => address.ip().fmt(f),
+            Self::Unix(credentials) => write!(f, "user id {}", credentials.user),
+        }
+    }
 }
 
 impl Peer {
@@ -73,7 +83,7 @@ impl Access {
                 } else {
                     Level::Read
                 },
-                who: format!("user id {}", credentials.user),
+                who: peer.to_string(),
                 session: None,
             }),
             Peer::Tcp { address, .. } => {

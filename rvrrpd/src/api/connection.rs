@@ -23,6 +23,8 @@ use tower_service::Service as _;
 use super::access::Peer;
 use super::patience::Patient;
 use super::throttle::Source;
+use crate::log::Limiter;
+use crate::net::sys::clock;
 
 /// Connections of all hosts at a time, and of one.
 const FROM_ALL: usize = 512;
@@ -36,6 +38,11 @@ const HEAD: Duration = Duration::from_secs(10);
 const MOST_FIELDS: usize = 64;
 /// Most bytes in the head of a request.
 const LONGEST_HEAD: usize = 16 * 1024;
+
+/// Which connections that were refused are logged.
+static REFUSED: Limiter = Limiter::new();
+/// Which connections that were given up are logged.
+static GIVEN_UP: Limiter = Limiter::new();
 
 /// How many connections there are.
 #[derive(Debug, Default)]
@@ -92,19 +99,35 @@ pub(super) async fn serve<S>(
         None => talk(stream, peer, router).await,
         Some(config) => {
             let handshake = TlsAcceptor::from(config).accept(stream);
-            // Who does not speak TLS is no news.
-            if let Ok(Ok(stream)) = timeout(HANDSHAKE, handshake).await {
-                talk(stream, peer, router).await;
+            match timeout(HANDSHAKE, handshake).await {
+                Ok(Ok(stream)) => talk(stream, peer, router).await,
+                Ok(Err(error)) => given_up(&peer, &format!("no TLS: {error}")),
+                Err(_) => given_up(&peer, "no TLS handshake in time"),
             }
         }
     }
     drop(counted);
 }
 
+/// Tells, now and then, that a connection of `peer` was given up.
+fn given_up(peer: &Peer, reason: &str) {
+    if let Some(suppressed) = GIVEN_UP.allow(clock::monotonic().as_micros()) {
+        tracing::info!("Client API: connection of {peer} given up: {reason}{suppressed}");
+    }
+}
+
+/// Tells, now and then, that a connection of `peer` was refused.
+pub(super) fn refused(peer: &Peer) {
+    if let Some(suppressed) = REFUSED.allow(clock::monotonic().as_micros()) {
+        tracing::warn!("Client API: connection of {peer} refused, there are too many{suppressed}");
+    }
+}
+
 async fn talk<S>(stream: S, peer: Peer, router: Router)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let who = peer.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         let mut router = router.clone();
         let mut request = request.map(Body::new);
@@ -119,8 +142,13 @@ where
         .max_buf_size(LONGEST_HEAD)
         .serve_connection(TokioIo::new(stream), service)
         .await;
-    if let Err(error) = served {
-        tracing::trace!("connection: {error}");
+    match served {
+        Ok(()) => {}
+        Err(error) if error.is_timeout() || error.is_parse() => {
+            given_up(&who, &error.to_string());
+        }
+        // Who goes away in the middle is no news.
+        Err(error) => tracing::trace!("connection: {error}"),
     }
 }
 

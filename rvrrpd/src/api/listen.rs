@@ -245,11 +245,12 @@ async fn accept_tcp(
         if is_tls != certificate.is_some() {
             continue;
         }
-        if let Some(counted) = connections.admit(peer.source()) {
-            let router = router.clone();
-            let served = connection::serve(stream, certificate, peer, router, counted);
-            tokio::spawn(served);
-        }
+        let Some(counted) = connections.admit(peer.source()) else {
+            connection::refused(&peer);
+            continue;
+        };
+        let served = connection::serve(stream, certificate, peer, router.clone(), counted);
+        tokio::spawn(served);
     }
 }
 
@@ -266,15 +267,12 @@ async fn accept_unix(listener: UnixListener, router: Router, connections: Arc<Co
             continue;
         };
         let peer = Peer::Unix(Arc::new(credentials));
-        if let Some(counted) = connections.admit(peer.source()) {
-            tokio::spawn(connection::serve(
-                stream,
-                None,
-                peer,
-                router.clone(),
-                counted,
-            ));
-        }
+        let Some(counted) = connections.admit(peer.source()) else {
+            connection::refused(&peer);
+            continue;
+        };
+        let served = connection::serve(stream, None, peer, router.clone(), counted);
+        tokio::spawn(served);
     }
 }
 

@@ -95,7 +95,7 @@ pub(super) async fn log_in(
     let login = parse(&parts.headers, &body)?;
 
     let user = verified(&app, &peer, login).await?;
-    tracing::debug!("login of {} from {}", user.name, who(&peer));
+    tracing::debug!("login of {} from {peer}", user.name);
     begin(&app, &peer, &user)
 }
 
@@ -119,7 +119,7 @@ pub(super) async fn verified(app: &App, peer: &Peer, login: Login) -> Result<Use
     };
     let Some(user) = user.filter(|_| verified && is_known) else {
         if let Some(suppressed) = app.refusals.allow(clock::monotonic().as_micros()) {
-            tracing::warn!("login refused to {}{suppressed}", who(peer));
+            tracing::warn!("login refused to {peer}{suppressed}");
         }
         tokio::time::sleep(FAILURE).await;
         drop(place);
@@ -276,14 +276,6 @@ fn form(text: &str) -> Option<Login> {
         user: user?,
         passwd: passwd?,
     })
-}
-
-/// Where a login comes from, for the log.
-fn who(peer: &Peer) -> String {
-    match peer {
-        Peer::Tcp { address, .. } => address.ip().to_string(),
-        Peer::Unix(credentials) => format!("user id {}", credentials.user),
-    }
 }
 
 #[cfg(test)]

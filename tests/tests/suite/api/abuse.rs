@@ -13,14 +13,14 @@ use rvrrpd_tests::web::{Answer, ask, connect, curl, exchange};
 use super::{URL, get, log_in, socket, start, wait_until_up};
 
 /// Most memory that any attack here may cost, in bytes.
-const COST: u64 = 16 << 20;
+pub(super) const COST: u64 = 16 << 20;
 
 fn address() -> SocketAddr {
     "127.0.0.1:7080".parse().unwrap()
 }
 
 /// Anonymous memory of the daemon in bytes.
-fn memory(daemon: &Rvrrpd) -> u64 {
+pub(super) fn memory(daemon: &Rvrrpd) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
     let line = status
         .lines()

@@ -1,6 +1,7 @@
 //! The Client API from outside: what a client, a browser and an attacker see.
 
 mod abuse;
+mod attacks;
 mod events;
 mod monitoring;
 mod orders;

@@ -7,7 +7,7 @@ use rvrrpd_tests::scene::{NAME, Scene, VIP_TEXT};
 use rvrrpd_tests::web::curl;
 
 /// Level 0, password `banana`.
-const ARGON2: &str = "{{ARGON2ID}}slow:0::$argon2id$v=19$m=19456,t=2,p=1$8rcZLrOkgDTyAQRIx5MwqQ$tJSE9QOXkpXo6a6iKpW9kuY8EGIMBVKT0k1y4iXGCHI";
+pub(super) const ARGON2: &str = "{{ARGON2ID}}slow:0::$argon2id$v=19$m=19456,t=2,p=1$8rcZLrOkgDTyAQRIx5MwqQ$tJSE9QOXkpXo6a6iKpW9kuY8EGIMBVKT0k1y4iXGCHI";
 
 use super::{URL, get, log_in, start, vrouter, with_api};
 

@@ -11,7 +11,7 @@ use super::{start, vrouter, with_api};
 
 /// An authority, one below it, and a certificate of the latter for 10.0.0.1, by the name of its
 /// subject.
-fn certify(scene: &Scene, directory: &Path, subject: &str) {
+pub(super) fn certify(scene: &Scene, directory: &Path, subject: &str) {
     let script = format!(
         "set -e; cd {0}
          req() {{ openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout $1.key -subj /CN=$2 \"${{@:3}}\"; }}
@@ -28,7 +28,7 @@ fn certify(scene: &Scene, directory: &Path, subject: &str) {
     let _ = scene.r1.run("bash", &["-c", &script]);
 }
 
-fn keys(directory: &Path) -> String {
+pub(super) fn keys(directory: &Path) -> String {
     format!(
         "host = \"10.0.0.1:7080\"\ntls = true\ntls_key = {:?}\ntls_cert = {:?}",
         directory.join("key.pem"),
