@@ -50,7 +50,7 @@ demo: build
 	@RVRRPD_BIN=$(abspath $(release)/rvrrpd) scripts/demo
 
 test:
-	@scripts/need cc:build-essential $(lab) nft:nftables keepalived:keepalived /usr/lib/frr/vrrpd:frr ps:procps curl:curl openssl:openssl setpriv:util-linux chromium:chromium chromedriver:chromium-driver yanglint:libyang-tools
+	@scripts/need cc:build-essential $(lab) nft:nftables keepalived:keepalived /usr/lib/frr/vrrpd:frr ps:procps curl:curl openssl:openssl setpriv:util-linux chromium:chromium chromedriver:chromium-driver yanglint:libyang-tools strace:strace
 	@scripts/test
 
 # Built by whoever has cargo, run by root.
@@ -67,7 +67,7 @@ scale: build
 	@RVRRPD_BIN=$(abspath $(release)/rvrrpd) $(release)/scale $(SCALE)
 
 test-fallback:
-	@scripts/need cc:build-essential $(lab) nft:nftables keepalived:keepalived /usr/lib/frr/vrrpd:frr ps:procps setpriv:util-linux yanglint:libyang-tools
+	@scripts/need cc:build-essential $(lab) nft:nftables keepalived:keepalived /usr/lib/frr/vrrpd:frr ps:procps setpriv:util-linux yanglint:libyang-tools strace:strace
 	$(CARGO) build -p rvrrpd --bins
 	@scripts/python
 	@RVRRPD_TESTS_WITHOUT_BPF=1 $(CARGO) test -p rvrrpd-tests --test suite -- $(THEMES) --test-threads=4

@@ -2,11 +2,12 @@
 //! says change together or not at all.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
 use std::path::PathBuf;
 use std::process::Command;
 
 use rvrrpd_tests::deadline::within;
+use rvrrpd_tests::process::Process;
 use rvrrpd_tests::rvrrpd::{Files, Rvrrpd, State};
 use rvrrpd_tests::scene::{NAME, Scene};
 use rvrrpd_tests::web::{ask, send};
@@ -181,6 +182,12 @@ impl Disk {
         assert!(mount.arg(&path).status().unwrap().success());
         Self(path)
     }
+
+    fn remount(&self, how: &str) {
+        let mut mount = Command::new("mount");
+        mount.args(["-o", &format!("remount,{how}")]).arg(&self.0);
+        assert!(mount.status().unwrap().success());
+    }
 }
 
 impl Drop for Disk {
@@ -228,10 +235,80 @@ fn a_full_disk_and_a_read_only_file_refuse_with_nothing_changed() {
     fs::remove_file(disk.0.join("filler")).unwrap();
     fs::set_permissions(&target, fs::Permissions::from_mode(0o444)).unwrap();
     refused(500, "read-only");
+    fs::set_permissions(&target, fs::Permissions::from_mode(0o640)).unwrap();
+    disk.remount("ro");
+    refused(500, "ead-only");
+    disk.remount("rw");
+    // The daemon has given up the right to give files away.
+    chown(&target, None, Some(12)).unwrap();
+    refused(500, "owner of the old file");
+    chown(&target, None, Some(0)).unwrap();
     let left: Vec<_> = fs::read_dir(&disk.0).unwrap().collect();
     assert_eq!(left.len(), 1, "{left:?}");
     // What need not be written is done all the same.
     let off = format!("/run/vrrp/{NAME}/disable?persist=false");
     assert_eq!(ask(&socket, "POST", &off).status, 200);
+
+    // The same file once it can be written: the target, with its owner and mode.
+    let answer = send(&socket, "POST", "/config/vrouter", &second());
+    assert_eq!(answer.status, 201, "{answer:?}");
+    let link = &daemon.files().config;
+    assert_eq!(fs::read_link(link).unwrap(), target);
+    let now = fs::metadata(&target).unwrap();
+    assert_eq!((now.uid(), now.gid(), now.mode() & 0o7777), (0, 0, 0o640));
+    assert!(file(&daemon).contains("\"second\""), "{}", file(&daemon));
+    daemon.stop();
+}
+
+/// After a power cut the file is the old or the new one: the new one is on the disk before it gets
+/// the name, and then the name is.
+#[test]
+fn the_file_is_synchronised_renamed_and_synchronised() {
+    let scene = Scene::new("the_file_is_synchronised_renamed_and_synchronised");
+    let daemon = start(&scene, "");
+    let (socket, trace) = (socket(&daemon), scene.lab.dir().join("trace"));
+    let mut strace = Command::new("strace");
+    strace
+        .args([
+            "-f",
+            "-y",
+            "-e",
+            "trace=write,fsync,fdatasync,rename,renameat,renameat2",
+        ])
+        .arg("-o")
+        .arg(&trace)
+        .args(["-p", &daemon.pid().to_string()]);
+    let mut strace = Process::start("strace", strace);
+    strace
+        .log()
+        .wait_after(0, "strace is attached", within(20.0), |line| {
+            line.text.contains("attached").then_some(())
+        });
+    let answer = send(&socket, "POST", "/config/vrouter", &second());
+    assert_eq!(answer.status, 201, "{answer:?}");
+    strace.signal(libc::SIGINT);
+    let _status = strace.wait_exit(within(20.0));
+    let text = fs::read_to_string(&trace).unwrap();
+    let directory = fs::canonicalize(scene.lab.dir()).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let place = |what: &str, call: &str, of: &str| {
+        let found = lines
+            .iter()
+            .position(|line| line.contains(call) && line.contains(of));
+        found.unwrap_or_else(|| panic!("{what} in\n{text}"))
+    };
+    let new = ".rvrrpd-r1.conf.rvrrpd-new";
+    let written = place("the new file is written", "write(", new);
+    let synchronised = place("the new file is synchronised", "fsync(", new);
+    let renamed = place("the new file gets the name", "rename", new);
+    let known = place(
+        "the directory is synchronised",
+        "fsync(",
+        &format!("<{}>", directory.display()),
+    );
+    assert!(
+        written < synchronised && synchronised < renamed && renamed < known,
+        "{text}"
+    );
     daemon.stop();
 }
