@@ -265,6 +265,8 @@ fn old_new(asked: &Create) -> Settings {
     let mut settings = Settings::new()
         .group(asked.vrid)
         .interface(&asked.link)
+        // A VNIC for each VRID (revision 0.9.4, §5.5).
+        .with("iftype", "macvlan")
         .addresses(&asked.addresses)
         .priority(asked.priority)
         .preempt(true)
@@ -547,7 +549,7 @@ mod tests {
             )
             .unwrap(),
             json!({
-                "group": 13, "interface": "nge1", "vip": ["192.168.10.10", "192.168.10.11"],
+                "group": 13, "interface": "nge1", "iftype": "macvlan", "vip": ["192.168.10.10", "192.168.10.11"],
                 "primary": "11.12.13.90", "priority": 200, "preemption": true,
                 "accept_mode": true, "protects": ["svc:/network/http:apache2"],
             })

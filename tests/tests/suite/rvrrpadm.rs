@@ -137,7 +137,6 @@ fn rvrrpadm_makes_changes_and_deletes_a_router() {
 fn rvrrpadm_the_older_commands_do_the_same() {
     let scene = Scene::new("rvrrpadm_the_older_commands_do_the_same");
     let daemon = start(&scene, &scene.r1, "vrouter = []\n");
-    // One virtual router on the interface itself, as Sun's were.
     done(
         &daemon,
         "create -v 9 -i eth0 -A 10.0.0.109 -p 101 -d 2 -o un_preempt,accept vinst9",
