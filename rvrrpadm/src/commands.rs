@@ -457,8 +457,13 @@ fn sentence(event: &Event) -> String {
     if let Some(substate) = event.substate {
         words.push(format!("({})", substate.name()));
     }
-    if let Some(priority) = event.priority {
-        words.push(format!("priority {priority}"));
+    match (event.count, event.priority) {
+        (Some(count), _) if event.event == "protocol-error" => {
+            words.push(format!("refused {count}"));
+        }
+        (Some(count), _) => words.push(format!("({count})")),
+        (None, Some(priority)) => words.push(format!("priority {priority}")),
+        (None, None) => {}
     }
     let text = words.join(" ");
     match &event.reason {
@@ -603,5 +608,11 @@ mod tests {
             sentence(&event),
             "2026-11-21T10:00:00Z vrrp1 BACK -> MAST priority 100: no-response"
         );
+        let event: Event = serde_json::from_value(json!({
+            "event": "protocol-error", "name": "vrrp1", "previous": "Backup", "state": "Backup",
+            "priority": 100, "reason": "checksum", "count": 3,
+        }))
+        .unwrap();
+        assert_eq!(sentence(&event), "vrrp1 BACK refused 3: checksum");
     }
 }

@@ -9,8 +9,9 @@ use std::thread::JoinHandle;
 
 use tokio::runtime::Builder;
 use tokio::sync::oneshot::{self, error::TryRecvError};
-use tokio::time::sleep;
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
+use super::errors::{self, Errors};
 use super::idle::Ear;
 use super::listen::Listeners;
 use super::routes::{self, App};
@@ -159,6 +160,9 @@ async fn serve(work: Work) {
     listeners.load_certificates(&snapshot);
     let mut complete = listeners.apply(&snapshot);
     let mut known = snapshot;
+    let mut errors = Errors::default();
+    let mut look = interval(errors::LOOK);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             next = happening.next() => match next {
@@ -179,6 +183,11 @@ async fn serve(work: Work) {
                     complete = listeners.apply(&snapshot);
                 }
                 known = snapshot;
+            }
+            at = look.tick() => {
+                for event in errors.look(&known, at.into_std()) {
+                    app.history.push(0, event);
+                }
             }
             () = sleep(RETRY), if !complete => {
                 listeners.load_certificates(&known);

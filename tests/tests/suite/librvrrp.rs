@@ -2,7 +2,7 @@
 //! the network, the kernel and the configuration file say what came of it.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::symlink;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -101,6 +101,25 @@ impl Program {
         assert_eq!(got, code, "{line}: {text}");
         assert!(text.contains(why), "{line}: {text}");
     }
+}
+
+#[test]
+fn librvrrp_the_example_of_the_document_compiles() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let text = fs::read_to_string(root.join("docs/librvrrp.md")).unwrap();
+    let example = text.split("```c\n").nth(1).unwrap();
+    let (example, _) = example.split_once("```").unwrap();
+    let mut child = Command::new("cc")
+        .args(["-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-xc", "-"])
+        .arg("-I")
+        .arg(root.join("librvrrp/include"))
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(example.as_bytes()).unwrap();
+    drop(input);
+    assert!(child.wait().unwrap().success());
 }
 
 fn socket(daemon: &Rvrrpd) -> PathBuf {
