@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 
 use tokio::runtime::Builder;
 use tokio::sync::oneshot::{self, error::TryRecvError};
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::errors::{self, Errors};
 use super::idle::Ear;
@@ -163,6 +163,9 @@ async fn serve(work: Work) {
     let mut errors = Errors::default();
     let mut look = interval(errors::LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // Goes on whatever else happens meanwhile.
+    let mut retry = interval(RETRY);
+    retry.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             next = happening.next() => match next {
@@ -189,7 +192,7 @@ async fn serve(work: Work) {
                     app.history.push(0, event);
                 }
             }
-            () = sleep(RETRY), if !complete => {
+            _ = retry.tick(), if !complete => {
                 listeners.load_certificates(&known);
                 complete = listeners.apply(&known);
             }
