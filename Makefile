@@ -71,7 +71,7 @@ scale: build
 
 test-fallback:
 	@scripts/need cc:build-essential $(lab) nft:nftables keepalived:keepalived /usr/lib/frr/vrrpd:frr ps:procps setpriv:util-linux
-	$(CARGO) build -p rvrrpd --bins
+	$(CARGO) build -p rvrrpd -p rvrrpadm -p librvrrp
 	@RVRRPD_TESTS_WITHOUT_BPF=1 $(CARGO) test -p rvrrpd-tests --test suite -- $(THEMES) --test-threads=4
 
 soak:
