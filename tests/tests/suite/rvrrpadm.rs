@@ -247,7 +247,8 @@ fn rvrrpadm_events_follow_a_failover() {
     let mut events = command(&second, &scene.r2, &[], &format!("events {NAME}"));
     let mut child = Follower(events.stdout(Stdio::piped()).spawn().unwrap());
     let lines = BufReader::new(child.0.stdout.take().unwrap()).lines();
-    // Who follows is told of what comes after the beginning.
+    let mut lines = lines.map_while(Result::ok);
+    assert_eq!(lines.next().unwrap(), format!("{NAME} BACK priority 100"));
     let mut all = command(&second, &scene.r2, &[], "--json events");
     let mut json = Follower(all.stdout(Stdio::piped()).spawn().unwrap());
     let mut everything = BufReader::new(json.0.stdout.take().unwrap()).lines();
@@ -270,13 +271,13 @@ fn rvrrpadm_events_follow_a_failover() {
     second.wait_state(NAME, State::Master, within(10.0));
     done(&second, &format!("disable-router {NAME}"));
     let seen: Vec<String> = lines
-        .map_while(Result::ok)
         .take_while(|line| !line.contains("MAST -> INIT"))
         .collect();
-    // It may have come too late for the first change.
+    let change = seen.first().unwrap();
     assert!(
-        seen.iter()
-            .all(|line| line.contains(NAME) && !line.contains("INIT ->")),
+        change.ends_with(&format!(
+            "{NAME} BACK -> MAST priority 100: master-resigned"
+        )),
         "{seen:?}"
     );
     second.stop();
