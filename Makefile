@@ -11,7 +11,7 @@
 #                 replaces it
 # make rules      which test judges which rule of the protocol; fails where a MUST has none
 # make conformance  writes that into docs/conformance.md
-# make install    binaries, configuration and service; DESTDIR, PREFIX
+# make install    programs, C library, configuration and service; DESTDIR, PREFIX
 # make uninstall  takes them away again, the configuration excepted
 #
 # What a target needs from Debian it installs itself when it runs as root; otherwise it says which
@@ -23,10 +23,14 @@ PREFIX  ?= /usr/local
 
 release  := $(or $(CARGO_TARGET_DIR),target)/release
 programs := $(release)/rvrrpd $(release)/rvrrpd-pw $(release)/rvrrpadm
-sources  := Cargo.toml Cargo.lock rvrrpd-ebpf/rvrrpd.bpf.o $(shell find rvrrpd rvrrpd-ebpf rvrrpd-pw rvrrpadm -name '*.rs' -o -name Cargo.toml)
+library  := $(release)/librvrrp.so
+sources  := Cargo.toml Cargo.lock rvrrpd-ebpf/rvrrpd.bpf.o $(shell find rvrrpd rvrrpd-ebpf rvrrpd-pw rvrrpadm librvrrp -name '*.rs' -o -name Cargo.toml)
+version  := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 
 sbin  := $(DESTDIR)$(PREFIX)/sbin
 bin   := $(DESTDIR)$(PREFIX)/bin
+lib   := $(DESTDIR)$(PREFIX)/lib
+include := $(DESTDIR)$(PREFIX)/include
 units := $(DESTDIR)$(PREFIX)/lib/systemd/system
 docs  := $(DESTDIR)$(PREFIX)/share/doc/rvrrpd
 
@@ -34,16 +38,16 @@ lab := ip:iproute2 ping:iputils-ping tcpdump:tcpdump
 
 .PHONY: build demo test test-fallback bench scale api-load soak lint ebpf rules conformance install uninstall clean
 
-build: $(programs)
+build: $(programs) $(library)
 
-# One rule for all programs. The stamp is newer than the sources even when cargo found nothing to
+# One rule for all programs and the library. The stamp is newer than the sources even when cargo found nothing to
 # do, so that `sudo make install` after `make` runs no cargo, which root may not have.
-$(programs) &: $(sources)
+$(programs) $(library) &: $(sources)
 	@scripts/need cc:build-essential
 	@command -v $(CARGO) >/dev/null || \
 		{ echo "make: no $(CARGO) for user $$(id -un); run plain 'make' as the user who has it, then this again" >&2; exit 1; }
-	$(CARGO) build --release -p rvrrpd -p rvrrpd-pw -p rvrrpadm
-	@touch $(programs)
+	$(CARGO) build --release -p rvrrpd -p rvrrpd-pw -p rvrrpadm -p librvrrp
+	@touch $(programs) $(library)
 
 demo: build
 	@scripts/need $(lab)
@@ -68,7 +72,7 @@ scale: build
 
 test-fallback:
 	@scripts/need cc:build-essential $(lab) nft:nftables keepalived:keepalived /usr/lib/frr/vrrpd:frr ps:procps setpriv:util-linux yanglint:libyang-tools strace:strace
-	$(CARGO) build -p rvrrpd --bins
+	$(CARGO) build -p rvrrpd -p rvrrpadm -p librvrrp
 	@scripts/python
 	@RVRRPD_TESTS_WITHOUT_BPF=1 $(CARGO) test -p rvrrpd-tests --test suite -- $(THEMES) --test-threads=4
 
@@ -96,15 +100,26 @@ conformance:
 	@$(CARGO) run -q -p rvrrpd-tests --bin rules -- --write
 
 install: build
-	install -d $(sbin) $(bin) $(units) $(docs) $(DESTDIR)/etc
+	install -d $(sbin) $(bin) $(lib)/pkgconfig $(include) $(units) $(docs) $(DESTDIR)/etc
 	install -m 755 $(release)/rvrrpd $(sbin)/rvrrpd
 	install -m 755 $(release)/rvrrpd-pw $(bin)/rvrrpd-pw
 	install -m 755 $(release)/rvrrpadm $(bin)/rvrrpadm
+	install -m 644 $(library) $(lib)/librvrrp.so.$(version)
+	ln -sf librvrrp.so.$(version) $(lib)/librvrrp.so.1
+	ln -sf librvrrp.so.1 $(lib)/librvrrp.so
+	install -m 644 librvrrp/include/rvrrp.h $(include)/rvrrp.h
+	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(version)|' librvrrp/rvrrp.pc.in >$(lib)/pkgconfig/rvrrp.pc
+	chmod 644 $(lib)/pkgconfig/rvrrp.pc
+	@# The linker of programs knows a new library by its cache; a package does that by itself.
+	@[ -n "$(DESTDIR)" ] || [ "$$(id -u)" != 0 ] || PATH="$$PATH:/usr/sbin:/sbin" ldconfig
 	sed 's|/usr/sbin/|$(PREFIX)/sbin/|' conf/rvrrpd.service >$(units)/rvrrpd.service
 	chmod 644 $(units)/rvrrpd.service
 	install -m 644 README.md ARCHITECTURE.md CHANGELOG.md LICENSE $(docs)
-	install -d $(docs)/docs
+	install -d $(docs)/docs $(docs)/librvrrp/examples
 	install -m 644 docs/*.md $(docs)/docs
+	install -d $(docs)/docs/monitoring
+	install -m 644 docs/monitoring/* $(docs)/docs/monitoring
+	install -m 644 librvrrp/examples/vrrp.c $(docs)/librvrrp/examples
 	@if [ -e $(DESTDIR)/etc/rvrrpd.conf ]; then \
 		echo "kept: $(DESTDIR)/etc/rvrrpd.conf"; \
 	else \
@@ -114,6 +129,7 @@ install: build
 
 uninstall:
 	rm -f $(sbin)/rvrrpd $(bin)/rvrrpd-pw $(bin)/rvrrpadm $(units)/rvrrpd.service
+	rm -f $(lib)/librvrrp.so* $(lib)/pkgconfig/rvrrp.pc $(include)/rvrrp.h
 	rm -rf $(docs)
 
 clean:

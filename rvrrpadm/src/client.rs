@@ -1,8 +1,9 @@
 //! The client.
 
 use std::io::{self, Read};
-use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
@@ -32,6 +33,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Client {
     agent: Agent,
+    /// The Unix socket, of a client that uses one.
+    socket: Option<PathBuf>,
     url: String,
     name: String,
     persist: bool,
@@ -110,6 +113,7 @@ impl ClientBuilder {
         let config = config().tls_config(tls.build()).build();
         Ok(Client {
             agent: config.new_agent(),
+            socket: None,
             name: self.url.clone(),
             url: self.url,
             persist: true,
@@ -128,14 +132,22 @@ fn config() -> ureq::config::ConfigBuilder<ureq::typestate::AgentScope> {
         .timeout_recv_response(Some(PATIENCE))
 }
 
+fn unix_agent(socket: &Path, opened: &Arc<OnceLock<UnixStream>>) -> Agent {
+    let connector = UnixConnector {
+        path: socket.to_owned(),
+        opened: Arc::clone(opened),
+    };
+    Agent::with_parts(config().build(), connector, DefaultResolver::default())
+}
+
 impl Client {
     /// The daemon behind a Unix socket.
     #[must_use]
     pub fn unix(socket: impl AsRef<Path>) -> Self {
         let socket = socket.as_ref();
-        let connector = UnixConnector(socket.to_owned());
         Self {
-            agent: Agent::with_parts(config().build(), connector, DefaultResolver::default()),
+            agent: unix_agent(socket, &Arc::default()),
+            socket: Some(socket.to_owned()),
             url: UNIX_URL.to_owned(),
             name: socket.display().to_string(),
             persist: true,
@@ -314,9 +326,13 @@ impl Client {
     /// # Errors
     /// All of [`Error`].
     pub fn subscribe(&self) -> Result<Subscription, Error> {
-        let response = self.send("GET", "/events", None)?;
-        let body = response.into_body().into_reader();
-        Ok(Subscription::new(Box::new(body), self.name.clone()))
+        let connection = Arc::default();
+        let response = match &self.socket {
+            Some(socket) => self.send_by(&unix_agent(socket, &connection), "GET", "/events", None),
+            None => self.send("GET", "/events", None),
+        }?;
+        let body = Box::new(response.into_body().into_reader());
+        Ok(Subscription::new(body, self.name.clone(), connection))
     }
 
     /// The answer to any request for reading.
@@ -339,8 +355,18 @@ impl Client {
         self.body(response)
     }
 
-    /// Sends a request; a refusal is an error.
     fn send(&self, method: &str, path: &str, body: Option<&str>) -> Result<Response<Body>, Error> {
+        self.send_by(&self.agent, method, path, body)
+    }
+
+    /// Sends a request; a refusal is an error.
+    fn send_by(
+        &self,
+        agent: &Agent,
+        method: &str,
+        path: &str,
+        body: Option<&str>,
+    ) -> Result<Response<Body>, Error> {
         let mut request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.url));
@@ -354,11 +380,11 @@ impl Client {
         let sent = match body {
             Some(body) => {
                 let request = request.header("content-type", "application/json");
-                self.agent.run(request.body(body).map_err(unsendable)?)
+                agent.run(request.body(body).map_err(unsendable)?)
             }
             // A POST has a body, if an empty one; without its length it would be a chunked one.
-            None if method == "POST" => self.agent.run(request.body("").map_err(unsendable)?),
-            None => self.agent.run(request.body(()).map_err(unsendable)?),
+            None if method == "POST" => agent.run(request.body("").map_err(unsendable)?),
+            None => agent.run(request.body(()).map_err(unsendable)?),
         };
         let response = sent.map_err(|error| self.unreachable(error))?;
         if response.status().is_success() {

@@ -265,6 +265,8 @@ fn old_new(asked: &Create) -> Settings {
     let mut settings = Settings::new()
         .group(asked.vrid)
         .interface(&asked.link)
+        // A VNIC for each VRID (revision 0.9.4, §5.5).
+        .with("iftype", "macvlan")
         .addresses(&asked.addresses)
         .priority(asked.priority)
         .preempt(true)
@@ -415,16 +417,20 @@ fn events(client: &Client, name: Option<&str>, json: bool) -> Result<ExitCode, F
     let mut expected = None;
     for event in client.subscribe()? {
         let event = event?;
-        if let (Some(expected), Some(sequence)) = (expected, event.sequence)
-            && sequence > expected
-        {
-            eprintln!("rvrrpadm: {} events were lost", sequence - expected);
+        // What the daemon says was lost, and what is missing though it did not say so.
+        let lost = match (event.event.as_str(), expected, event.sequence) {
+            ("lost", ..) => event.count.unwrap_or_default(),
+            (_, Some(expected), Some(sequence)) => sequence.saturating_sub(expected),
+            _ => 0,
+        };
+        if lost > 0 {
+            eprintln!("rvrrpadm: {lost} events were lost");
         }
         expected = event.sequence.map(|it| it.saturating_add(1)).or(expected);
-        if name.is_some() && event.name.as_deref() != name {
-            continue;
-        }
         if json {
+            if name.is_some() && event.name.as_deref() != name {
+                continue;
+            }
             let mut line = json!({"event": event.event, "sequence": event.sequence});
             if let (Value::Object(line), Value::Object(data)) = (&mut line, &event.data) {
                 line.extend(data.clone());
@@ -432,12 +438,27 @@ fn events(client: &Client, name: Option<&str>, json: bool) -> Result<ExitCode, F
                 line["data"] = event.data;
             }
             print_lines([line.to_string()])?;
-        } else {
-            print_lines([sentence(&event)])?;
+        } else if event.event != "lost" {
+            let all = each_router(event);
+            let wanted = all
+                .iter()
+                .filter(|it| name.is_none() || it.name.as_deref() == name);
+            print_lines(wanted.map(sentence))?;
         }
     }
     eprintln!("rvrrpadm: the daemon ended the events");
     Ok(ExitCode::from(REFUSED))
+}
+
+/// A snapshot of several virtual routers as an event for each.
+fn each_router(event: Event) -> Vec<Event> {
+    match event.data.get("routers") {
+        Some(Value::Array(routers)) => routers
+            .iter()
+            .filter_map(|router| serde_json::from_value(router.clone()).ok())
+            .collect(),
+        _ => vec![event],
+    }
 }
 
 /// `2026-11-21T10:00:00Z vrrp1 BACK -> MAST priority 100: master-no-response`.
@@ -455,8 +476,13 @@ fn sentence(event: &Event) -> String {
     if let Some(substate) = event.substate {
         words.push(format!("({})", substate.name()));
     }
-    if let Some(priority) = event.priority {
-        words.push(format!("priority {priority}"));
+    match (event.count, event.priority) {
+        (Some(count), _) if event.event == "protocol-error" => {
+            words.push(format!("refused {count}"));
+        }
+        (Some(count), _) => words.push(format!("({count})")),
+        (None, Some(priority)) => words.push(format!("priority {priority}")),
+        (None, None) => {}
     }
     let text = words.join(" ");
     match &event.reason {
@@ -547,7 +573,7 @@ mod tests {
             )
             .unwrap(),
             json!({
-                "group": 13, "interface": "nge1", "vip": ["192.168.10.10", "192.168.10.11"],
+                "group": 13, "interface": "nge1", "iftype": "macvlan", "vip": ["192.168.10.10", "192.168.10.11"],
                 "primary": "11.12.13.90", "priority": 200, "preemption": true,
                 "accept_mode": true, "protects": ["svc:/network/http:apache2"],
             })
@@ -601,5 +627,11 @@ mod tests {
             sentence(&event),
             "2026-11-21T10:00:00Z vrrp1 BACK -> MAST priority 100: no-response"
         );
+        let event: Event = serde_json::from_value(json!({
+            "event": "protocol-error", "name": "vrrp1", "previous": "Backup", "state": "Backup",
+            "priority": 100, "reason": "checksum", "count": 3,
+        }))
+        .unwrap();
+        assert_eq!(sentence(&event), "vrrp1 BACK refused 3: checksum");
     }
 }

@@ -1,6 +1,9 @@
 //! Events of the daemon: server-sent events (WHATWG HTML §9.2).
 
 use std::io::{BufRead, BufReader, Read};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -27,10 +30,16 @@ pub struct Event {
     pub previous: Option<State>,
     /// State.
     pub state: Option<State>,
+    /// Sub-state before.
+    pub previous_substate: Option<Substate>,
     /// Sub-state.
     pub substate: Option<Substate>,
+    /// Priority before.
+    pub previous_priority: Option<u8>,
     /// Priority.
     pub priority: Option<u8>,
+    /// How many events were lost, or how many packets were refused.
+    pub count: Option<u64>,
     /// Why.
     pub reason: Option<String>,
     /// All that the daemon said, with the fields above.
@@ -42,6 +51,21 @@ pub struct Event {
 pub struct Subscription {
     lines: BufReader<Box<dyn Read + Send>>,
     daemon: String,
+    connection: Arc<OnceLock<UnixStream>>,
+}
+
+/// Ends a [`Subscription`] that another thread waits in.
+#[derive(Clone, Debug)]
+pub struct Stopper(Arc<OnceLock<UnixStream>>);
+
+impl Stopper {
+    /// Ends it: no further event comes.
+    pub fn stop(&self) {
+        if let Some(connection) = self.0.get() {
+            // One that has ended already is as good.
+            let _gone = connection.shutdown(Shutdown::Both);
+        }
+    }
 }
 
 impl std::fmt::Debug for Subscription {
@@ -53,11 +77,24 @@ impl std::fmt::Debug for Subscription {
 }
 
 impl Subscription {
-    pub(crate) fn new(body: Box<dyn Read + Send>, daemon: String) -> Self {
+    pub(crate) fn new(
+        body: Box<dyn Read + Send>,
+        daemon: String,
+        connection: Arc<OnceLock<UnixStream>>,
+    ) -> Self {
         Self {
             lines: BufReader::new(body),
             daemon,
+            connection,
         }
+    }
+
+    /// What ends it from another thread; none for one that came over TCP.
+    #[must_use]
+    pub fn stopper(&self) -> Option<Stopper> {
+        self.connection
+            .get()
+            .map(|_| Stopper(Arc::clone(&self.connection)))
     }
 
     /// A line without its end; none at the end of the stream.
@@ -140,7 +177,7 @@ mod tests {
 
     fn events(text: &'static str) -> Vec<Event> {
         let body = Box::new(text.as_bytes());
-        Subscription::new(body, "test".to_owned())
+        Subscription::new(body, "test".to_owned(), Arc::default())
             .map(Result::unwrap)
             .collect()
     }
@@ -162,7 +199,7 @@ mod tests {
     #[test]
     fn what_is_no_event_is_an_error() {
         let body = Box::new(&b"data: nonsense\n\n"[..]);
-        let first = Subscription::new(body, "test".to_owned()).next();
+        let first = Subscription::new(body, "test".to_owned(), Arc::default()).next();
         assert!(matches!(first, Some(Err(Error::Answer { .. }))));
     }
 }

@@ -35,7 +35,7 @@ mod unix;
 
 pub use client::{Client, ClientBuilder, DEFAULT_SOCKET};
 pub use error::{Code, Error};
-pub use event::{Event, Subscription};
+pub use event::{Event, Stopper, Subscription};
 pub use router::{Family, Peer, Router, State, Substate, Summary, Timers, Transition};
 pub use settings::Settings;
 

@@ -195,6 +195,9 @@ pub struct Router {
     pub state: State,
     /// Priority in the election, 255 for an owner.
     pub priority: u8,
+    /// Priority of the configuration.
+    #[serde(default)]
+    pub configured_priority: Option<u8>,
     /// First virtual address, or all of them.
     #[serde(default)]
     pub virtual_ip: Addresses,

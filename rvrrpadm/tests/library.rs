@@ -8,6 +8,10 @@
 
 mod stand_in;
 
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixListener;
+use std::thread;
+
 use rvrrpadm::{Client, ClientBuilder, Code, Error, Family, Settings, State, Substate};
 use serde_json::{Value, json};
 
@@ -168,7 +172,7 @@ fn events_in_order_until_the_end() {
 #[test]
 fn one_client_serves_several_threads() {
     let (_server, client) = client();
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| {
                 for _ in 0..20 {
@@ -177,4 +181,36 @@ fn one_client_serves_several_threads() {
             });
         }
     });
+}
+
+/// A daemon that refuses does not read what it has refused.
+#[test]
+fn a_refusal_is_read_though_the_request_was_not() {
+    let server = StandIn::start();
+    let socket = server.directory().join("refuser");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let refuser = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut start = [0; 16];
+        stream.read_exact(&mut start).unwrap();
+        let answer = "HTTP/1.1 403 X\r\nconnection: close\r\ncontent-length: 16\r\n\r\n";
+        write!(stream, "{answer}{{\"detail\":\"why\"}}").unwrap();
+    });
+    // Longer than what the kernel takes without a reader.
+    let long = "x".repeat(1 << 20);
+    let settings = Settings::new().with("name", long);
+    let error = Client::unix(&socket).modify("a", &settings).unwrap_err();
+    assert_eq!(
+        (error.code(), error.to_string()),
+        (Code::NotPermitted, "why".to_owned())
+    );
+    refuser.join().unwrap();
+    // Nor does one that says nothing do harm.
+    let listener = UnixListener::bind(server.directory().join("deaf")).unwrap();
+    let deaf = thread::spawn(move || drop(listener.accept()));
+    let error = Client::unix(server.directory().join("deaf"))
+        .list()
+        .unwrap_err();
+    assert_eq!(error.code(), Code::System);
+    deaf.join().unwrap();
 }

@@ -41,6 +41,8 @@ pub enum Change {
     Configured,
     /// It is gone.
     Removed,
+    /// It refused this many packets for this reason, or did not send them.
+    Error(&'static str, u64),
 }
 
 /// The end of the queue that events are pushed into.

@@ -58,7 +58,7 @@ pub fn clients(
 ) -> Seen {
     let end = Instant::now() + span;
     let one = |number: usize| {
-        let cookies = (number % 2 == 0).then_some(cookies);
+        let cookies = number.is_multiple_of(2).then_some(cookies);
         let mut seen = Seen::default();
         let mut place = number;
         host.inside(|| {

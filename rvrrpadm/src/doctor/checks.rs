@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use toml_edit::{DocumentMut, Item};
+use rvrrpadm::DEFAULT_SOCKET;
+use serde_json::Value;
 
 use super::Verdict::{Bad, Good, Warning};
 use super::host::Host;
@@ -70,18 +71,49 @@ const LEAST_MTU_V6: u64 = 1280;
 /// Mode bits of everybody but the owner.
 const OTHERS_READ: u32 = 0o004;
 
+/// Keys whose values nobody else should read.
+const SECRETS: &[&str] = &["auth_keys", "auth_secret", "secret", "users"];
+
 /// All checks, in the order in which they are shown.
-pub(super) fn all(host: &Host, conf: &Path, socket: &Path) -> Vec<Finding> {
+///
+/// The socket is that of the configuration where none is named.
+pub(super) fn all(host: &Host, conf: &Path, socket: Option<&Path>) -> Vec<Finding> {
     let mut findings = capabilities(host);
     findings.push(ebpf(host));
     findings.extend(others(host));
-    let (found, interfaces) = configuration(host, conf);
+    let (found, configured) = configuration(host, conf);
     findings.extend(found);
-    for (interface, v6) in interfaces {
-        findings.extend(self::interface(host, &interface, v6));
+    let Configured {
+        socket: configured,
+        sites,
+    } = configured;
+    for site in sites {
+        findings.extend(match &site.netns {
+            None => interface(host, &site.interface, site.v6),
+            Some(netns) => vec![namespace(host, netns, &site.interface)],
+        });
     }
-    findings.push(daemon(host, socket));
+    let configured = configured
+        .as_deref()
+        .unwrap_or_else(|| DEFAULT_SOCKET.as_ref());
+    findings.push(daemon(host, socket.unwrap_or(configured)));
     findings
+}
+
+/// What is said about the socket and about the virtual routers.
+#[derive(Default)]
+struct Configured {
+    socket: Option<PathBuf>,
+    sites: BTreeSet<Site>,
+}
+
+/// Where virtual routers are.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+struct Site {
+    netns: Option<String>,
+    interface: String,
+    /// One of them is IPv6.
+    v6: bool,
 }
 
 /// Whether the daemon, or else this process, has what it needs.
@@ -161,78 +193,98 @@ fn others(host: &Host) -> Vec<Finding> {
     found
 }
 
-/// The file, and the interfaces of its virtual routers: whether one of them is IPv6.
-fn configuration(host: &Host, conf: &Path) -> (Vec<Finding>, BTreeSet<(String, bool)>) {
+/// The file, and what it says.
+fn configuration(host: &Host, conf: &Path) -> (Vec<Finding>, Configured) {
     let subject = conf.display().to_string();
-    let none = BTreeSet::new();
     let path = host.path(conf);
     let (text, metadata) =
         match fs::read_to_string(&path).and_then(|it| Ok((it, fs::metadata(&path)?))) {
             Ok(both) => both,
-            Err(error) => return (vec![Finding::new(Bad, subject, error.to_string())], none),
+            Err(error) => {
+                let finding = Finding::new(Bad, subject, error.to_string());
+                return (vec![finding], Configured::default());
+            }
         };
     let mut findings = Vec::new();
-    if text.contains("secret") && metadata.mode() & OTHERS_READ != 0 {
+    let root = if conf.extension().is_some_and(|it| it == "json") {
+        serde_json::from_str(&text).map_err(|error| error.to_string())
+    } else {
+        toml_edit::de::from_str(&text).map_err(|error| error.message().to_owned())
+    };
+    let root: Value = match root {
+        Ok(root) => root,
+        Err(error) => {
+            let message = format!("cannot be read: {error}; `rvrrpd -t` says where");
+            findings.push(Finding::new(Bad, subject, message));
+            return (findings, Configured::default());
+        }
+    };
+    if has_secret(&root) && metadata.mode() & OTHERS_READ != 0 {
         let message = format!(
             "holds a secret and everybody may read it (mode {:04o}): chmod o-r",
             metadata.mode() & 0o7777
         );
         findings.push(Finding::new(Warning, subject.clone(), message));
     }
-    let routers: Vec<(Option<String>, String)> = if conf.extension().is_some_and(|it| it == "json")
-    {
-        routers_of_json(&text)
-    } else {
-        routers_of_toml(&text)
+    let configured = Configured {
+        socket: socket(&root),
+        sites: sites(&root),
     };
-    let interfaces: BTreeSet<(String, bool)> = routers
-        .into_iter()
-        .filter_map(|(interface, vips)| Some((interface?, vips.contains(':'))))
-        .collect();
-    let message = if interfaces.is_empty() {
-        "has no virtual routers that could be read; `rvrrpd -t` says what is wrong".to_owned()
+    let message = if configured.sites.is_empty() {
+        "has no virtual routers"
     } else {
-        "can be read; `rvrrpd -t` says what is wrong with it".to_owned()
+        "can be read; `rvrrpd -t` says what is wrong with it"
     };
     findings.push(Finding::new(Good, subject, message));
-    (findings, interfaces)
+    (findings, configured)
 }
 
-/// Interface and addresses of each virtual router.
-fn routers_of_toml(text: &str) -> Vec<(Option<String>, String)> {
-    let Ok(document) = text.parse::<DocumentMut>() else {
-        return Vec::new();
-    };
-    let of = |table: &dyn toml_edit::TableLike| {
-        let interface = table.get("interface").and_then(Item::as_str);
-        let vips = table.get("vip").map(ToString::to_string);
-        (interface.map(str::to_owned), vips.unwrap_or_default())
-    };
-    match document.get("vrouter") {
-        Some(Item::ArrayOfTables(tables)) => tables.iter().map(|table| of(table)).collect(),
-        Some(Item::Value(toml_edit::Value::Array(array))) => array
+/// Whether there are passwords, keys or hashes of passwords in it.
+fn has_secret(value: &Value) -> bool {
+    match value {
+        Value::Object(keys) => keys
             .iter()
-            .filter_map(|value| value.as_inline_table().map(|table| of(table)))
-            .collect(),
-        _ => Vec::new(),
+            .any(|(key, value)| SECRETS.contains(&key.as_str()) || has_secret(value)),
+        Value::Array(values) => values.iter().any(has_secret),
+        _ => false,
     }
 }
 
-fn routers_of_json(text: &str) -> Vec<(Option<String>, String)> {
-    let Ok(root) = serde_json::from_str::<serde_json::Value>(text) else {
-        return Vec::new();
-    };
-    let routers = root.get("vrouter").and_then(|it| it.as_array());
+/// `api.socket`, else the one in `run_dir`.
+fn socket(root: &Value) -> Option<PathBuf> {
+    let named = root.pointer("/api/socket").and_then(Value::as_str);
+    let run_dir = root.get("run_dir").and_then(Value::as_str);
+    named
+        .map(PathBuf::from)
+        .or_else(|| Some(Path::new(run_dir?).join("rvrrpd.sock")))
+}
+
+fn sites(root: &Value) -> BTreeSet<Site> {
+    let routers = root.get("vrouter").and_then(Value::as_array);
+    let routers = routers.map(Vec::as_slice).unwrap_or_default();
     routers
-        .map(Vec::as_slice)
-        .unwrap_or_default()
         .iter()
-        .map(|it| {
-            let interface = it.get("interface").and_then(|it| it.as_str());
-            let vips = it.get("vip").map(ToString::to_string).unwrap_or_default();
-            (interface.map(str::to_owned), vips)
+        .filter_map(|router| {
+            let text = |key: &str| router.get(key).and_then(Value::as_str).map(str::to_owned);
+            let vips = router.get("vip").map(Value::to_string);
+            Some(Site {
+                netns: text("netns"),
+                interface: text("interface")?,
+                v6: vips.unwrap_or_default().contains(':'),
+            })
         })
         .collect()
+}
+
+/// Another network namespace, which has its own interfaces and sysctls.
+fn namespace(host: &Host, netns: &str, interface: &str) -> Finding {
+    let subject = format!("{interface} in network namespace {netns}");
+    if host.path(format!("/run/netns/{netns}").as_ref()).exists() {
+        let message = format!("`ip netns exec {netns} rvrrpadm doctor` looks at it");
+        return Finding::new(Good, subject, message);
+    }
+    let message = format!("there is no such namespace: ip netns add {netns}");
+    Finding::new(Bad, subject, message)
 }
 
 /// An interface that has virtual routers.
@@ -316,8 +368,8 @@ fn daemon(host: &Host, socket: &Path) -> Finding {
         }
         Ok(_) => Finding::new(Bad, subject, "is no socket"),
         Err(_) if runs => {
-            let message = "is not there, although rvrrpd runs: is there an [api] table, and is \
-                           this its network namespace?";
+            let message = "is not there, although rvrrpd runs: is it that of another network \
+                           namespace, or another configuration?";
             Finding::new(Bad, subject, message)
         }
         Err(_) => Finding::new(Warning, subject, "rvrrpd does not run"),
@@ -326,7 +378,6 @@ fn daemon(host: &Host, socket: &Path) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
@@ -351,7 +402,7 @@ mod tests {
         /// What is not good, as lines.
         fn complaints(&self) -> Vec<String> {
             let host = Host::new(&self.0);
-            all(&host, "/etc/rvrrpd.conf".as_ref(), "/run/s".as_ref())
+            all(&host, "/etc/rvrrpd.conf".as_ref(), None)
                 .into_iter()
                 .filter(|it| it.verdict != Good)
                 .map(|it| format!("{:?} {}: {}", it.verdict, it.subject, it.message))
@@ -370,7 +421,7 @@ mod tests {
         ("proc/sys/net/core/bpf_jit_enable", "1\n"),
         (
             "etc/rvrrpd.conf",
-            "[[vrouter]]\ninterface = \"eth0\"\nvip = \"192.0.2.1\"\n",
+            "run_dir = \"/run\"\n#auth_secret = 1\n[[vrouter]]\ninterface = \"eth0\"\nvip = \"192.0.2.1\"\n",
         ),
         ("sys/class/net/eth0/operstate", "up\n"),
         ("sys/class/net/eth0/type", "1\n"),
@@ -382,7 +433,10 @@ mod tests {
     #[test]
     fn a_good_host_without_the_daemon() {
         let complaints = Files::new(GOOD).complaints();
-        assert_eq!(complaints, ["Warning /run/s: rvrrpd does not run"]);
+        assert_eq!(
+            complaints,
+            ["Warning /run/rvrrpd.sock: rvrrpd does not run"]
+        );
     }
 
     #[test]
@@ -407,7 +461,7 @@ mod tests {
             (
                 "proc/77/comm",
                 "rvrrpd\n",
-                "Bad /run/s: is not there, although",
+                "Bad /run/rvrrpd.sock: is not there, although",
             ),
             (
                 "etc/rvrrpd.conf",
@@ -418,6 +472,26 @@ mod tests {
                 "etc/rvrrpd.conf",
                 "[api]\nsecret = \"x\"",
                 "Warning /etc/rvrrpd.conf: holds a",
+            ),
+            (
+                "etc/rvrrpd.conf",
+                "vrouter = [{interface = \"eth7\", netns = \"blue\"}]",
+                "Bad eth7 in network namespace blue: there is no",
+            ),
+            (
+                "etc/rvrrpd.conf",
+                "[[vrouter]]\nauth_secret = \"x\"",
+                "Warning /etc/rvrrpd.conf: holds a",
+            ),
+            (
+                "etc/rvrrpd.conf",
+                "[[vrouter]\n",
+                "Bad /etc/rvrrpd.conf: cannot be read",
+            ),
+            (
+                "etc/rvrrpd.conf",
+                "api = { socket = \"/run/x\" }\n",
+                "Warning /run/x: rvrrpd does not run",
             ),
             (
                 "sys/class/net/eth0/type",
@@ -450,7 +524,7 @@ mod tests {
                 "0",
                 "Warning eth0: net.ipv4.ip_forward=0",
             ),
-            ("run/s", "", "Bad /run/s: is no socket"),
+            ("run/rvrrpd.sock", "", "Bad /run/rvrrpd.sock: is no socket"),
         ] {
             let mut files = GOOD.to_vec();
             files.retain(|(other, _)| *other != path);

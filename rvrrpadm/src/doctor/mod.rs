@@ -52,8 +52,9 @@ impl Finding {
 /// Only when the findings cannot be written.
 pub(crate) fn run(conf: &Path, socket: Option<&Path>, json: bool) -> Result<ExitCode, Failure> {
     let host = Host::new("/".as_ref());
-    let socket = socket.unwrap_or_else(|| rvrrpadm::DEFAULT_SOCKET.as_ref());
-    let findings = checks::all(&host, conf, socket);
+    // Paths of a host begin at its root.
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let findings = checks::all(&host, &absolute(conf), socket.map(absolute).as_deref());
     let word = |verdict| match verdict {
         Verdict::Good => "good",
         Verdict::Warning => "warning",

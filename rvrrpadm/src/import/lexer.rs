@@ -112,7 +112,7 @@ enum Token {
     Close,
 }
 
-/// The tokens of a line; `#` and `!` begin a comment.
+/// The tokens of a line; `#` and `!` begin a comment, also in a word, unless it is quoted.
 fn tokens(line: &str) -> Vec<Token> {
     let mut tokens = Vec::new();
     let mut letters = line.chars().peekable();
@@ -129,7 +129,7 @@ fn tokens(line: &str) -> Vec<Token> {
             first => {
                 let mut word = String::from(first);
                 while let Some(next) =
-                    letters.next_if(|it| !it.is_whitespace() && !matches!(it, '{' | '}'))
+                    letters.next_if(|it| !it.is_whitespace() && !"{}#!".contains(*it))
                 {
                     word.push(next);
                 }
@@ -146,10 +146,10 @@ mod tests {
 
     #[test]
     fn braces_quotes_and_comments() {
-        let all = blocks("a b {\n c \"d e\" # f {\n}\n! x\ng\n{\n h { i } }\nj").unwrap();
+        let all = blocks("a b {\n c \"d e#\" # f {\n}\n! x\ng\n{\n h { i } }\nj#k").unwrap();
         let words: Vec<_> = all.iter().map(|it| it.words.join(" ")).collect();
         assert_eq!(words, ["a b", "g", "j"]);
-        assert_eq!(all[0].inner()[0].words, ["c", "d e"]);
+        assert_eq!(all[0].inner()[0].words, ["c", "d e#"]);
         assert_eq!(all[0].inner()[0].line, 2);
         assert_eq!(all[1].inner()[0].inner()[0].words, ["i"]);
     }

@@ -1,10 +1,11 @@
 //! `import`: a configuration of keepalived becomes one of rVRRPd.
 //!
 //! ```text
-//!  keepalived.conf ─▶ lexer ─▶ blocks of words with lines ─▶ translate ─▶ rvrrpd.conf
-//!                                                               └▶ what was left out, by line
+//!  keepalived.conf ─▶ definitions ─▶ lexer ─▶ blocks of words with lines ─▶ translate ─▶ rvrrpd.conf
+//!                      $NAME=…                                                └▶ what was left out, by line
 //! ```
 
+mod definitions;
 mod lexer;
 mod translate;
 
@@ -52,7 +53,9 @@ pub(crate) fn run(path: &Path, json: bool) -> Result<ExitCode, Failure> {
             "is too large, allowed: {LARGEST_FILE} bytes"
         )));
     }
-    let blocks = lexer::blocks(&text).map_err(|note| Failure::Refused(format!("{name}:{note}")))?;
+    let wrong = |note: Note| Failure::Refused(format!("{name}:{note}"));
+    let text = definitions::resolved(&text).map_err(wrong)?;
+    let blocks = lexer::blocks(&text).map_err(wrong)?;
     let (document, notes) = translate::configuration(&blocks);
     if json {
         let notes: Vec<_> = notes

@@ -100,7 +100,8 @@ fn top(keyword: &str) -> &'static str {
             "IPVS is no part of rVRRPd"
         }
         "include" => "the file is not followed, translate it by itself",
-        _ if keyword.starts_with(['$', '@']) => "definitions and conditions are not resolved",
+        _ if keyword.starts_with('$') => "there is no such definition before this line",
+        _ if keyword.starts_with('@') => "conditions are not resolved",
         _ => "has no counterpart",
     }
 }
@@ -141,6 +142,7 @@ struct Instance {
     interface: Option<String>,
     version: Option<String>,
     vips: Vec<String>,
+    interval: Option<(f64, Block)>,
     auth: Option<(String, Option<String>, usize)>,
     preempt: bool,
     skip_check: bool,
@@ -186,12 +188,8 @@ impl Instance {
                 ),
                 _ => note(notes, line, "allowed: 1 to 254"),
             },
-            "advert_int" => match seconds(value) {
-                Some(seconds) => {
-                    let mut timers = InlineTable::new();
-                    timers.insert("advert", seconds);
-                    self.plain.push(("timers", timers.into()));
-                }
+            "advert_int" => match value.and_then(|it| it.parse().ok()) {
+                Some(seconds) => self.interval = Some((seconds, line.clone())),
                 None => note(notes, line, "allowed: seconds"),
             },
             "nopreempt" => self.preempt = !is_on(line),
@@ -271,10 +269,18 @@ impl Instance {
         self.plain.push(("unicast_peers", peers.into()));
     }
 
-    /// keepalived gives an address without a mask /32 or /128.
+    /// keepalived gives an address without a mask /32 or /128, and does not advertise those of
+    /// another family than the first.
     fn addresses(&mut self, line: &Block, notes: &mut Vec<Note>) {
         for address in line.inner() {
             let text = address.keyword();
+            let first = self.vips.first().map(String::as_str).unwrap_or(text);
+            if first.contains(':') != text.contains(':') {
+                let message = "is of another family than the first address, allowed: in a virtual \
+                               router of its own";
+                note(notes, address, message);
+                continue;
+            }
             self.vips.push(match text {
                 _ if text.contains('/') => text.to_owned(),
                 _ if text.contains(':') => format!("{text}/128"),
@@ -286,6 +292,29 @@ impl Instance {
                 note(notes, address, message);
             }
         }
+    }
+
+    /// The interval, in whole seconds where the version has no others, as keepalived rounds it.
+    fn timers(interval: Option<(f64, Block)>, is_v2: bool, notes: &mut Vec<Note>) -> Option<Value> {
+        let (mut seconds, line) = interval?;
+        if is_v2 && seconds.fract() != 0.0 {
+            seconds = seconds.round().max(1.0);
+            let message = format!("version 2 has whole seconds: {seconds} now, as in keepalived");
+            note(notes, &line, message);
+        }
+        let allowed = if is_v2 { 1.0..=255.0 } else { 0.01..=40.95 };
+        if !allowed.contains(&seconds) {
+            let (least, most) = (allowed.start(), allowed.end());
+            note(
+                notes,
+                &line,
+                format!("left out, allowed: {least} to {most} s"),
+            );
+            return None;
+        }
+        let mut timers = InlineTable::new();
+        timers.insert("advert", number(seconds));
+        Some(timers.into())
     }
 
     fn authentication(&mut self, block: &Block, notes: &mut Vec<Note>) {
@@ -321,7 +350,7 @@ impl Instance {
             note(notes, block, message);
             return None;
         }
-        let v6 = self.vips.iter().any(|vip| vip.contains(':'));
+        let v6 = self.vips.first().is_some_and(|vip| vip.contains(':'));
         let mut keys: Vec<(&str, Value)> = vec![
             ("group", i64::from(self.group?).into()),
             ("interface", self.interface?.into()),
@@ -339,6 +368,9 @@ impl Instance {
         }
         keys.push(("vip", self.vips.into_iter().collect::<Array>().into()));
         keys.push(("preemption", self.preempt.into()));
+        if let Some(timers) = Self::timers(self.interval, version != "3", notes) {
+            keys.push(("timers", timers));
+        }
         keys.extend(self.plain);
         match self.vmac {
             Some(name) => {
@@ -538,6 +570,28 @@ virtual_server 192.0.2.10 80 {
         assert_eq!(v6.interval.as_millis(), 500);
         let lines: Vec<usize> = notes.iter().map(|note| note.line).collect();
         assert_eq!(lines, [4, 7, 19, 24, 26, 27, 29, 40, 42, 44], "{notes:#?}");
+    }
+
+    /// What keepalived rounds or does not advertise is no error in what is made.
+    #[test]
+    fn what_version_2_or_a_family_cannot_have_is_told() {
+        let file = "vrrp_instance a {
+            interface eth0\n virtual_router_id 9\n advert_int 1.5
+            virtual_ipaddress { 10.0.0.9/24\n 2001:db8::9/64 }\n}
+            vrrp_instance b {
+            interface eth0\n virtual_router_id 10\n advert_int 0.2
+            virtual_ipaddress { 10.0.0.10/24 }\n}
+            vrrp_instance c {
+            interface eth0\n virtual_router_id 11\n advert_int 41\n version 3
+            virtual_ipaddress { 10.0.0.11/24 }\n}";
+        let (text, notes) = configuration(&lexer::blocks(file).unwrap());
+        let loaded = parse(&text, "f", Format::Toml).unwrap_or_else(|it| panic!("{it}\n{text}"));
+        let routers = &loaded.config.vrouters;
+        let seconds: Vec<u64> = routers.iter().map(|it| it.interval.as_secs()).collect();
+        assert_eq!(seconds, [2, 1, 1]);
+        assert_eq!(routers[0].vips.len(), 1);
+        let lines: Vec<usize> = notes.iter().map(|note| note.line).collect();
+        assert_eq!(lines, [4, 6, 11, 17], "{notes:#?}");
     }
 
     #[test]

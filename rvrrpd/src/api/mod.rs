@@ -7,7 +7,7 @@
 //!                                                       peer credentials    ▼
 //!  supervisor ◀── order ◀──────────────────────── change          registry ◀── supervisor
 //!                                                                 Status   ◀── workers
-//!                                                                 history  ◀── events
+//!                                                                 history  ◀── events, errors
 //! ```
 //!
 //! All of it runs in one thread of its own, under the usual scheduling. It reads what the others
@@ -21,6 +21,7 @@ mod change;
 mod config;
 mod connection;
 mod credentials;
+mod errors;
 mod group;
 mod health;
 mod history;

@@ -59,7 +59,8 @@ pub(super) struct Lost {
     count: u64,
 }
 
-/// What follows a heading of `state`, `readiness`, `priority`, `added`, `configured` or `removed`
+/// What follows a heading of `state`, `readiness`, `priority`, `added`, `configured`, `removed` or
+/// `protocol-error`
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Happened {
     /// Number of the event.
@@ -88,8 +89,10 @@ pub(super) struct Happened {
     previous_priority: u8,
     /// Effective priority after.
     priority: u8,
-    /// Why the state changed, null for other events.
+    /// Why the state changed, or why packets were refused; null for other events.
     reason: Option<&'static str>,
+    /// How many packets were refused since the last event of this kind; null for other events.
+    count: Option<u64>,
     /// Why it cannot run.
     not_ready: Vec<&'static str>,
 }
@@ -231,6 +234,7 @@ fn happened(numbered: &Numbered) -> Happened {
             Change::Added => "added",
             Change::Configured => "configured",
             Change::Removed => "removed",
+            Change::Error(..) => "protocol-error",
         },
         name: identity.map_or_else(String::new, |identity| identity.name.clone()),
         group: identity.map_or(0, |identity| identity.group),
@@ -244,7 +248,12 @@ fn happened(numbered: &Numbered) -> Happened {
         priority: after.priority,
         reason: match event.change {
             Change::Condition(cause) => cause.map(Cause::name),
+            Change::Error(reason, _) => Some(reason),
             Change::Added | Change::Configured | Change::Removed => None,
+        },
+        count: match event.change {
+            Change::Error(_, count) => Some(count),
+            _ => None,
         },
         not_ready: names(after.reasons),
     }

@@ -9,8 +9,9 @@ use std::thread::JoinHandle;
 
 use tokio::runtime::Builder;
 use tokio::sync::oneshot::{self, error::TryRecvError};
-use tokio::time::sleep;
+use tokio::time::{MissedTickBehavior, interval};
 
+use super::errors::{self, Errors};
 use super::idle::Ear;
 use super::listen::Listeners;
 use super::routes::{self, App};
@@ -168,6 +169,12 @@ async fn serve(work: Work) {
     listeners.load_certificates(&snapshot);
     let mut complete = listeners.apply(&snapshot);
     let mut known = snapshot;
+    let mut errors = Errors::default();
+    let mut look = interval(errors::LOOK);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // Goes on whatever else happens meanwhile.
+    let mut retry = interval(RETRY);
+    retry.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             next = happening.next() => match next {
@@ -189,7 +196,12 @@ async fn serve(work: Work) {
                 }
                 known = snapshot;
             }
-            () = sleep(RETRY), if !complete => {
+            at = look.tick() => {
+                for event in errors.look(&known, at.into_std()) {
+                    app.history.push(0, event);
+                }
+            }
+            _ = retry.tick(), if !complete => {
                 listeners.load_certificates(&known);
                 complete = listeners.apply(&known);
             }

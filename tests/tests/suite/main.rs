@@ -21,6 +21,7 @@ mod hosts;
 mod ipv6;
 mod keepalived_interop;
 mod keepalived_interop_forms;
+mod librvrrp;
 mod life;
 mod mixed;
 mod modes;

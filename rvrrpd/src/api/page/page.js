@@ -231,6 +231,8 @@ function changeOf(event) {
       return `priority ${event.previous_priority} → ${event.priority}`;
     case "readiness":
       return event.not_ready.length ? `not ready: ${event.not_ready.join(", ")}` : "ready";
+    case "protocol-error":
+      return `${event.count} packets refused (${event.reason})`;
     case "added":
     case "removed":
       return event.event;
@@ -325,7 +327,7 @@ function follow() {
   source = new EventSource("/events");
   source.addEventListener("open", () => connection("Live", false));
   source.addEventListener("snapshot", (message) => take(JSON.parse(message.data).routers));
-  for (const name of ["state", "readiness", "priority", "added", "configured", "removed"]) {
+  for (const name of ["state", "readiness", "priority", "added", "configured", "removed", "protocol-error"]) {
     source.addEventListener(name, (message) => happened(JSON.parse(message.data)));
   }
   source.addEventListener("lost", refresh);

@@ -76,6 +76,41 @@ fn a_new_priority_is_an_event() {
     assert_eq!(reader.read_until("removed").data["name"], NAME);
 }
 
+/// What is refused is an event, also what the kernel refuses, and changes nothing else.
+#[test]
+fn packets_that_are_refused_are_events() {
+    let scene = Scene::new("packets_that_are_refused_are_events");
+    let daemon = start(&scene, "");
+    let mut reader = Follower::new(&socket(&daemon), None);
+    let sequence = reader.read().data["sequence"].as_u64().unwrap();
+    let mut spec = scene.ghost(200, 10);
+    spec.ttl = 64;
+    scene.inject(spec);
+    let event = reader.read();
+    assert_eq!(event.name, "protocol-error", "{event:?}");
+    let data = &event.data;
+    assert_eq!(
+        (&data["reason"], &data["count"], &data["name"]),
+        (&"ttl".into(), &1.into(), &NAME.into())
+    );
+    assert_eq!(data["sequence"], sequence + 1);
+    assert_eq!(
+        (&data["previous"], &data["state"]),
+        (&"Master".into(), &"Master".into())
+    );
+    // The next ones are told together, after a pause.
+    for _ in 0..5 {
+        let mut spec = scene.ghost(200, 10);
+        spec.ttl = 1;
+        scene.inject(spec);
+    }
+    let event = reader.read_until("protocol-error");
+    assert_eq!(
+        (&event.data["reason"], &event.data["count"]),
+        (&"ttl".into(), &5.into())
+    );
+}
+
 /// A reader that does not read is told how much it has missed.
 #[test]
 fn who_is_too_slow_is_told_how_many_were_lost() {

@@ -167,3 +167,79 @@ fn garbage_on_the_tls_port_is_dropped() {
     let answer = curl(&scene.client, &["-k", "https://10.0.0.1:7080/health"]);
     assert_eq!(answer.status, 200);
 }
+
+/// rvrrpadm from another host: with the authority that it is told, or any.
+#[test]
+fn rvrrpadm_over_https() {
+    let scene = Scene::new("rvrrpadm_over_https");
+    let directory = scene.lab.dir().to_owned();
+    certify(&scene, &directory, "first");
+    let daemon = start(&scene, &keys(&directory));
+    let password = directory.join("password");
+    std::fs::write(&password, "banana\n").unwrap();
+    let run = |url: &str, line: &str| {
+        let mut command = scene.client.command(rvrrpd_tests::rvrrpd::admin());
+        command.args(["-H", url, "--password-file"]).arg(&password);
+        let output = command.args(line.split(' ')).output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8(text).unwrap();
+        (output.status.code().unwrap(), text)
+    };
+    let url = "https://10.0.0.1:7080";
+    let root = format!("--cacert {}", directory.join("root.pem").display());
+    let shown = "eth0-7:MAST:10.0.0.100\n";
+    let show = "show-router -p -o NAME,STATE,VIRTUAL_IPS";
+    for trust in [root.as_str(), "-k"] {
+        let (code, text) = run(url, &format!("{trust} --user admin {show}"));
+        assert_eq!((code, text.as_str()), (0, shown), "{trust}");
+    }
+    // Nobody trusts by accident: not without an authority, not another one, no other name.
+    let other = directory.join("other.pem");
+    let script = format!(
+        "openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout /dev/null -subj /CN=other -x509 -days 9 -out {}",
+        other.display()
+    );
+    let _ = scene.r1.run("bash", &["-c", &script]);
+    for trust in ["--json".to_owned(), format!("--cacert {}", other.display())] {
+        let (code, text) = run(url, &format!("{trust} --user admin {show}"));
+        assert_eq!(code, 2, "{text}");
+        assert!(!text.contains("eth0-7"), "{text}");
+    }
+    scene.r1.ip("addr add 10.0.0.66/24 dev eth0");
+    daemon.reload(&with_api(
+        &keys(&directory).replace(
+            "\"10.0.0.1:7080\"",
+            "[\"10.0.0.1:7080\", \"10.0.0.66:7080\"]",
+        ),
+        &[vrouter()],
+    ));
+    until("it listens there, too", within(10.0), || {
+        let (code, _) = run("https://10.0.0.66:7080", &format!("-k --user admin {show}"));
+        (code == 0).then_some(())
+    });
+    let (code, text) = run(
+        "https://10.0.0.66:7080",
+        &format!("{root} --user admin {show}"),
+    );
+    assert_eq!(code, 2, "{text}");
+
+    // Level 0 reads, level 1 writes, nobody else does either.
+    let (code, text) = run(url, "-k --user admin disable-router eth0-7");
+    assert_eq!(code, 2, "{text}");
+    let (code, text) = run(url, &format!("-k {show}"));
+    assert_eq!(code, 2, "{text}");
+    std::fs::write(&password, "wrong\n").unwrap();
+    let (code, text) = run(url, &format!("-k --user root {show}"));
+    assert_eq!(code, 2, "{text}");
+    std::fs::write(&password, "banana\n").unwrap();
+    let (code, text) = run(
+        url,
+        &format!("{root} --user root modify-router -p 77 eth0-7"),
+    );
+    assert_eq!(code, 0, "{text}");
+    let (_, text) = run(
+        url,
+        &format!("{root} --user admin show-router -p -o PRIO eth0-7"),
+    );
+    assert_eq!(text, "77\n");
+}
