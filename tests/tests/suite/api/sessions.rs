@@ -6,8 +6,8 @@ use rvrrpd_tests::deadline::{until, within};
 use rvrrpd_tests::scene::{NAME, Scene, VIP_TEXT};
 use rvrrpd_tests::web::curl;
 
-/// Level 0, password `banana`.
-pub(super) const ARGON2: &str = "{{ARGON2ID}}slow:0::$argon2id$v=19$m=19456,t=2,p=1$8rcZLrOkgDTyAQRIx5MwqQ$tJSE9QOXkpXo6a6iKpW9kuY8EGIMBVKT0k1y4iXGCHI";
+/// Level 0, password `banana`, that takes about half a second: 8 MiB, 50 passes.
+pub(super) const ARGON2: &str = "{{ARGON2ID}}slow:0::$argon2id$v=19$m=8192,t=50,p=1$YmFuYW5hc2FsdGJhbmFuYQ$FP6Meq/jkF3rUe6VtcTwGNpvMKSH2Ryf14SqIUao0sU";
 
 use super::{URL, get, log_in, start, vrouter, with_api};
 
