@@ -77,7 +77,7 @@ test-fallback:
 	@RVRRPD_TESTS_WITHOUT_BPF=1 $(CARGO) test -p rvrrpd-tests --test suite -- $(THEMES) --test-threads=4
 
 api-load: build
-	@scripts/need $(lab)
+	@scripts/need $(lab) curl:curl chrt:util-linux
 	$(CARGO) build --release -p rvrrpd-tests --bin api_load
 	@RVRRPD_BIN=$(abspath $(release)/rvrrpd) $(release)/api_load $(LOAD)
 
