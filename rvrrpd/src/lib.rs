@@ -18,11 +18,14 @@
 //! * [`driver`] owns the kernel: links, addresses, routes, the gate and the sysctls.
 //! * [`config`] turns a file into a validated model and two models into a difference.
 //! * [`daemon`] ties them together: start order, signals, reload, orderly stop.
+//! * [`api`] tells users and programs what all of them publish, and passes their orders on.
 
+pub mod api;
 pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod driver;
+pub mod events;
 pub mod fsm;
 pub mod log;
 pub mod net;

@@ -7,7 +7,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use rvrrpd::cli::{Cli, Mode};
-use rvrrpd::config::{self, Format, Loaded};
+use rvrrpd::config::Format;
+use rvrrpd::config::edit::Document;
+use rvrrpd::config::model::Config;
 use rvrrpd::daemon::privilege::{self, Keep};
 use rvrrpd::daemon::run_dir::{self, RunDir};
 use rvrrpd::daemon::{self, Context, unix};
@@ -39,14 +41,14 @@ fn main() -> ExitCode {
         Ok(format) => format,
         Err(error) => return fail(USAGE, error),
     };
-    let loaded = match config::load(&cli.conf, format) {
-        Ok(loaded) => loaded,
+    let document = match Document::load(&cli.conf, format) {
+        Ok(document) => document,
         Err(errors) => return fail(USAGE, errors),
     };
     match cli.mode {
-        Some(mode) if !cli.check => run(&cli, mode, format, loaded),
+        Some(mode) if !cli.check => run(&cli, mode, format, document),
         _ => {
-            for warning in &loaded.warnings {
+            for warning in document.warnings() {
                 eprintln!("warning: {warning}");
             }
             println!("{}: the configuration is valid", cli.conf.display());
@@ -62,20 +64,21 @@ fn sniff(interface: &str) -> ExitCode {
     }
 }
 
-fn run(cli: &Cli, mode: Mode, format: Format, loaded: Loaded) -> ExitCode {
+fn run(cli: &Cli, mode: Mode, format: Format, document: Document) -> ExitCode {
     let base = match std::env::current_dir() {
         Ok(base) => base,
         Err(error) => return fail(RUNTIME, format_args!("working directory: {error}")),
     };
+    let global = &document.config().global;
     let mut child = None;
     if mode == Mode::Daemon {
         // From here on this is the daemon; what is to be told goes through the parent.
-        match unix::daemonize(&unix::Settings::new(&loaded.config.global, &base)) {
+        match unix::daemonize(&unix::Settings::new(global, &base)) {
             Ok(daemon) => child = Some(daemon),
             Err(error) => return fail(RUNTIME, error),
         }
     }
-    let context = match prepare(cli, mode, format, &loaded, base) {
+    let context = match prepare(cli, mode, format, document.config(), base) {
         Ok(context) => context,
         Err(message) => match child {
             Some(child) => {
@@ -85,12 +88,12 @@ fn run(cli: &Cli, mode: Mode, format: Format, loaded: Loaded) -> ExitCode {
             None => return fail(RUNTIME, message),
         },
     };
-    for warning in &loaded.warnings {
+    for warning in document.warnings() {
         tracing::warn!("{warning}");
     }
     let log = context.log.clone();
     let mut ready = false;
-    let result = daemon::run(loaded.config, context, || {
+    let result = daemon::run(document, context, || {
         ready = true;
         if let Some(child) = &mut child {
             child.ready();
@@ -118,14 +121,14 @@ fn prepare(
     cli: &Cli,
     mode: Mode,
     format: Format,
-    loaded: &Loaded,
+    config: &Config,
     base: PathBuf,
 ) -> Result<Context, String> {
-    let global = &loaded.config.global;
+    let global = &config.global;
     // Comparing our network namespace with that of PID 1 needs a capability that is dropped then.
     let path = global.run_dir.clone().unwrap_or_else(run_dir::default_path);
     let run_dir = RunDir::acquire(&base.join(path)).map_err(|error| error.to_string())?;
-    let enters = loaded.config.vrouters.iter().any(|one| one.netns.is_some())
+    let enters = config.vrouters.iter().any(|one| one.netns.is_some())
         || driver::has_leftovers(run_dir.path());
     let dropped = privilege::drop(if enters {
         Keep::NetworkAndNamespaces

@@ -7,12 +7,12 @@ use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU64, Ordering};
 use core::time::Duration;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
-use crate::fsm::{NewMasterReason, Reasons, Router, State, Time, Transition};
-use crate::net::kernel::Filter;
+use crate::fsm::{Advert, NewMasterReason, Reasons, Router, State, Time, Transition};
+use crate::net::kernel::{Filter, Slot};
 use crate::wire::verdict::Reject;
 
 /// One counter.
@@ -35,6 +35,55 @@ impl Counter {
     pub fn value(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
+}
+
+/// Durations, counted by their magnitude.
+#[derive(Debug, Default)]
+pub struct Durations {
+    counts: [Counter; Self::BOUNDS.len() + 1],
+    /// Microseconds.
+    sum: Counter,
+}
+
+impl Durations {
+    /// Upper bounds of the classes in microseconds; the last class has none.
+    pub const BOUNDS: [u64; 14] = [
+        10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 100_000, 1_000_000,
+        10_000_000,
+    ];
+
+    /// Counts one.
+    pub fn observe(&self, duration: Duration) {
+        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        let class = Self::BOUNDS.partition_point(|bound| *bound < micros);
+        if let Some(count) = self.counts.get(class) {
+            count.count();
+        }
+        self.sum.add(micros);
+    }
+
+    /// Each upper bound, none for the last class, with the number of durations in its class.
+    pub fn classes(&self) -> impl Iterator<Item = (Option<Duration>, u64)> {
+        let bounds = Self::BOUNDS.map(|bound| Some(Duration::from_micros(bound)));
+        let bounds = bounds.into_iter().chain([None]);
+        bounds.zip(self.counts.iter().map(Counter::value))
+    }
+
+    /// All durations together.
+    #[must_use]
+    pub fn sum(&self) -> Duration {
+        Duration::from_micros(self.sum.value())
+    }
+}
+
+/// How the daemon performs.
+#[derive(Debug, Default)]
+pub struct Performance {
+    /// How late a worker got to a deadline that had come: that of its scheduling and that of its
+    /// own work together.
+    pub worker_lateness: Durations,
+    /// How long the driver took for what was in its queue, the answers of the kernel included.
+    pub driver_latency: Durations,
 }
 
 /// One counter for each receive rule.
@@ -98,13 +147,53 @@ impl Default for Global {
     }
 }
 
+/// What a virtual router is called.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Identity {
+    /// Its name in the configuration.
+    pub name: String,
+    /// VRID.
+    pub group: u8,
+    /// Parent interface.
+    pub interface: String,
+    /// Its first virtual address.
+    pub virtual_ip: IpAddr,
+}
+
+/// What others see first of a virtual router.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Condition {
+    /// State.
+    pub state: State,
+    /// Why it cannot run.
+    pub reasons: Reasons,
+    /// Effective priority; 0 before there is one.
+    pub priority: u8,
+}
+
+/// Who was heard last.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Peer {
+    /// Source of the advertisement.
+    pub address: IpAddr,
+    /// Its priority.
+    pub priority: u8,
+    /// Its interval.
+    pub interval: Duration,
+    /// When the last one like it came.
+    pub at: Time,
+}
+
 /// What one virtual router publishes.
 #[derive(Debug)]
 pub struct Status {
+    identity: ArcSwapOption<Identity>,
     state: AtomicU8,
     reasons: AtomicU16,
     priority: AtomicU8,
     since: AtomicU64,
+    /// The same, microseconds since 1970.
+    since_wall: AtomicU64,
     new_master_reason: AtomicU8,
     /// Microseconds.
     skew: AtomicU64,
@@ -112,6 +201,16 @@ pub struct Status {
     down_interval: AtomicU64,
     last_event: ArcSwap<&'static str>,
     last_adv_source: ArcSwapOption<IpAddr>,
+    /// Priority of the last accepted advertisement.
+    last_adv_priority: AtomicU8,
+    /// Its interval in microseconds.
+    last_adv_interval: AtomicU64,
+    /// When it came, in microseconds of the monotonic clock; 0 before the first.
+    last_adv_at: AtomicU64,
+    /// When the main timer runs out, likewise; 0: it does not run.
+    timer: AtomicU64,
+    /// The last change of state: what was before, and what caused it.
+    last_transition: ArcSwapOption<Transition>,
     up: ArcSwapOption<SystemTime>,
     /// `discontinuity-datetime`: since when the counters count, as in [`Global`].
     pub discontinuity: SystemTime,
@@ -155,15 +254,22 @@ pub struct Status {
 impl Default for Status {
     fn default() -> Self {
         Self {
+            identity: ArcSwapOption::empty(),
             state: AtomicU8::new(State::Init as u8),
             reasons: AtomicU16::new(0),
             priority: AtomicU8::new(0),
             since: AtomicU64::new(0),
+            since_wall: AtomicU64::new(0),
             new_master_reason: AtomicU8::new(NewMasterReason::NotMaster as u8),
             skew: AtomicU64::new(0),
             down_interval: AtomicU64::new(0),
             last_event: ArcSwap::from_pointee("none"),
             last_adv_source: ArcSwapOption::empty(),
+            last_adv_priority: AtomicU8::new(0),
+            last_adv_interval: AtomicU64::new(0),
+            last_adv_at: AtomicU64::new(0),
+            timer: AtomicU64::new(0),
+            last_transition: ArcSwapOption::empty(),
             up: ArcSwapOption::empty(),
             discontinuity: SystemTime::now(),
             advertisement_rcvd: Counter::default(),
@@ -272,6 +378,19 @@ impl Status {
         sum
     }
 
+    /// Advertisements with another interval than the configured one (`interval-errors`).
+    #[must_use]
+    pub fn interval_errors(&self) -> u64 {
+        self.rejects.sum(&[Reject::Interval, Reject::IntervalZero])
+            + self.interval_mismatches.value()
+    }
+
+    /// Advertisements with another address list than the configured one (`address-list-errors`).
+    #[must_use]
+    pub fn address_list_errors(&self) -> u64 {
+        self.rejects.of(Reject::AddressList).value() + self.address_list_mismatches.value()
+    }
+
     /// Those that the kernel refused in the slot that the router has now.
     #[must_use]
     pub fn refused_in_kernel(&self) -> [(Reject, u64); 3] {
@@ -306,12 +425,27 @@ impl Status {
         }
     }
 
+    /// Publishes what the router is called.
+    pub fn identify(&self, identity: Identity) {
+        self.identity.store(Some(identity.into()));
+    }
+
+    /// What the router is called; none for one that nobody has named yet.
+    #[must_use]
+    pub fn identity(&self) -> Option<Arc<Identity>> {
+        self.identity.load_full()
+    }
+
     /// Publishes a change of state.
     pub fn transition(&self, transition: Transition, at: Time) {
         let Transition { from, to, cause } = transition;
         self.state.store(to as u8, Ordering::Relaxed);
         self.since.store(at.as_micros(), Ordering::Relaxed);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = now.map_or(0, |now| u64::try_from(now.as_micros()).unwrap_or(u64::MAX));
+        self.since_wall.store(now, Ordering::Relaxed);
         self.last_event.store(cause.last_event().into());
+        self.last_transition.store(Some(transition.into()));
         if to == State::Master {
             self.master_transitions.count();
             self.new_master_reason
@@ -341,14 +475,63 @@ impl Status {
             micros(router.params().down_interval(interval)),
             Ordering::Relaxed,
         );
+        let timer = router.timer_end().map_or(0, Time::as_micros);
+        self.timer.store(timer, Ordering::Relaxed);
     }
 
-    /// Publishes the source of an accepted advertisement. Allocates only when it is another one
-    /// than before.
-    pub fn heard(&self, source: IpAddr) {
-        if self.last_adv_source() != Some(source) {
-            self.last_adv_source.store(Some(source.into()));
+    /// Publishes an accepted advertisement. Allocates only when its source is another one than
+    /// before.
+    pub fn heard(&self, advert: &Advert) {
+        if self.last_adv_source() != Some(advert.source) {
+            self.last_adv_source.store(Some(advert.source.into()));
         }
+        let interval = u64::try_from(advert.interval.as_micros()).unwrap_or(u64::MAX);
+        self.last_adv_priority
+            .store(advert.priority, Ordering::Relaxed);
+        self.last_adv_interval.store(interval, Ordering::Relaxed);
+        self.last_adv_at
+            .fetch_max(advert.received.as_micros(), Ordering::Relaxed);
+    }
+
+    /// Who was heard last; none before the first accepted advertisement.
+    #[must_use]
+    pub fn peer(&self) -> Option<Peer> {
+        let address = self.last_adv_source()?;
+        let at = Time::from_micros(self.last_adv_at.load(Ordering::Relaxed));
+        Some(Peer {
+            address,
+            priority: self.last_adv_priority.load(Ordering::Relaxed),
+            interval: Duration::from_micros(self.last_adv_interval.load(Ordering::Relaxed)),
+            // The kernel keeps to itself what repeats the last one that was delivered.
+            at: at.max(self.repeated()),
+        })
+    }
+
+    /// When the kernel kept the last repetition to itself; the start of the clock where it keeps
+    /// none.
+    fn repeated(&self) -> Time {
+        let kernel = self.kernel.load();
+        let slot = kernel
+            .as_ref()
+            .and_then(|kernel| kernel.filter.slots().slot(kernel.slot));
+        slot.map_or(Time::START, Slot::last)
+    }
+
+    /// When a Backup takes the Master for gone; none in the other states.
+    #[must_use]
+    pub fn master_down_at(&self) -> Option<Time> {
+        let timer = self.timer.load(Ordering::Relaxed);
+        let repeated = match self.repeated() {
+            Time::START => Time::START,
+            repeated => repeated + self.master_down_interval(),
+        };
+        (self.state() == State::Backup && timer > 0).then(|| Time::from_micros(timer).max(repeated))
+    }
+
+    /// The last change of state; none where it never changed.
+    #[must_use]
+    pub fn last_transition(&self) -> Option<Transition> {
+        self.last_transition.load().as_deref().copied()
     }
 
     /// Source of the last accepted advertisement (`last-adv-source`).
@@ -405,6 +588,23 @@ impl Status {
     #[must_use]
     pub fn since(&self) -> Time {
         Time::from_micros(self.since.load(Ordering::Relaxed))
+    }
+
+    /// When the state changed last by the wall clock of that time; none where it never did.
+    #[must_use]
+    pub fn changed(&self) -> Option<SystemTime> {
+        let micros = self.since_wall.load(Ordering::Relaxed);
+        (micros > 0).then(|| UNIX_EPOCH + Duration::from_micros(micros))
+    }
+
+    /// State, reasons and priority.
+    #[must_use]
+    pub fn condition(&self) -> Condition {
+        Condition {
+            state: self.state(),
+            reasons: self.reasons(),
+            priority: self.priority(),
+        }
     }
 
     /// Why the router cannot run.

@@ -14,6 +14,8 @@ mod auth;
 mod difference;
 #[path = "config/documents.rs"]
 mod documents;
+#[path = "config/edit/mod.rs"]
+mod edit;
 #[path = "config/files.rs"]
 mod files;
 #[path = "config/keys.rs"]

@@ -147,7 +147,9 @@ fn arrive(interface: &str, frames: &[Vec<u8>], rate: f64, shared: &Shared) {
         }
         let frame = next.next().expect("endless");
         arrivals.repeat(frame, ARRIVALS).expect("BPF_PROG_TEST_RUN");
-        shared.frames.fetch_add(u64::from(ARRIVALS), Ordering::Relaxed);
+        shared
+            .frames
+            .fetch_add(u64::from(ARRIVALS), Ordering::Relaxed);
     }
 }
 

@@ -18,6 +18,9 @@
 //! * [`scene`] is the network that most tests use; [`random`] makes repeatable cases.
 //! * [`family`] is what the tests of both address families share.
 //! * [`rules`] finds the tests of each rule of the protocol.
+//! * [`web`] is a client of the Client API.
+//! * [`python`] is what comes from PyPI.
+//! * [`load`] is many clients of it at once.
 //! * [`deadline`] is how everything waits: for a predicate, never for a time.
 
 pub mod bpf;
@@ -31,11 +34,14 @@ pub mod host;
 pub mod inject;
 pub mod keepalived;
 pub mod lab;
+pub mod load;
 pub mod probe;
 pub mod process;
+pub mod python;
 pub mod random;
 pub mod rules;
 pub mod rvrrpd;
 pub mod scene;
 pub mod snapshot;
 pub mod sys;
+pub mod web;

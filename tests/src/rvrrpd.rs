@@ -141,6 +141,24 @@ pub fn program() -> PathBuf {
     beside("RVRRPD_BIN", "rvrrpd")
 }
 
+/// The admin tool: `RVRRPADM_BIN`, else `rvrrpadm` beside the directory of this program.
+///
+/// # Panics
+/// Where there is none.
+#[must_use]
+pub fn admin() -> PathBuf {
+    beside("RVRRPADM_BIN", "rvrrpadm")
+}
+
+/// The C library: `RVRRP_LIBRARY`, else `librvrrp.so` beside the directory of this program.
+///
+/// # Panics
+/// Where there is none.
+#[must_use]
+pub fn library() -> PathBuf {
+    beside("RVRRP_LIBRARY", "librvrrp.so")
+}
+
 /// Environment variable that takes the right to load eBPF programs from the daemons.
 const WITHOUT_BPF: &str = "RVRRPD_TESTS_WITHOUT_BPF";
 

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::diagnostic::quoted;
 use super::model::{Api, Secret};
 use super::reader::{Field, Reader};
-use super::schema::{self, Support};
+use super::schema;
 
 /// Most addresses that are listened on.
 const MOST_HOSTS: usize = 64;
@@ -24,18 +24,6 @@ pub(super) fn api(top: &mut Reader<'_, '_>) -> Option<Api> {
     let table = top.table("api");
     if client_api.is_absent() && table.is_absent() {
         return None;
-    }
-    let no_effect = ["api", "client_api"].into_iter().find_map(|name| {
-        let key = schema::TOP.key(name)?;
-        let line = top.entry(name)?.line;
-        (key.support == Support::NoEffectYet).then_some((name, line))
-    });
-    if let Some((name, line)) = no_effect {
-        top.warn(
-            line,
-            name,
-            "the Client API is not there yet, client_api and [api] have no effect",
-        );
     }
     let (entries, line) = match table {
         Field::Given { value, line } => (value, line),

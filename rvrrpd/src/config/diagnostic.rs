@@ -66,6 +66,7 @@ pub(super) struct Findings {
     warnings: Vec<Diagnostic>,
     errors_left_out: usize,
     warnings_left_out: usize,
+    places: Vec<String>,
 }
 
 impl Findings {
@@ -77,7 +78,25 @@ impl Findings {
             warnings: Vec::new(),
             errors_left_out: 0,
             warnings_left_out: 0,
+            places: Vec::new(),
         }
+    }
+
+    /// Nothing found yet in what stands in no file: a message that refers to line N (from 1) names
+    /// the Nth of `places` instead.
+    pub(super) fn of_places(places: Vec<String>) -> Self {
+        Self {
+            places,
+            ..Self::new("")
+        }
+    }
+
+    /// How a message refers to another line.
+    pub(super) fn place(&self, line: u32) -> String {
+        usize::try_from(line)
+            .ok()
+            .and_then(|line| self.places.get(line.checked_sub(1)?))
+            .map_or_else(|| format!("line {line}"), Clone::clone)
     }
 
     /// An error: the file is refused.

@@ -93,7 +93,10 @@ fn keys(reader: &mut Reader<'_, '_>, line: u32) -> Option<Vec<Placed>> {
     let list = reader.line_of("auth_keys");
     match (alone, list) {
         (Field::Given { line, .. }, Some(list)) => {
-            let message = format!("{name} stands in line {line}, allowed: one of the two");
+            let message = format!(
+                "{name} stands in {}, allowed: one of the two",
+                reader.place(line)
+            );
             reader.error(list, "auth_keys", message);
             None
         }
@@ -129,7 +132,8 @@ fn key_list(reader: &mut Reader<'_, '_>, line: u32) -> Option<Vec<Placed>> {
             continue;
         };
         if let Some((_, first)) = keys.iter().find(|(other, _)| other.id == key.id) {
-            let message = format!("{} stands in line {first} too, allowed: once", key.id);
+            let place = table.place(*first);
+            let message = format!("{} stands in {place} too, allowed: once", key.id);
             table.error(line, "id", message);
             right = false;
         }

@@ -11,7 +11,7 @@ use super::diagnostic::Findings;
 use super::tree::{DEEPEST, Entry, Lines, Node, Value, too_deep};
 
 /// RFC 8259 and nothing else.
-const STRICT: ParseOptions = ParseOptions {
+pub(super) const STRICT: ParseOptions = ParseOptions {
     allow_comments: false,
     allow_loose_object_property_names: false,
     allow_trailing_commas: false,

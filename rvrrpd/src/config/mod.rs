@@ -21,6 +21,7 @@ mod address;
 mod api;
 mod diagnostic;
 mod diff;
+pub mod edit;
 mod global;
 mod hmac;
 mod json;
@@ -42,7 +43,7 @@ pub use diff::{Diff, GLOBAL_NEEDS_RESTART, diff};
 use diagnostic::Findings;
 use model::Config;
 use reader::Reader;
-use tree::Value;
+use tree::{Node, Value};
 
 /// Largest configuration file in bytes.
 pub const LARGEST_FILE: usize = 16 << 20;
@@ -111,24 +112,31 @@ pub fn parse(text: &str, file: &str, format: Format) -> Result<Loaded, Errors> {
         return Err(refused(file, 0, message));
     }
     let mut findings = Findings::new(file);
-    let tree = match format {
-        Format::Toml => toml::tree(text, &mut findings),
-        Format::Json => json::tree(text, &mut findings),
-    };
-    let config = tree.and_then(|root| {
-        if let Value::Table(entries) = &root.value {
-            let top = Reader::new(&schema::TOP, "", root.line, entries, &mut findings);
-            Some(config(top))
-        } else {
-            let message = format!("is {}, allowed: a table", root.value.kind());
-            findings.error(root.line, "", message);
-            None
-        }
-    });
+    let config = tree(text, format, &mut findings).and_then(|root| model(&root, &mut findings));
     let (config, warnings) = findings.judge(config)?;
     // Without a model there is an error, so this is never reached; it keeps the types honest.
     let config = config.ok_or_else(|| refused(file, 0, "holds no configuration".to_owned()))?;
     Ok(Loaded { config, warnings })
+}
+
+/// The tree of a text; none, with errors in `findings`, when the text is not of this format.
+fn tree<'t>(text: &'t str, format: Format, findings: &mut Findings) -> Option<Node<'t>> {
+    match format {
+        Format::Toml => toml::tree(text, findings),
+        Format::Json => json::tree(text, findings),
+    }
+}
+
+/// The configuration of a tree; none when there is none. What is wrong is in `findings`.
+fn model(root: &Node<'_>, findings: &mut Findings) -> Option<Config> {
+    if let Value::Table(entries) = &root.value {
+        let top = Reader::new(&schema::TOP, "", root.line, entries, findings);
+        Some(config(top))
+    } else {
+        let message = format!("is {}, allowed: a table", root.value.kind());
+        findings.error(root.line, "", message);
+        None
+    }
 }
 
 /// Reads the whole configuration from its top level.

@@ -51,11 +51,12 @@ fn without_duplicates(drafts: Vec<Draft>, findings: &mut Findings) -> Vec<Draft>
     for draft in drafts {
         let key = draft.router.key();
         if let Some(line) = first.get(&key) {
+            let place = findings.place(*line);
             findings.error(
                 draft.lines.group,
                 "group",
                 format!(
-                    "group {} of {} ({}) stands in line {line} already, allowed: once for each \
+                    "group {} of {} ({}) stands in {place} already, allowed: once for each \
                      interface and family",
                     key.vrid,
                     key.site(),
@@ -74,11 +75,12 @@ fn names(drafts: &[Draft], findings: &mut Findings) {
     let mut first: HashMap<&str, u32> = HashMap::new();
     for Draft { router, lines } in drafts {
         if let Some(line) = first.get(router.name.as_str()) {
+            let place = findings.place(*line);
             findings.error(
                 lines.name,
                 "name",
                 format!(
-                    "the name {} stands in line {line} already, allowed: a unique one",
+                    "the name {} stands in {place} already, allowed: a unique one",
                     router.name
                 ),
             );
@@ -103,15 +105,15 @@ fn virtual_macs(drafts: &[Draft], findings: &mut Findings) {
             continue;
         };
         if crowded {
+            let place = findings.place(first.lines.table);
             findings.error(
                 second.lines.iftype,
                 "iftype",
                 format!(
-                    "{interface} has {} virtual routers (the first in line {}) and carries a \
+                    "{interface} has {} virtual routers (the first in {place}) and carries a \
                      virtual MAC itself, allowed: one; for more, iftype = \"macvlan\" or \
                      virtual_mac = false in each of them",
                     drafts.len(),
-                    first.lines.table
                 ),
             );
         }
@@ -124,11 +126,12 @@ fn addresses(drafts: &[Draft], findings: &mut Findings) {
         for (vip, line) in router.vips.iter().zip(&lines.vips) {
             let place = (router.site(), vip.address);
             if let Some(earlier) = first.get(&place) {
+                let earlier = findings.place(*earlier);
                 findings.error(
                     *line,
                     "vip",
                     format!(
-                        "{} of {} stands in line {earlier} already, allowed: once on an interface",
+                        "{} of {} stands in {earlier} already, allowed: once on an interface",
                         vip.address, place.0
                     ),
                 );
@@ -157,11 +160,12 @@ fn vifnames(drafts: Vec<Draft>, findings: &mut Findings) -> Vec<Arc<VirtualRoute
                 ),
             );
         } else if let Some(line) = taken.get(&vif) {
+            let place = findings.place(*line);
             findings.error(
                 lines.vifname,
                 "vifname",
                 format!(
-                    "the name {} stands in line {line} already, allowed: a unique one",
+                    "the name {} stands in {place} already, allowed: a unique one",
                     router.vifname
                 ),
             );

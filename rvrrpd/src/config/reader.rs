@@ -114,6 +114,11 @@ impl<'r, 't> Reader<'r, 't> {
             .warn(line, &format!("{}{key}", self.prefix), message);
     }
 
+    /// How a message refers to another line.
+    pub(super) fn place(&self, line: u32) -> String {
+        self.findings.place(line)
+    }
+
     /// The entry of a supported key.
     pub(super) fn entry(&self, name: &str) -> Option<&'r Entry<'t>> {
         debug_assert!(self.schema.key(name).is_some(), "{name} is in no table");

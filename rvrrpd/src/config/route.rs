@@ -36,11 +36,12 @@ pub(super) fn routes(
         };
         let identity = (route.destination, route.prefix, route.metric, route.table);
         if let Some(first) = first_lines.get(&identity) {
+            let place = reader.place(*first);
             reader.error(
                 line,
                 "route",
                 format!(
-                    "the route to {}/{} stands in line {first} already, allowed: once for each \
+                    "the route to {}/{} stands in {place} already, allowed: once for each \
                      metric and table",
                     route.destination, route.prefix
                 ),

@@ -12,8 +12,6 @@ pub enum Support {
     Full,
     /// The key is known and is refused by name.
     NotYet,
-    /// The key is validated, has no effect, and a warning says so.
-    NoEffectYet,
 }
 
 /// One key of a table.
@@ -88,13 +86,6 @@ const fn not_yet(name: &'static str, kind: &'static str, meaning: &'static str) 
     }
 }
 
-const fn no_effect_yet(key: Key) -> Key {
-    Key {
-        support: Support::NoEffectYet,
-        ..key
-    }
-}
-
 const fn except(key: Key, values_not_yet: &'static [&'static str]) -> Key {
     Key {
         values_not_yet,
@@ -156,12 +147,12 @@ pub const TOP: Table = Table {
             "off",
             "file of warnings and errors of mode 2",
         ),
-        no_effect_yet(key(
+        key(
             "client_api",
             "`http`",
             "off unless `[api]` is there",
             "interface of the Client API",
-        )),
+        ),
         key(
             "workers",
             "1..64",
@@ -176,7 +167,7 @@ pub const TOP: Table = Table {
         ),
         key("vrouter", "array of tables", "none", "virtual routers"),
         key("protocols", "table", "none", "static routes"),
-        no_effect_yet(key("api", "table", "none", "Client API")),
+        key("api", "table", "none", "Client API"),
         not_yet(
             "sync_group",
             "array of tables",

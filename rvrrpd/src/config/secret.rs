@@ -142,7 +142,8 @@ pub(super) fn secret(
     let inline = reader.string(inline_key);
     let file = reader.path(file_key);
     if let (Some(first), Some(line)) = (inline.line(), file.line()) {
-        let message = format!("{inline_key} stands in line {first}, allowed: one of the two");
+        let place = reader.place(first);
+        let message = format!("{inline_key} stands in {place}, allowed: one of the two");
         reader.error(line, file_key, message);
         return (file_key, Field::Wrong);
     }

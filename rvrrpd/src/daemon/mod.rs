@@ -7,8 +7,10 @@
 //!  (reports)    view, readiness     └─▶ interfaces (tables, filters)
 //! ```
 
+mod documents;
 mod interface;
 mod namespaces;
+mod orders;
 pub mod privilege;
 mod readiness;
 pub mod realtime;
@@ -24,16 +26,21 @@ pub mod unix;
 use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::SystemTime;
 
+use crate::api::{self, Gauges};
 use crate::config::Format;
+use crate::config::edit::Document;
 use crate::config::model::{Config, FilterType, InterfaceType, VirtualRouter};
 use crate::driver::view::View;
 use crate::driver::{Driver, KernelEvent};
 use crate::net::kernel::{Filter, Gate, Kernel, Part};
 use crate::net::sys::process;
-use crate::{driver, log, pool};
+use crate::stats::Performance;
+use crate::{driver, events, log, pool};
+use documents::Documents;
 use signals::Signal;
-use supervisor::{End, Supervisor};
+use supervisor::{End, Link, Supervisor};
 
 /// Worker threads where the configuration names no number.
 const MOST_DEFAULT_WORKERS: usize = 4;
@@ -93,36 +100,75 @@ pub enum Error {
     DriverLost,
 }
 
-/// Runs the configured virtual routers until a signal ends the daemon. `ready` is called once
+/// Runs the virtual routers of the configuration file `document` until a signal ends the daemon. `ready` is called once
 /// everything has been started.
 ///
 /// # Errors
 /// The daemon cannot start, has lost its driver, or could not take back all that it had put into
 /// the kernel.
-pub fn run(config: Config, mut context: Context, ready: impl FnOnce()) -> Result<(), Error> {
+pub fn run(document: Document, mut context: Context, ready: impl FnOnce()) -> Result<(), Error> {
+    let documents = Documents::new(document);
+    let config = documents.config();
     // First of all, so that from here on a signal ends the daemon in order.
     let signals = signals::receive().map_err(|error| Error::Start("signal handlers", error))?;
     let (filter, gate) = load_programs(&config);
     let stopped = gate.as_ref().ok().map(|gate| gate.stopped().clone());
     let (reports, incoming) = crossbeam_channel::unbounded();
     let prepare = threads::prepare(config.global.realtime, threads::DRIVER);
-    let driver = Driver::start(context.run_dir.path(), reports, gate, prepare)?;
+    let performance = Arc::<Performance>::default();
+    let driver = Driver::start(
+        context.run_dir.path(),
+        reports,
+        gate,
+        Arc::clone(&performance),
+        prepare,
+    )?;
     if let Err(error) = process::raise_descriptor_limit() {
         tracing::warn!("limit of descriptors: {error}");
     }
     let mut view = View::default();
     let (links, addresses) = driver::snapshot().map_err(|error| Error::Start("netlink", error))?;
     view.apply(&KernelEvent::Resync(links, addresses));
-    let workers = start_workers(&config, &driver)?;
-    let mut supervisor = Supervisor::new(config, view, driver, incoming, workers, filter, stopped);
+    let (events, happening) = events::queue();
+    let workers = start_workers(&config, &driver, &events, &performance)?;
+    let (orders, requests) = crossbeam_channel::bounded(api::QUEUE);
+    let gauges = Gauges {
+        started: SystemTime::now(),
+        performance,
+        workers: workers.iter().map(|one| one.adverts.clone()).collect(),
+        driver: driver.commands.clone(),
+        conf: context.conf.clone(),
+    };
+    let link = Link {
+        registry: None,
+        requests,
+        events,
+        gauges: Arc::new(gauges),
+    };
+    let mut supervisor = Supervisor::new(
+        documents,
+        view,
+        driver,
+        incoming,
+        workers,
+        (filter, stopped),
+        link,
+    );
     supervisor.start();
+    let api = api::Handle::start(supervisor.registry(), orders, happening, &context.run_dir)
+        .inspect_err(|error| tracing::error!("no Client API and no rvrrpadm: {error}"))
+        .ok();
     tracing::info!("rVRRPd (v{}) daemon started", env!("CARGO_PKG_VERSION"));
     ready();
     let end = supervisor.run(&signals, &mut context);
     if end == End::Requested {
         tracing::info!("Received termination signal");
     }
-    supervisor.stop()?;
+    let stopped = supervisor.stop();
+    if let Some(api) = api {
+        api.stop();
+    }
+    stopped?;
     tracing::info!("Exiting...");
     match end {
         End::Requested => Ok(()),
@@ -161,6 +207,8 @@ fn load_programs(config: &Config) -> (Option<Arc<Filter>>, Result<Gate, String>)
 fn start_workers(
     config: &Config,
     driver: &driver::DriverHandle,
+    events: &events::Sender,
+    performance: &Arc<Performance>,
 ) -> Result<Vec<pool::Handle>, Error> {
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     let number = config
@@ -170,7 +218,12 @@ fn start_workers(
     (0..number)
         .map(|number| {
             let prepare = threads::prepare(config.global.realtime, threads::WORKER);
-            pool::Handle::start(number, driver.commands.clone(), prepare)
+            let world = pool::Surroundings {
+                driver: driver.commands.clone(),
+                events: events.clone(),
+                performance: Arc::clone(performance),
+            };
+            pool::Handle::start(number, world, prepare)
         })
         .collect::<std::io::Result<_>>()
         .map_err(|error| Error::Start("worker thread", error))

@@ -246,6 +246,7 @@ impl Supervisor {
         for (_, managed) in self.routers.iter_mut().filter(|(key, _)| is_there(key)) {
             leaving[managed.worker].push(managed.id);
             managed.bound = None;
+            managed.published = None;
             managed.reasons = None;
             managed.prepared = false;
         }

@@ -2,32 +2,33 @@
 
 use std::collections::BTreeSet;
 
+use super::documents::Documents;
 use super::supervisor::Supervisor;
 use super::{Context, routers};
+use crate::api::Applied;
+use crate::config::edit::Document;
 use crate::config::model::{RouterKey, VirtualRouter};
-use crate::config::{self, GLOBAL_NEEDS_RESTART};
+use crate::config::{self, Errors, GLOBAL_NEEDS_RESTART};
 use crate::driver::Command;
 use crate::log;
 
 /// Reads the configuration file again and applies what differs. A file with an error changes
 /// nothing. A router that did not change is not touched.
-pub(super) fn reload(supervisor: &mut Supervisor, context: &Context) {
-    let loaded = match config::load(&context.conf, context.format) {
-        Ok(loaded) => loaded,
-        Err(errors) => {
-            for error in &errors.errors {
-                tracing::error!("{error}");
-            }
-            tracing::error!("configuration not reloaded: everything goes on as before");
-            return;
+///
+/// # Errors
+/// What is wrong with the file; it was logged.
+pub(super) fn reload(supervisor: &mut Supervisor, context: &Context) -> Result<Applied, Errors> {
+    let file = Document::load(&context.conf, context.format).inspect_err(|errors| {
+        for error in &errors.errors {
+            tracing::error!("{error}");
         }
-    };
-    for warning in &loaded.warnings {
+        tracing::error!("configuration not reloaded: everything goes on as before");
+    })?;
+    for warning in file.warnings() {
         tracing::warn!("{warning}");
     }
-    let new = loaded.config;
-    let diff = config::diff(&supervisor.config, &new);
-    for key in diff
+    let new = file.config();
+    for key in config::diff(&supervisor.config, new)
         .global_changed
         .iter()
         .filter(|key| GLOBAL_NEEDS_RESTART.contains(key))
@@ -39,7 +40,23 @@ pub(super) fn reload(supervisor: &mut Supervisor, context: &Context) {
         context.debug,
         &context.base,
     ));
+    supervisor.reloads += 1;
+    let done = apply(supervisor, Documents::new(file));
+    tracing::info!(
+        "configuration reloaded: {} virtual routers added, {} removed, {} replaced, {} changed, {} \
+         untouched",
+        done.added,
+        done.removed,
+        done.replaced,
+        done.changed,
+        done.untouched,
+    );
+    Ok(done)
+}
 
+/// Lets what these texts say run: only the difference is applied.
+pub(super) fn apply(supervisor: &mut Supervisor, documents: Documents) -> Applied {
+    let diff = config::diff(&supervisor.config, &documents.config());
     let (replaced, changed): (Vec<_>, Vec<_>) = diff
         .changed
         .into_iter()
@@ -47,15 +64,14 @@ pub(super) fn reload(supervisor: &mut Supervisor, context: &Context) {
     let mut sites = BTreeSet::new();
     let mut leaving: Vec<RouterKey> = diff.removed;
     leaving.extend(replaced.iter().map(|(old, _)| old.key()));
-    tracing::info!(
-        "configuration reloaded: {} virtual routers added, {} removed, {} replaced, {} changed, \
-         {} untouched",
-        diff.added.len(),
-        leaving.len() - replaced.len(),
-        replaced.len(),
-        changed.len(),
-        diff.unchanged,
-    );
+    let (added, removed) = (diff.added.len(), leaving.len() - replaced.len());
+    let done = Applied {
+        added,
+        removed,
+        replaced: replaced.len(),
+        changed: changed.len(),
+        untouched: diff.unchanged,
+    };
     sites.extend(leaving.iter().map(RouterKey::site));
     supervisor.remove(&leaving);
     for (_, router) in changed {
@@ -67,13 +83,14 @@ pub(super) fn reload(supervisor: &mut Supervisor, context: &Context) {
         sites.insert(router.site());
         supervisor.add(router);
     }
-    supervisor.config = new;
+    supervisor.configured(documents);
     if diff.static_routes_changed {
         let routes = supervisor.config.static_routes.clone();
         supervisor.tell_driver(Command::StaticRoutes(routes));
     }
     sites.extend(supervisor.follow_namespaces());
     supervisor.update(&sites);
+    done
 }
 
 /// Whether a router has to leave and come back: what carries its addresses is another thing.

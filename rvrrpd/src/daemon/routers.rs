@@ -1,7 +1,7 @@
 //! From the configuration of a virtual router and its interface to what pool, listener and driver
 //! need.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use super::readiness::Binding;
@@ -11,6 +11,7 @@ use crate::fsm::{Beat, Params};
 use crate::net::namespace::Namespace;
 use crate::net::sender::Sender;
 use crate::pool::{Message, RouterAdvertisements};
+use crate::stats::Identity;
 use crate::wire::advert::{ChecksumForm, Expect, Peers};
 use crate::wire::auth::Key;
 use crate::wire::{Family, Mac, PRIORITY_OWNER, Versions, arp, ndp};
@@ -144,6 +145,20 @@ pub(super) fn plan(
             })
             .collect(),
         sender,
+    }
+}
+
+/// What others call a virtual router.
+pub(super) fn identity(router: &VirtualRouter) -> Identity {
+    Identity {
+        name: router.name.clone(),
+        group: router.vrid.number(),
+        interface: router.interface.clone(),
+        // A virtual router has one address at least.
+        virtual_ip: router
+            .vips
+            .first()
+            .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |vip| vip.address),
     }
 }
 

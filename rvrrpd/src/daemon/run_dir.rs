@@ -2,19 +2,20 @@
 //! live there. One daemon holds it at a time.
 
 use std::ffi::CString;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File, Permissions, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Component, Path, PathBuf};
 
 use crate::net::sys::directory::{make_directory_at, open_at};
 
 /// Runtime directory in the network namespace of PID 1.
 const DEFAULT: &str = "/run/rvrrpd";
-/// Mode of a directory that is made here.
-const DIRECTORY_MODE: libc::mode_t = 0o750;
+/// Mode of a directory that is made here: everyone may go through it to the socket of `rvrrpadm`,
+/// nobody else may see what is in it.
+const DIRECTORY_MODE: libc::mode_t = 0o711;
 /// File whose lock is the hold; it names the holder.
 const LOCK: &str = "lock";
 const LOCK_MODE: libc::mode_t = 0o640;
@@ -175,7 +176,13 @@ fn step(directory: &OwnedFd, name: &CString) -> io::Result<OwnedFd> {
             match make_directory_at(directory.as_fd(), name, DIRECTORY_MODE) {
                 // Another daemon may make the same parents at the same time.
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-                _ => enter(),
+                Err(_) => enter(),
+                Ok(()) => {
+                    let made = File::from(enter()?);
+                    // The umask may have taken something of it.
+                    made.set_permissions(Permissions::from_mode(DIRECTORY_MODE))?;
+                    Ok(made.into())
+                }
             }
         }
         result => result,
@@ -225,14 +232,14 @@ mod tests {
     }
 
     #[test]
-    fn missing_parents_are_made_and_closed_to_others() {
+    fn missing_parents_are_made_and_show_others_nothing() {
         let scratch = Scratch::new();
         let path = scratch.path("a/b");
         let held = RunDir::acquire(&path).unwrap();
         assert_eq!(held.path(), path);
         for made in [scratch.path("a"), path.clone()] {
             let mode = fs::metadata(made).unwrap().permissions().mode();
-            assert_eq!(mode & 0o777, 0o750);
+            assert_eq!(mode & 0o777, 0o711);
         }
         let lock = fs::read_to_string(path.join("lock")).unwrap();
         assert_eq!(lock, format!("{}\n", std::process::id()));

@@ -11,7 +11,7 @@ use super::supervisor::{Managed, Supervisor};
 use crate::config::model::Protocol;
 use crate::fsm::Time;
 use crate::net::sys::clock;
-use crate::stats::{Rejects, Status};
+use crate::stats::Rejects;
 use crate::wire::PRIORITY_OWNER;
 use crate::wire::verdict::Reject;
 
@@ -100,10 +100,10 @@ fn router(managed: &Managed, filter: &str) -> String {
         status.advertisement_sent.value(),
         status.priority_zero_pkts_rcvd.value(),
         status.priority_zero_pkts_sent.value(),
-        interval_errors(status),
+        status.interval_errors(),
         rejects.of(Reject::Type).value(),
-        address_list_errors(status),
-        rejects.sum(&[Reject::Truncated, Reject::Length, Reject::CountZero]),
+        status.address_list_errors(),
+        rejects.sum(&Reject::PACKET_LENGTH),
         rejects.of(Reject::AuthData).value(),
         rejects.of(Reject::AuthType).value(),
         status.send_errors.value(),
@@ -140,17 +140,6 @@ fn or_dash(value: Option<impl fmt::Display>) -> String {
 /// `date-and-time` of RFC 6991.
 fn datetime(time: SystemTime) -> String {
     DateTime::<Utc>::from(time).to_rfc3339_opts(SecondsFormat::Millis, true)
-}
-
-fn interval_errors(status: &Status) -> u64 {
-    status
-        .rejects
-        .sum(&[Reject::Interval, Reject::IntervalZero])
-        + status.interval_mismatches.value()
-}
-
-fn address_list_errors(status: &Status) -> u64 {
-    status.rejects.of(Reject::AddressList).value() + status.address_list_mismatches.value()
 }
 
 fn append(line: &mut String, rejects: &Rejects) {

@@ -7,14 +7,17 @@ use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, select, tick};
 
+use super::documents::Documents;
 use super::interface::{Interface, Reader, Wanted};
 use super::namespaces::Namespaces;
 use super::readiness::{self, Binding};
 use super::signals::Signal;
 use super::{realtime, reload, routers, status, threads};
+use crate::api::{Bound, Gauges, Published, Registry, Request, Snapshot};
 use crate::config::model::{Config, FilterType, RouterKey, Site, VirtualRouter};
 use crate::driver::view::View;
 use crate::driver::{self, Command, DriverHandle, Guard, KernelEvent, Plan, Report, RouterId};
+use crate::events::{self, Change};
 use crate::fsm::{Beat, Reason, Reasons};
 use crate::net::kernel::{Filter, StoppedFrames};
 use crate::net::namespace::NamespaceId;
@@ -31,7 +34,9 @@ const REPORTS: usize = 4096;
 /// The running daemon.
 #[derive(Debug)]
 pub(super) struct Supervisor {
-    pub(super) config: Config,
+    pub(super) config: Arc<Config>,
+    /// The texts that it comes from.
+    pub(super) documents: Documents,
     pub(super) routers: BTreeMap<RouterKey, Managed>,
     pub(super) global: Arc<Global>,
     /// The network namespaces, and what the kernel says of each.
@@ -51,6 +56,24 @@ pub(super) struct Supervisor {
     next_id: u32,
     /// What the start needed was given back, and memory is locked.
     settled: bool,
+    api: Link,
+    /// What is published has to be published anew.
+    outdated: bool,
+    /// How often the configuration was reloaded.
+    pub(super) reloads: u64,
+}
+
+/// How the supervisor and the API reach each other.
+#[derive(Debug)]
+pub(super) struct Link {
+    /// Where the supervisor publishes; none before its first word.
+    pub(super) registry: Option<Arc<Registry>>,
+    /// What users order.
+    pub(super) requests: Receiver<Request>,
+    /// What happens, to who watches.
+    pub(super) events: events::Sender,
+    /// What is measured.
+    pub(super) gauges: Arc<Gauges>,
 }
 
 /// A virtual router as the supervisor sees it.
@@ -58,6 +81,8 @@ pub(super) struct Supervisor {
 pub(super) struct Managed {
     pub(super) config: Arc<VirtualRouter>,
     pub(super) status: Arc<Status>,
+    /// What was published; none: it has changed since.
+    pub(super) published: Option<Arc<Published>>,
     pub(super) id: RouterId,
     pub(super) worker: usize,
     /// What worker, listener and driver were told last; none: nothing yet.
@@ -72,6 +97,24 @@ pub(super) struct Managed {
     complaint: String,
 }
 
+impl Managed {
+    /// The router as others are to see it.
+    fn published(&mut self) -> Arc<Published> {
+        let (config, status, bound) = (&self.config, &self.status, &self.bound);
+        let published = self.published.get_or_insert_with(|| {
+            Arc::new(Published {
+                config: Arc::clone(config),
+                status: Arc::clone(status),
+                bound: bound.as_ref().map(|binding| Bound {
+                    source: binding.source,
+                    mac: binding.mac,
+                }),
+            })
+        });
+        Arc::clone(published)
+    }
+}
+
 /// Why the daemon stops.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum End {
@@ -84,16 +127,17 @@ pub(super) enum End {
 impl Supervisor {
     /// A supervisor over a started driver and started workers; no router runs yet.
     pub(super) fn new(
-        config: Config,
+        documents: Documents,
         view: View,
         driver: DriverHandle,
         reports: Receiver<Report>,
         workers: Vec<pool::Handle>,
-        filter: Option<Arc<Filter>>,
-        stopped: Option<StoppedFrames>,
+        (filter, stopped): (Option<Arc<Filter>>, Option<StoppedFrames>),
+        api: Link,
     ) -> Self {
         Self {
-            config,
+            config: documents.config(),
+            documents,
             routers: BTreeMap::new(),
             global: Arc::default(),
             namespaces: Namespaces::new(view),
@@ -107,6 +151,9 @@ impl Supervisor {
             generation: 0,
             keys: HashMap::new(),
             next_id: 0,
+            api,
+            outdated: true,
+            reloads: 0,
             settled: false,
         }
     }
@@ -119,6 +166,16 @@ impl Supervisor {
         }
         self.follow_namespaces();
         self.update_all();
+    }
+
+    /// Where the supervisor publishes what there is to see.
+    pub(super) fn registry(&mut self) -> Arc<Registry> {
+        if let Some(registry) = &self.api.registry {
+            return Arc::clone(registry);
+        }
+        let registry = Arc::new(Registry::new(self.snapshot()));
+        self.api.registry = Some(Arc::clone(&registry));
+        registry
     }
 
     /// Works until a signal ends it. `ready` is called once all that was reported at the start
@@ -137,13 +194,19 @@ impl Supervisor {
                             Signal::Reload => true,
                             other => { context.postponed.push(other); false }
                         }) {}
-                        reload::reload(self, context);
+                        // What is wrong was logged: nobody else asked.
+                        let _logged = reload::reload(self, context);
                     }
                     Ok(other) => context.postponed.push(other),
                 },
                 recv(self.reports) -> report => match report {
                     Ok(report) => self.reported(report),
                     Err(_) => return End::DriverLost,
+                },
+                recv(self.api.requests) -> request => match request {
+                    Ok(request) => self.obey(request, context),
+                    // The API is gone, and with it who could order.
+                    Err(_) => self.api.requests = crossbeam_channel::never(),
                 },
                 recv(retries) -> _ => {
                     if self.driver.is_finished() {
@@ -185,11 +248,16 @@ impl Supervisor {
         let key = router.key();
         self.keys.insert(id, key.clone());
         let worker = self.worker_of(&router);
+        let status = Arc::<Status>::default();
+        status.identify(routers::identity(&router));
+        self.api.events.push(&status, Change::Added);
+        self.outdated = true;
         self.routers.insert(
             key,
             Managed {
                 config: router,
-                status: Arc::default(),
+                status,
+                published: None,
                 id,
                 worker,
                 bound: None,
@@ -212,25 +280,35 @@ impl Supervisor {
     /// Gives a router a new configuration; it keeps its state.
     pub(super) fn change(&mut self, router: Arc<VirtualRouter>) {
         if let Some(managed) = self.routers.get_mut(&router.key()) {
+            managed.status.identify(routers::identity(&router));
             managed.config = router;
             managed.bound = None;
+            managed.published = None;
+            self.outdated = true;
+            self.api.events.push(&managed.status, Change::Configured);
         }
     }
 
     /// Lets routers leave. When this returns their last advertisements have left.
     pub(super) fn remove(&mut self, keys: &[RouterKey]) {
         let mut leaving = vec![Vec::new(); self.workers.len()];
+        let mut gone = Vec::with_capacity(keys.len());
         for key in keys {
             let Some(managed) = self.routers.remove(key) else {
                 continue;
             };
             self.keys.remove(&managed.id);
             leaving[managed.worker].push(managed.id);
+            gone.push(managed.status);
             if let Some(interface) = self.interfaces.get_mut(&key.site()) {
                 interface.remove(key.family, key.vrid);
             }
         }
         self.let_go(leaving);
+        self.outdated |= !gone.is_empty();
+        for status in gone {
+            self.api.events.push(&status, Change::Removed);
+        }
         let sites: BTreeSet<Site> = keys.iter().map(RouterKey::site).collect();
         for site in sites {
             self.publish(&site);
@@ -282,6 +360,37 @@ impl Supervisor {
         // Only now: a router starts when all that it needs has been told.
         for key in keys.values().flatten() {
             self.tell_readiness(key);
+        }
+        self.publish_snapshot();
+    }
+
+    /// From now on what these texts say runs; [`Self::update`] is to follow.
+    pub(super) fn configured(&mut self, documents: Documents) {
+        self.config = documents.config();
+        self.documents = documents;
+        self.outdated = true;
+    }
+
+    /// Shows the API what has changed since it was shown last.
+    fn publish_snapshot(&mut self) {
+        if let Some(registry) = self.api.registry.clone()
+            && self.outdated
+        {
+            registry.publish(self.snapshot());
+        }
+    }
+
+    fn snapshot(&mut self) -> Snapshot {
+        self.outdated = false;
+        let keys = self.config.vrouters.iter().map(|router| router.key());
+        let routers = keys.filter_map(|key| Some(self.routers.get_mut(&key)?.published()));
+        Snapshot {
+            routers: routers.collect(),
+            config: Arc::clone(&self.config),
+            global: Arc::clone(&self.global),
+            filter: self.filter.clone(),
+            gauges: Arc::clone(&self.api.gauges),
+            reloads: self.reloads,
         }
     }
 
@@ -405,6 +514,8 @@ impl Supervisor {
         for (key, managed) in &mut self.routers {
             if key.is_at(site) {
                 managed.bound = None;
+                managed.published = None;
+                self.outdated = true;
                 managed.prepared &= stays_prepared;
             }
         }
@@ -456,6 +567,8 @@ impl Supervisor {
         let namespace = self.namespaces.handle(key.netns.as_deref());
         let plan = routers::plan(managed.id, router, &binding, namespace, sender);
         managed.bound = Some(binding);
+        managed.published = None;
+        self.outdated = true;
         Some((plan, managed.worker, Box::new(setup)))
     }
 
@@ -545,7 +658,14 @@ impl Supervisor {
             );
         }
         if managed.bound.is_none() {
+            let before = managed.status.condition();
             managed.status.publish(reasons, managed.config.priority);
+            // What it took from its interface is gone.
+            managed.published = None;
+            self.outdated = true;
+            let change = Change::Condition(None);
+            let events = &self.api.events;
+            events.push_since(&managed.status, change, before);
         }
         let control = Control::Readiness(managed.id, reasons);
         let _ended = self.workers[managed.worker].control.send(control);

@@ -19,6 +19,7 @@ use super::{Command, Error, Plan, Report, RouterId, netlink};
 use crate::config::model::Route;
 use crate::net::kernel;
 use crate::net::namespace::NamespaceId;
+use crate::stats::{Durations, Performance};
 
 /// Commands that are taken together at the most.
 const MOST_COMMANDS: usize = 16_384;
@@ -40,7 +41,8 @@ pub struct DriverHandle {
 impl Driver {
     /// Takes back what a predecessor left, then starts the thread, which calls `prepare` once
     /// (scheduling), as those do that help it in many namespaces, and tells through `reports` what
-    /// happens. `program` is the eBPF gate, or a line for the log that says why there is none.
+    /// happens and in `performance` how long it took. `program` is the eBPF gate, or a line for the
+    /// log that says why there is none.
     ///
     /// # Errors
     /// The kernel or the journal in `run_dir` cannot be used.
@@ -48,6 +50,7 @@ impl Driver {
         run_dir: &Path,
         reports: Sender<Report>,
         program: Result<kernel::Gate, String>,
+        performance: Arc<Performance>,
         prepare: impl Fn() + Send + Sync + 'static,
     ) -> Result<DriverHandle, Error> {
         let prepare: Prepare = Arc::new(prepare);
@@ -71,7 +74,7 @@ impl Driver {
             .name("driver".to_owned())
             .spawn(move || {
                 (places.prepare)();
-                places.run(&queue);
+                places.run(&queue, &performance.driver_latency);
                 places.leave_all()
             })
             .map_err(|error| Error::new("driver thread", error))?;
@@ -126,7 +129,7 @@ struct Elections {
 }
 
 impl Places {
-    fn run(&mut self, queue: &Receiver<Command>) {
+    fn run(&mut self, queue: &Receiver<Command>, latency: &Durations) {
         loop {
             let next = self.all.values().flat_map(|place| {
                 let round = Some(place.round);
@@ -138,9 +141,11 @@ impl Places {
             match queue.recv_timeout(wait) {
                 Ok(command) => {
                     let waiting = queue.try_iter().take(MOST_COMMANDS);
+                    let begin = Instant::now();
                     if !self.carry_out([command].into_iter().chain(waiting)) {
                         return;
                     }
+                    latency.observe(begin.elapsed());
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,

@@ -117,6 +117,13 @@ impl Router {
         self.master_interval
     }
 
+    /// When the main timer runs out: the start-up delay in Init, Active_Down_Timer in Backup,
+    /// Adver_Timer in Master.
+    #[must_use]
+    pub const fn timer_end(&self) -> Option<Time> {
+        self.timer
+    }
+
     /// When the router wants [`Event::Timer`]; changes only in [`Self::handle`].
     #[must_use]
     pub fn deadline(&self) -> Option<Deadline> {

@@ -40,8 +40,9 @@ pub use table::{Entry, Table};
 pub use worker::Worker;
 
 use crate::driver::{Command, RouterId};
+use crate::events;
 use crate::fsm::{Advert, Params, Reasons, Time};
-use crate::stats::Status;
+use crate::stats::{Performance, Status};
 use crate::wire::advert::{ChecksumForm, Peers};
 use crate::wire::auth::{Key, Stamp};
 use crate::wire::{Family, Mac, Versions, Vrid};
@@ -155,6 +156,17 @@ pub enum Control<P = Arc<Port>> {
     Stop,
 }
 
+/// Whom a worker tells.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
+    /// The queue of the driver.
+    pub driver: Sender<Command>,
+    /// Who watches.
+    pub events: events::Sender,
+    /// How late it is.
+    pub performance: Arc<Performance>,
+}
+
 /// One worker thread, as the others see it.
 #[derive(Debug)]
 pub struct Handle {
@@ -166,14 +178,13 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Starts worker `number`, which calls `prepare` once (scheduling) and tells the driver
-    /// through `driver`.
+    /// Starts worker `number`, which calls `prepare` once (scheduling).
     ///
     /// # Errors
     /// The thread cannot be made.
     pub fn start(
         number: usize,
-        driver: Sender<Command>,
+        surroundings: Surroundings,
         prepare: impl FnOnce() + Send + 'static,
     ) -> io::Result<Self> {
         let (adverts, incoming): (_, Receiver<Delivery>) = crossbeam_channel::bounded(QUEUE);
@@ -182,7 +193,7 @@ impl Handle {
             .name(format!("worker-{number}"))
             .spawn(move || {
                 prepare();
-                Worker::new(incoming, orders, driver).run();
+                Worker::new(incoming, orders, surroundings).run();
             })?;
         Ok(Self {
             adverts,

@@ -6,14 +6,16 @@ use std::hash::RandomState;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crossbeam_channel::{Receiver, Sender, select};
+use crossbeam_channel::{Receiver, select};
 
-use super::{Control, Delivery, Engine, Host, Port, Sample, Setup};
+use super::{Control, Delivery, Engine, Host, Port, Sample, Setup, Surroundings};
 use crate::driver::Command;
-use crate::fsm::{Time, Transition};
+use crate::events::Change;
+use crate::fsm::{Cause, Time, Transition};
 use crate::log::Limiter;
 use crate::net::sys::clock;
 use crate::net::unicast::Failure;
+use crate::stats::Condition;
 use crate::wire::{Family, Vrid};
 
 /// Longest wait when no router has a deadline.
@@ -31,7 +33,7 @@ pub struct Worker {
 #[derive(Debug)]
 struct Rim {
     adverts: Receiver<Delivery>,
-    driver: Sender<Command>,
+    surroundings: Surroundings,
     send_complaint: Limiter,
     /// What is to be logged once everything has been sent: title and change.
     transitions: Vec<(String, Transition)>,
@@ -48,14 +50,14 @@ impl Worker {
     pub fn new(
         adverts: Receiver<Delivery>,
         control: Receiver<Control>,
-        driver: Sender<Command>,
+        surroundings: Surroundings,
     ) -> Self {
         Self {
             engine: Engine::default(),
             control,
             rim: Rim {
                 adverts,
-                driver,
+                surroundings,
                 send_complaint: Limiter::new(),
                 transitions: Vec::new(),
                 postponements: Limiter::new(),
@@ -90,6 +92,13 @@ impl Worker {
                     }
                 }
                 default(wait) => {}
+            }
+            if let Some(deadline) = engine.deadline() {
+                let now = clock::monotonic();
+                if deadline <= now {
+                    let lateness = &rim.surroundings.performance.worker_lateness;
+                    lateness.observe(now.since(deadline));
+                }
             }
             engine.pass(rim);
             rim.log_transitions();
@@ -205,7 +214,7 @@ impl Host for Rim {
 
     fn command(&mut self, command: Command) {
         // The driver ends after the workers; should it have died, the supervisor knows.
-        let _ended = self.driver.send(command);
+        let _ended = self.surroundings.driver.send(command);
     }
 
     fn postponed(&mut self, setup: &Setup, until: Time) {
@@ -222,5 +231,11 @@ impl Host for Rim {
 
     fn transition(&mut self, setup: &Setup, transition: Transition) {
         self.transitions.push((setup.title.clone(), transition));
+    }
+
+    fn changed(&mut self, setup: &Setup, before: Condition, cause: Option<Cause>) {
+        let change = Change::Condition(cause);
+        let events = &self.surroundings.events;
+        events.push_since(&setup.status, change, before);
     }
 }

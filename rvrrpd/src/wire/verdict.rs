@@ -103,6 +103,9 @@ impl Reject {
         Self::IntervalZero,
     ];
 
+    /// What RFC 8347 counts as `packet-length-errors`.
+    pub const PACKET_LENGTH: [Self; 3] = [Self::Truncated, Self::Length, Self::CountZero];
+
     /// Place in [`Self::ALL`], for tables of counters.
     #[must_use]
     pub const fn index(self) -> usize {

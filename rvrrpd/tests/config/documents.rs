@@ -222,7 +222,7 @@ fn the_example_of_the_original_documentation_runs() {
             .collect();
         let mut sorted = keys.clone();
         sorted.sort_unstable();
-        assert_eq!(sorted, ["api", "auth_secret", "host", "users"]);
+        assert_eq!(sorted, ["auth_secret", "host", "users"]);
         let shown = format!("{loaded:?}");
         assert!(
             !shown.contains("thissecret") && !shown.contains("095820af"),

@@ -450,7 +450,11 @@ fn named(pairs: Vec<(&str, Value)>) -> Pairs {
 
 /// The whole configuration as text.
 fn written(config: &Config, format: Format) -> String {
-    let routers: Vec<Pairs> = config.vrouters.iter().map(|one| router_pairs(one)).collect();
+    let routers: Vec<Pairs> = config
+        .vrouters
+        .iter()
+        .map(|one| router_pairs(one))
+        .collect();
     let routes: Value = config
         .static_routes
         .iter()

@@ -68,7 +68,10 @@ impl Wire {
     pub(crate) fn delivered(&mut self) -> Vec<Vec<u8>> {
         let mut all = Vec::new();
         loop {
-            let more = self.batch.receive(self.receiver.as_fd(), self.receiver.family()).unwrap();
+            let more = self
+                .batch
+                .receive(self.receiver.as_fd(), self.receiver.family())
+                .unwrap();
             all.extend(self.batch.packets().map(|packet| packet.bytes.to_vec()));
             if !more {
                 return all;

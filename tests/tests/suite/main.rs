@@ -4,6 +4,7 @@
 //! network namespaces; a failing one shows the last frames and log lines.
 
 mod absorb;
+mod api;
 mod arp;
 mod auth;
 mod badinput;
@@ -20,6 +21,7 @@ mod hosts;
 mod ipv6;
 mod keepalived_interop;
 mod keepalived_interop_forms;
+mod librvrrp;
 mod life;
 mod mixed;
 mod modes;
@@ -32,6 +34,7 @@ mod rules_forwarding;
 mod rules_models;
 mod rules_receive;
 mod rules_transmit;
+mod rvrrpadm;
 mod samples;
 mod scale;
 mod unicast;

@@ -2,6 +2,7 @@
 #![allow(unsafe_code, reason = "system calls; each block says why it is sound")]
 
 pub mod clock;
+pub(crate) mod credentials;
 pub(crate) mod directory;
 pub(crate) mod epoll;
 pub mod interface;

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 
 use super::super::{Delivery, Sample, Setup};
 use crate::driver::Command;
-use crate::fsm::{Time, Transition};
+use crate::fsm::{Cause, Time, Transition};
+use crate::stats::Condition;
 use crate::wire::{Family, Vrid};
 
 /// The world around an [`Engine`](super::Engine). Nothing in it may wait.
@@ -83,4 +84,8 @@ pub trait Host {
 
     /// Hears that a router has changed its state.
     fn transition(&mut self, setup: &Setup<Self::Port>, transition: Transition);
+
+    /// Hears that state, reasons or priority of a router are not those of `before` any more, and
+    /// why the state is not. Not every world wants to know.
+    fn changed(&mut self, _setup: &Setup<Self::Port>, _before: Condition, _cause: Option<Cause>) {}
 }

@@ -145,7 +145,7 @@ impl<P> Engine<P> {
                 return;
             }
             slot.frames.follow(delivery.stamp);
-            slot.setup.status.heard(delivery.advert.source);
+            slot.setup.status.heard(&delivery.advert);
         }
         self.hear(place, delivery, host);
     }
@@ -288,6 +288,8 @@ impl<P> Engine<P> {
         slot.router.handle(now, event, &mut self.actions);
         self.deadlines.set(place, slot.deadline());
         let status = &slot.setup.status;
+        let before = status.condition();
+        let mut cause = None;
         status.publish_router(&slot.router);
         let port = slot.setup.port.as_ref().map(H::index);
         let id = slot.setup.id;
@@ -313,8 +315,12 @@ impl<P> Engine<P> {
                 Action::Transition(transition) => {
                     status.transition(transition, now);
                     host.transition(&slot.setup, transition);
+                    cause = Some(transition.cause);
                 }
             }
+        }
+        if status.condition() != before {
+            host.changed(&slot.setup, before, cause);
         }
         slot.follow_state();
         let next = slot.next_router_advertisement();

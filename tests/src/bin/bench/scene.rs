@@ -71,8 +71,7 @@ impl Scene {
         for (number, lan) in self.lans.iter().enumerate() {
             lan.handle_apart(apart);
             for host in [R1, R2] {
-                self.host(host)
-                    .handle_apart(&format!("eth{number}"), apart);
+                self.host(host).handle_apart(&format!("eth{number}"), apart);
             }
         }
     }

@@ -139,8 +139,8 @@ fn strained(
     } else {
         Vec::new()
     };
-    let flood: Option<Flood> = (strain == Strain::Flood)
-        .then(|| scene.host(R2).flood_arriving("eth0", hostile(), RATE));
+    let flood: Option<Flood> =
+        (strain == Strain::Flood).then(|| scene.host(R2).flood_arriving("eth0", hostile(), RATE));
     let (mut silences, mut claims) = (Silences::default(), 0);
     let begin = Instant::now();
     while begin.elapsed() < span {

@@ -1,0 +1,351 @@
+//! `/config`: the configuration that runs, with its defaults filled in and without its secrets.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use serde::Serialize;
+use serde_json::Number;
+use utoipa::ToSchema;
+
+use super::problem::Problem;
+use super::routes::App;
+use super::run::{mask, time_format_name, time_zone_name};
+use super::view::{authentication, family, seconds, version};
+use crate::config::model::{
+    self, Auth, ChecksumPolicy, FilterType, InterfaceType, LogFormat, LogTarget, NetworkDriver,
+    Route, Secret, Vip, VirtualRouter,
+};
+
+/// What stands in the place of a secret.
+const HIDDEN: &str = "***";
+
+/// Keys of the top level
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ConfigGlobal {
+    debug: u8,
+    time_zone: &'static str,
+    time_format: &'static str,
+    log_format: &'static str,
+    log_target: &'static str,
+    #[schema(value_type = String)]
+    pid: PathBuf,
+    #[schema(value_type = String)]
+    working_dir: PathBuf,
+    #[schema(value_type = Option<String>)]
+    run_dir: Option<PathBuf>,
+    #[schema(value_type = String)]
+    main_log: PathBuf,
+    #[schema(value_type = Option<String>)]
+    error_log: Option<PathBuf>,
+    client_api: Option<&'static str>,
+    workers: Option<u8>,
+    realtime: bool,
+    api: Option<ConfigApi>,
+}
+
+/// `[api]`
+#[derive(Debug, Serialize, ToSchema)]
+struct ConfigApi {
+    /// `{{ALG}}USER:LEVEL:***`
+    users: Vec<String>,
+    secret: Option<&'static str>,
+    host: Vec<String>,
+    tls: bool,
+    #[schema(value_type = String)]
+    tls_key: PathBuf,
+    #[schema(value_type = String)]
+    tls_cert: PathBuf,
+    session_lifetime: u64,
+    #[schema(value_type = Option<String>)]
+    socket: Option<PathBuf>,
+}
+
+/// The top level
+#[utoipa::path(
+    get, path = "/config/global", tag = "config",
+    responses(
+        (status = 200, description = "Secrets are `***`", body = ConfigGlobal),
+        (status = 401, description = "No session", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn global(State(app): State<Arc<App>>) -> Json<ConfigGlobal> {
+    let snapshot = app.snapshot();
+    let global = &snapshot.config.global;
+    let api = snapshot.config.api.as_ref();
+    Json(ConfigGlobal {
+        debug: global.debug,
+        time_zone: time_zone_name(global.time_zone),
+        time_format: time_format_name(global.time_format),
+        log_format: match global.log_format {
+            LogFormat::Text => "text",
+            LogFormat::Json => "json",
+        },
+        log_target: match global.log_target {
+            LogTarget::File => "file",
+            LogTarget::Journald => "journald",
+            LogTarget::Syslog => "syslog",
+        },
+        pid: global.pid.clone(),
+        working_dir: global.working_dir.clone(),
+        run_dir: global.run_dir.clone(),
+        main_log: global.main_log.clone(),
+        error_log: global.error_log.clone(),
+        client_api: api.map(|_| "http"),
+        workers: global.workers,
+        realtime: global.realtime,
+        api: api.map(ConfigApi::of),
+    })
+}
+
+impl ConfigApi {
+    fn of(api: &model::Api) -> Self {
+        Self {
+            users: api.users.iter().map(user).collect(),
+            secret: api.secret.as_ref().map(|_| HIDDEN),
+            host: api.host.iter().map(ToString::to_string).collect(),
+            tls: api.tls,
+            tls_key: api.tls_key.clone(),
+            tls_cert: api.tls_cert.clone(),
+            session_lifetime: api.session_lifetime.as_secs(),
+            socket: api.socket.clone(),
+        }
+    }
+}
+
+/// A credential line without its salt and hash.
+fn user(line: &Secret) -> String {
+    let text = String::from_utf8_lossy(&line.0);
+    let mut fields = text.splitn(3, ':');
+    match (fields.next(), fields.next()) {
+        (Some(user), Some(level)) => format!("{user}:{level}:{HIDDEN}"),
+        _ => HIDDEN.to_owned(),
+    }
+}
+
+/// `[[vrouter]]`
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ConfigVrouter {
+    group: u8,
+    interface: String,
+    /// Network namespace; null for that of the daemon.
+    netns: Option<String>,
+    name: String,
+    /// `2`, `3` or `2+3`.
+    version: &'static str,
+    /// `ipv4` or `ipv6`; follows from `vip`.
+    family: &'static str,
+    /// Each `ADDR` or `ADDR/PREFIX`.
+    vip: Vec<String>,
+    #[schema(value_type = Option<String>)]
+    primary: Option<IpAddr>,
+    priority: u8,
+    preemption: bool,
+    #[schema(value_type = f64)]
+    preempt_delay: Number,
+    #[schema(value_type = f64)]
+    startup_delay: Number,
+    accept_mode: bool,
+    auth_type: Option<&'static str>,
+    auth_secret: Option<&'static str>,
+    timers: ConfigTimers,
+    rfc3768: bool,
+    v3_checksum: &'static str,
+    address_list_check: &'static str,
+    netdrv: &'static str,
+    iftype: &'static str,
+    virtual_mac: bool,
+    vifname: String,
+    socket_filter: bool,
+    socket_filter_type: &'static str,
+    socket_filter_absorb: bool,
+    enabled: bool,
+    #[schema(value_type = Vec<String>)]
+    unicast_peers: Vec<IpAddr>,
+    #[schema(value_type = Option<String>)]
+    unicast_src: Option<IpAddr>,
+    routes: Vec<ConfigRoute>,
+    /// Whether router advertisements are sent.
+    router_advertisement: bool,
+}
+
+/// `timers`
+#[derive(Debug, Serialize, ToSchema)]
+struct ConfigTimers {
+    /// Seconds.
+    #[schema(value_type = f64)]
+    advert: Number,
+}
+
+/// A route of the configuration
+#[derive(Debug, Serialize, ToSchema)]
+struct ConfigRoute {
+    #[schema(value_type = String)]
+    route: IpAddr,
+    #[schema(value_type = Option<String>)]
+    mask: Option<IpAddr>,
+    #[schema(value_type = String)]
+    nh: IpAddr,
+    metric: u32,
+    mtu: u32,
+    prefix: u8,
+    table: u32,
+}
+
+/// `[protocols]`
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ConfigProtocols {
+    r#static: Vec<ConfigRoute>,
+}
+
+/// The virtual routers
+#[utoipa::path(
+    get, path = "/config/vrouter", tag = "config",
+    responses(
+        (status = 200, description = "Secrets are `***`", body = Vec<ConfigVrouter>),
+        (status = 401, description = "No session", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn vrouters(State(app): State<Arc<App>>) -> Json<Vec<ConfigVrouter>> {
+    let snapshot = app.snapshot();
+    let vrouters = snapshot.config.vrouters.iter();
+    Json(vrouters.map(|router| ConfigVrouter::of(router)).collect())
+}
+
+/// One of the virtual routers
+#[utoipa::path(
+    get, path = "/config/vrouter/{name}", tag = "config",
+    params(("name" = String, Path, description = "Name of the virtual router")),
+    responses(
+        (status = 200, description = "Secrets are `***`", body = ConfigVrouter),
+        (status = 401, description = "No session", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "There is none of this name", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn vrouter(
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+) -> Result<Json<ConfigVrouter>, Problem> {
+    let snapshot = app.snapshot();
+    let mut routers = snapshot.config.vrouters.iter();
+    let found = routers.find(|router| router.name == name);
+    let found =
+        found.ok_or_else(|| Problem::not_found("there is no virtual router of this name"))?;
+    Ok(Json(ConfigVrouter::of(found)))
+}
+
+/// The static routes
+#[utoipa::path(
+    get, path = "/config/protocols", tag = "config",
+    responses(
+        (status = 200, description = "Maybe none", body = ConfigProtocols),
+        (status = 401, description = "No session", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn protocols(State(app): State<Arc<App>>) -> Json<ConfigProtocols> {
+    let snapshot = app.snapshot();
+    let routes = snapshot.config.static_routes.iter();
+    Json(ConfigProtocols {
+        r#static: routes.map(ConfigRoute::of).collect(),
+    })
+}
+
+impl ConfigVrouter {
+    /// The virtual router without its secrets.
+    pub(super) fn of(router: &VirtualRouter) -> Self {
+        let unicast = router.unicast.as_ref();
+        Self {
+            group: router.vrid.number(),
+            interface: router.interface.clone(),
+            netns: router.netns.clone(),
+            name: router.name.clone(),
+            version: version(router.protocol),
+            family: family(router.family),
+            vip: router.vips.iter().map(vip).collect(),
+            primary: router.primary,
+            priority: router.priority,
+            preemption: router.preemption,
+            preempt_delay: seconds(router.preempt_delay),
+            startup_delay: seconds(router.startup_delay),
+            accept_mode: router.accept_mode,
+            auth_type: authentication(&router.auth).1,
+            auth_secret: (router.auth != Auth::None).then_some(HIDDEN),
+            timers: ConfigTimers {
+                advert: seconds(router.interval),
+            },
+            rfc3768: router.rfc3768,
+            v3_checksum: match router.v3_checksum {
+                ChecksumPolicy::Auto => "auto",
+                ChecksumPolicy::Rfc9568 => "rfc9568",
+                ChecksumPolicy::PseudoHeader => "pseudo-header",
+            },
+            address_list_check: if router.address_list_check {
+                "rfc"
+            } else {
+                "off"
+            },
+            netdrv: match router.netdrv {
+                NetworkDriver::Netlink => "libnl",
+                NetworkDriver::Ioctl => "ioctl",
+            },
+            iftype: match router.iftype {
+                InterfaceType::Ether => "ether",
+                InterfaceType::Macvlan => "macvlan",
+            },
+            virtual_mac: router.virtual_mac,
+            vifname: router.vifname.clone(),
+            socket_filter: router.socket_filter,
+            socket_filter_type: match router.socket_filter_type {
+                FilterType::Auto => "auto",
+                FilterType::Ebpf => "ebpf",
+                FilterType::Classic => "classic",
+            },
+            socket_filter_absorb: router.socket_filter_absorb,
+            enabled: router.enabled,
+            unicast_peers: unicast.map_or_else(Vec::new, |unicast| unicast.peers.clone()),
+            unicast_src: unicast.and_then(|unicast| unicast.source),
+            routes: router.routes.iter().map(ConfigRoute::of).collect(),
+            router_advertisement: router.router_advertisement.is_some(),
+        }
+    }
+}
+
+impl ConfigRoute {
+    fn of(route: &Route) -> Self {
+        Self {
+            route: route.destination,
+            mask: mask(route),
+            nh: route.next_hop,
+            metric: route.metric,
+            mtu: route.mtu,
+            prefix: route.prefix,
+            table: route.table,
+        }
+    }
+}
+
+fn vip(vip: &Vip) -> String {
+    match vip.prefix {
+        Some(prefix) => format!("{}/{prefix}", vip.address),
+        None => vip.address.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use zeroize::Zeroizing;
+
+    use super::*;
+
+    #[test]
+    fn nothing_secret_is_left_of_a_credential() {
+        let of = |line: &str| user(&Secret(Zeroizing::new(line.as_bytes().to_vec())));
+        assert_eq!(
+            of("{{SHA256}}admin:1:salt:hash:more"),
+            "{{SHA256}}admin:1:***"
+        );
+        assert_eq!(of("secret"), "***");
+    }
+}

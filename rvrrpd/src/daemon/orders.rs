@@ -1,0 +1,41 @@
+//! What users order through the API.
+
+use super::supervisor::Supervisor;
+use super::{Context, reload};
+use crate::api::{Done, Order, Refusal, Request};
+use crate::config::edit::Change;
+
+impl Supervisor {
+    /// Carries out an order and answers it.
+    pub(super) fn obey(&mut self, request: Request, context: &Context) {
+        let Request { order, reply } = request;
+        let result = match order {
+            Order::Reload => reload::reload(self, context)
+                .map(Done::Reloaded)
+                .map_err(Refusal::Invalid),
+            Order::Change { change, persist } => self.change_config(&change, persist, context),
+        };
+        // Whoever asked may have hung up.
+        let _gone = reply.send(result);
+    }
+
+    /// Changes what runs and, if it is to `persist`, what the file says: both or neither. The file
+    /// is written first, because that may fail and the rest cannot.
+    fn change_config(
+        &mut self,
+        change: &Change,
+        persist: bool,
+        context: &Context,
+    ) -> Result<Done, Refusal> {
+        let after = if persist {
+            let after = self.documents.changed_for_good(change)?;
+            after.save(&context.conf, &self.documents)?;
+            after
+        } else {
+            self.documents.changed(change)?
+        };
+        let subject = after.subject().map(str::to_owned);
+        reload::apply(self, after);
+        Ok(Done::Changed(subject))
+    }
+}

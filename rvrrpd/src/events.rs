@@ -1,0 +1,143 @@
+//! What happens to virtual routers, on its way to whoever watches.
+//!
+//! Workers and the supervisor push into one bounded queue and never wait: a watcher that is slower
+//! than a network that flaps loses events, is told how many, and delays nobody.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tokio::sync::mpsc;
+
+use crate::fsm::Cause;
+use crate::stats::{Condition, Status};
+
+/// Events that may wait for the watcher: several for each of a thousand virtual routers.
+const QUEUE: usize = 8192;
+
+/// Something that happened to a virtual router.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// The router; [`Status::identity`] tells its name.
+    pub router: Arc<Status>,
+    /// What happened.
+    pub change: Change,
+    /// Its condition before.
+    pub before: Condition,
+    /// Its condition after.
+    pub after: Condition,
+    /// When.
+    pub at: SystemTime,
+}
+
+/// What happened.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Change {
+    /// State, reasons or priority changed; the cause is that of a change of state.
+    Condition(Option<Cause>),
+    /// The router is new.
+    Added,
+    /// It has got another configuration.
+    Configured,
+    /// It is gone.
+    Removed,
+    /// It refused this many packets for this reason, or did not send them.
+    Error(&'static str, u64),
+}
+
+/// The end of the queue that events are pushed into.
+#[derive(Clone, Debug)]
+pub struct Sender {
+    queue: mpsc::Sender<Event>,
+    lost: Arc<AtomicU64>,
+}
+
+/// The end of the queue that the watcher reads.
+#[derive(Debug)]
+pub struct Receiver {
+    queue: mpsc::Receiver<Event>,
+    lost: Arc<AtomicU64>,
+}
+
+/// A queue of events.
+#[must_use]
+pub fn queue() -> (Sender, Receiver) {
+    let (sender, receiver) = mpsc::channel(QUEUE);
+    let lost = Arc::default();
+    (
+        Sender {
+            queue: sender,
+            lost: Arc::clone(&lost),
+        },
+        Receiver {
+            queue: receiver,
+            lost,
+        },
+    )
+}
+
+impl Sender {
+    /// Tells the watcher, if it keeps up. Never waits.
+    pub fn push(&self, router: &Arc<Status>, change: Change) {
+        self.push_since(router, change, router.condition());
+    }
+
+    /// The same where the condition was another one before.
+    pub fn push_since(&self, router: &Arc<Status>, change: Change, before: Condition) {
+        let event = Event {
+            router: Arc::clone(router),
+            change,
+            before,
+            after: router.condition(),
+            at: SystemTime::now(),
+        };
+        if self.queue.try_send(event).is_err() {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Receiver {
+    /// The next event, and how many were lost before it; none when nobody can push any more.
+    pub async fn next(&mut self) -> Option<(u64, Event)> {
+        let event = self.queue.recv().await?;
+        Some((self.lost.swap(0, Ordering::Relaxed), event))
+    }
+
+    /// Forgets what has happened until now.
+    pub fn skip(&mut self) {
+        while self.queue.try_recv().is_ok() {}
+        self.lost.store(0, Ordering::Relaxed);
+    }
+
+    /// How many events wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.queue.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watcher_that_sleeps_loses_events_and_is_told_how_many() {
+        let (sender, mut receiver) = queue();
+        let router = Arc::default();
+        for _ in 0..QUEUE + 3 {
+            sender.push(&router, Change::Added);
+        }
+        assert_eq!(receiver.waiting(), QUEUE);
+        let mut next = || {
+            receiver
+                .queue
+                .try_recv()
+                .map(|_| receiver.lost.swap(0, Ordering::Relaxed))
+        };
+        assert_eq!(next(), Ok(3));
+        assert_eq!(next(), Ok(0));
+        sender.push(&router, Change::Removed);
+        assert_eq!(next(), Ok(0));
+    }
+}

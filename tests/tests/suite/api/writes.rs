@@ -1,0 +1,314 @@
+//! Virtual routers are made, changed and deleted while the daemon runs: what runs and what the file
+//! says change together or not at all.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
+use std::path::PathBuf;
+use std::process::Command;
+
+use rvrrpd_tests::deadline::within;
+use rvrrpd_tests::process::Process;
+use rvrrpd_tests::rvrrpd::{Files, Rvrrpd, State};
+use rvrrpd_tests::scene::{NAME, Scene};
+use rvrrpd_tests::web::{ask, send};
+use serde_json::{Value, json};
+
+use super::{socket, start, vrouter, with_api};
+
+/// The configuration file.
+fn file(daemon: &Rvrrpd) -> String {
+    fs::read_to_string(&daemon.files().config).unwrap()
+}
+
+/// Names of the virtual routers that run.
+fn names(daemon: &Rvrrpd) -> Vec<String> {
+    let routers = ask(&socket(daemon), "GET", "/run/vrrp").json();
+    let routers = routers.as_array().unwrap().iter();
+    routers
+        .map(|router| router["name"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+fn second() -> Value {
+    json!({"group": 8, "interface": "eth0", "vip": ["10.0.0.108"], "iftype": "macvlan",
+           "name": "second", "priority": 77})
+}
+
+#[test]
+fn a_router_is_made_changed_and_deleted_and_the_file_says_so() {
+    let scene = Scene::new("a_router_is_made_changed_and_deleted_and_the_file_says_so");
+    let text = format!("# Ours.\n{}", with_api("", &[vrouter()]));
+    let daemon = scene.start(&scene.r1, &text);
+    daemon.wait_state(NAME, State::Master, within(10.0));
+    let (socket, before) = (socket(&daemon), file(&daemon));
+    let mark = daemon.log().mark();
+
+    let answer = send(&socket, "POST", "/config/vrouter", &second());
+    assert_eq!(answer.status, 201, "{answer:?}");
+    assert_eq!(answer.field("location"), ["/config/vrouter/second"]);
+    assert_eq!(answer.json()["priority"], 77);
+    daemon.wait_state("eth0-8", State::Master, within(10.0));
+    assert!(file(&daemon).starts_with(&before), "{}", file(&daemon));
+    let path = "/config/vrouter/second";
+    assert_eq!(ask(&socket, "GET", path).json(), answer.json());
+
+    let patch = json!({"priority": 78, "vip": ["10.0.0.108", "10.0.0.109"]});
+    let answer = send(&socket, "PATCH", path, &patch);
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let text = file(&daemon);
+    assert!(
+        text.contains("priority = 78") && text.contains("10.0.0.109"),
+        "{text}"
+    );
+    let detail = ask(&socket, "GET", "/run/vrrp/8/eth0?name=second").json();
+    assert_eq!(detail["virtual_ips"], json!(["10.0.0.108", "10.0.0.109"]));
+    assert_eq!(detail["timers"]["advert"], 1);
+    assert_eq!(detail["last_transition"]["to"], "Master");
+    let null = ask(&socket, "GET", "/run/vrrp/8/eth0?name=other");
+    assert_eq!(null.status, 404, "{null:?}");
+
+    assert_eq!(ask(&socket, "DELETE", path).status, 204);
+    assert_eq!(names(&daemon), [NAME]);
+    assert_eq!(file(&daemon).trim_end(), before.trim_end());
+    assert_eq!(ask(&socket, "DELETE", path).status, 404);
+    // Nobody else noticed.
+    let changes = daemon.log().texts_after(mark);
+    let touched = changes.iter().any(|line| line.contains("10.0.0.100 "));
+    assert!(!touched, "{changes:#?}");
+    daemon.stop();
+}
+
+#[test]
+fn what_is_not_to_be_kept_ends_with_a_reload() {
+    let scene = Scene::new("what_is_not_to_be_kept_ends_with_a_reload");
+    let daemon = start(&scene, "");
+    let (socket, before) = (socket(&daemon), file(&daemon));
+    let answer = send(&socket, "POST", "/config/vrouter?persist=false", &second());
+    assert_eq!(answer.status, 201, "{answer:?}");
+    daemon.wait_state("eth0-8", State::Master, within(10.0));
+    assert_eq!(file(&daemon), before);
+    // The file does not know it.
+    let order = ask(&socket, "POST", "/run/vrrp/second/disable");
+    assert_eq!(order.status, 409, "{order:?}");
+    assert!(order.body.contains("persist=false"), "{order:?}");
+    // What is kept leaves alone what is not.
+    assert_eq!(
+        ask(&socket, "POST", &format!("/run/vrrp/{NAME}/disable")).status,
+        200
+    );
+    assert_eq!(names(&daemon), [NAME, "second"]);
+    assert!(
+        file(&daemon).contains("enabled = false"),
+        "{}",
+        file(&daemon)
+    );
+    let answer = ask(&socket, "POST", "/run/reload").json();
+    assert_eq!(
+        (&answer["removed"], &answer["untouched"]),
+        (&1.into(), &1.into())
+    );
+    assert_eq!(names(&daemon), [NAME]);
+    daemon.stop();
+}
+
+#[test]
+fn what_is_wrong_changes_nothing() {
+    let scene = Scene::new("what_is_wrong_changes_nothing");
+    let daemon = start(&scene, "");
+    let (socket, before) = (socket(&daemon), file(&daemon));
+    let taken = json!({"group": 7, "interface": "eth0", "vip": "10.0.0.101"});
+    let named = json!({"group": 8, "interface": "eth0", "vip": "10.0.0.101", "name": NAME});
+    let wrong = json!({"group": 0, "interface": "eth0", "vip": "nonsense", "prioritty": 3});
+    let secret = json!({"group": 8, "interface": "eth0", "vip": "10.0.0.8", "version": 3,
+                        "auth_type": "rfc2338-simple", "auth_secret": "banana77"});
+    for (method, path, body, status, says) in [
+        ("POST", "/config/vrouter", &taken, 409, "eth0-7"),
+        ("POST", "/config/vrouter", &named, 409, "name: "),
+        ("POST", "/config/vrouter", &wrong, 422, "priority"),
+        ("POST", "/config/vrouter", &secret, 422, "auth_type"),
+        (
+            "POST",
+            "/config/vrouter?persist=no",
+            &wrong,
+            400,
+            "persist=false",
+        ),
+        ("POST", "/config/vrouter", &json!([1]), 400, "object"),
+        (
+            "PATCH",
+            "/config/vrouter/eth0-7",
+            &json!({"vip": null}),
+            422,
+            "vip",
+        ),
+        ("PATCH", "/config/vrouter/nobody", &json!({}), 404, "nobody"),
+        ("PUT", "/config/vrouter/eth0-7", &json!({}), 405, ""),
+    ] {
+        let answer = send(&socket, method, path, body);
+        assert_eq!(answer.status, status, "{method} {path} {body}: {answer:?}");
+        assert_eq!(answer.field("content-type"), ["application/problem+json"]);
+        assert!(answer.body.contains(says), "{answer:?}");
+        assert!(!answer.body.contains("banana77"), "{answer:?}");
+        assert_eq!(file(&daemon), before);
+        assert_eq!(names(&daemon), [NAME]);
+    }
+    let plain = ask(&socket, "POST", "/config/vrouter");
+    assert_eq!(plain.status, 415, "{plain:?}");
+
+    // Somebody has edited the file.
+    let edited = format!("{before}\n# by hand\n");
+    fs::write(&daemon.files().config, &edited).unwrap();
+    let answer = send(&socket, "POST", "/config/vrouter", &second());
+    assert_eq!(answer.status, 409, "{answer:?}");
+    assert!(answer.body.contains("+# by hand"), "{answer:?}");
+    assert_eq!(
+        (file(&daemon), names(&daemon)),
+        (edited, vec![NAME.to_owned()])
+    );
+    assert_eq!(ask(&socket, "POST", "/run/reload").status, 200);
+    let answer = send(&socket, "POST", "/config/vrouter", &second());
+    assert_eq!(answer.status, 201, "{answer:?}");
+    daemon.stop();
+}
+
+/// A small file system, unmounted with it.
+struct Disk(PathBuf);
+
+impl Disk {
+    fn mount(path: PathBuf) -> Self {
+        fs::create_dir_all(&path).unwrap();
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"]);
+        assert!(mount.arg(&path).status().unwrap().success());
+        Self(path)
+    }
+
+    fn remount(&self, how: &str) {
+        let mut mount = Command::new("mount");
+        mount.args(["-o", &format!("remount,{how}")]).arg(&self.0);
+        assert!(mount.status().unwrap().success());
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _gone = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+/// Whatever keeps the file from being written keeps everything else from being changed.
+#[test]
+fn a_full_disk_and_a_read_only_file_refuse_with_nothing_changed() {
+    let scene = Scene::new("a_full_disk_and_a_read_only_file_refuse_with_nothing_changed");
+    let disk = Disk::mount(scene.lab.dir().join("disk"));
+    let target = disk.0.join("rvrrpd.conf");
+    symlink(&target, Files::of(&scene.lab, &scene.r1).config).unwrap();
+    let daemon = start(&scene, "");
+    let (socket, before) = (socket(&daemon), file(&daemon));
+    let refused = |status: u16, says: &str| {
+        let off = format!("/run/vrrp/{NAME}/disable");
+        for answer in [
+            send(&socket, "POST", "/config/vrouter", &second()),
+            send(
+                &socket,
+                "PATCH",
+                "/config/vrouter/eth0-7",
+                &json!({"priority": 50}),
+            ),
+            ask(&socket, "DELETE", "/config/vrouter/eth0-7"),
+            ask(&socket, "POST", &off),
+        ] {
+            assert_eq!(answer.status, status, "{answer:?}");
+            assert!(answer.body.contains(says), "{answer:?}");
+        }
+        assert_eq!(file(&daemon), before);
+        let running = ask(&socket, "GET", "/config/vrouter").json();
+        assert_eq!(running.as_array().unwrap().len(), 1);
+        assert_eq!(
+            (&running[0]["priority"], &running[0]["enabled"]),
+            (&100.into(), &true.into())
+        );
+        assert_eq!(daemon.state(NAME), Some(State::Master));
+    };
+    let _full = fs::write(disk.0.join("filler"), vec![1; 128 * 1024]);
+    refused(507, "nothing was changed");
+    fs::remove_file(disk.0.join("filler")).unwrap();
+    fs::set_permissions(&target, fs::Permissions::from_mode(0o444)).unwrap();
+    refused(500, "read-only");
+    fs::set_permissions(&target, fs::Permissions::from_mode(0o640)).unwrap();
+    disk.remount("ro");
+    refused(500, "ead-only");
+    disk.remount("rw");
+    // The daemon has given up the right to give files away.
+    chown(&target, None, Some(12)).unwrap();
+    refused(500, "owner of the old file");
+    chown(&target, None, Some(0)).unwrap();
+    let left: Vec<_> = fs::read_dir(&disk.0).unwrap().collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+    // What need not be written is done all the same.
+    let off = format!("/run/vrrp/{NAME}/disable?persist=false");
+    assert_eq!(ask(&socket, "POST", &off).status, 200);
+
+    // The same file once it can be written: the target, with its owner and mode.
+    let answer = send(&socket, "POST", "/config/vrouter", &second());
+    assert_eq!(answer.status, 201, "{answer:?}");
+    let link = &daemon.files().config;
+    assert_eq!(fs::read_link(link).unwrap(), target);
+    let now = fs::metadata(&target).unwrap();
+    assert_eq!((now.uid(), now.gid(), now.mode() & 0o7777), (0, 0, 0o640));
+    assert!(file(&daemon).contains("\"second\""), "{}", file(&daemon));
+    daemon.stop();
+}
+
+/// After a power cut the file is the old or the new one: the new one is on the disk before it gets
+/// the name, and then the name is.
+#[test]
+fn the_file_is_synchronised_renamed_and_synchronised() {
+    let scene = Scene::new("the_file_is_synchronised_renamed_and_synchronised");
+    let daemon = start(&scene, "");
+    let (socket, trace) = (socket(&daemon), scene.lab.dir().join("trace"));
+    let mut strace = Command::new("strace");
+    strace
+        .args([
+            "-f",
+            "-y",
+            "-e",
+            "trace=write,fsync,fdatasync,rename,renameat,renameat2",
+        ])
+        .arg("-o")
+        .arg(&trace)
+        .args(["-p", &daemon.pid().to_string()]);
+    let mut strace = Process::start("strace", strace);
+    strace
+        .log()
+        .wait_after(0, "strace is attached", within(20.0), |line| {
+            line.text.contains("attached").then_some(())
+        });
+    let answer = send(&socket, "POST", "/config/vrouter", &second());
+    assert_eq!(answer.status, 201, "{answer:?}");
+    strace.signal(libc::SIGINT);
+    let _status = strace.wait_exit(within(20.0));
+    let text = fs::read_to_string(&trace).unwrap();
+    let directory = fs::canonicalize(scene.lab.dir()).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let place = |what: &str, call: &str, of: &str| {
+        let found = lines
+            .iter()
+            .position(|line| line.contains(call) && line.contains(of));
+        found.unwrap_or_else(|| panic!("{what} in\n{text}"))
+    };
+    let new = ".rvrrpd-r1.conf.rvrrpd-new";
+    let written = place("the new file is written", "write(", new);
+    let synchronised = place("the new file is synchronised", "fsync(", new);
+    let renamed = place("the new file gets the name", "rename", new);
+    let known = place(
+        "the directory is synchronised",
+        "fsync(",
+        &format!("<{}>", directory.display()),
+    );
+    assert!(
+        written < synchronised && synchronised < renamed && renamed < known,
+        "{text}"
+    );
+    daemon.stop();
+}
