@@ -35,6 +35,9 @@ units := $(DESTDIR)$(PREFIX)/lib/systemd/system
 docs  := $(DESTDIR)$(PREFIX)/share/doc/rvrrpd
 
 lab := ip:iproute2 ping:iputils-ping tcpdump:tcpdump
+suite := cc:build-essential $(lab) nft:nftables keepalived:keepalived /usr/lib/frr/vrrpd:frr ps:procps \
+	curl:curl openssl:openssl setpriv:util-linux chromium:chromium chromedriver:chromium-driver \
+	yanglint:libyang-tools strace:strace
 
 .PHONY: build demo test test-fallback bench scale api-load soak lint ebpf rules conformance install uninstall clean
 
@@ -54,12 +57,12 @@ demo: build
 	@RVRRPD_BIN=$(abspath $(release)/rvrrpd) scripts/demo
 
 test:
-	@scripts/need cc:build-essential $(lab) nft:nftables keepalived:keepalived /usr/lib/frr/vrrpd:frr ps:procps curl:curl openssl:openssl setpriv:util-linux chromium:chromium chromedriver:chromium-driver yanglint:libyang-tools strace:strace
+	@scripts/need $(suite)
 	@scripts/test
 
 # Built by whoever has cargo, run by root.
 bench: build
-	@scripts/need ip:iproute2 $(if $(KEEPALIVED),,keepalived:keepalived)
+	@scripts/need ip:iproute2 ethtool:ethtool $(if $(KEEPALIVED),,keepalived:keepalived)
 	@! command -v $(CARGO) >/dev/null || $(CARGO) build -q --profile observer -p rvrrpd-tests --bin bench
 	@$(if $(filter 0,$(shell id -u)),,sudo) env PATH="$$PATH:/usr/sbin:/sbin" KEEPALIVED=$(KEEPALIVED) \
 		RVRRPD_BIN=$(abspath $(release)/rvrrpd) \
@@ -71,7 +74,7 @@ scale: build
 	@RVRRPD_BIN=$(abspath $(release)/rvrrpd) $(release)/scale $(SCALE)
 
 test-fallback:
-	@scripts/need cc:build-essential $(lab) nft:nftables keepalived:keepalived /usr/lib/frr/vrrpd:frr ps:procps setpriv:util-linux yanglint:libyang-tools strace:strace
+	@scripts/need $(suite)
 	$(CARGO) build -p rvrrpd -p rvrrpadm -p librvrrp
 	@scripts/python
 	@RVRRPD_TESTS_WITHOUT_BPF=1 $(CARGO) test -p rvrrpd-tests --test suite -- $(THEMES) --test-threads=4

@@ -1,5 +1,6 @@
 //! A stream whose other end has to read: one that does not, for too long, is given up, with all
-//! that waits for it.
+//! that waits for it. And one whose other end may finish its sentence: a connection that is closed
+//! while a refused body still comes would be reset, and the refusal lost (RFC 9112 §9.6).
 
 use core::future::Future as _;
 use core::pin::Pin;
@@ -13,12 +14,19 @@ use tokio::time::{Sleep, sleep};
 /// How long the other end may take nothing.
 const LONGEST: Duration = Duration::from_secs(20);
 
+/// How long the other end may go on sending after the last word was said to it.
+const LINGER: Duration = Duration::from_secs(1);
+/// Most bytes of that which are read.
+const LINGER_BYTES: usize = 4 << 20;
+
 /// A stream with a limit for how long a write may wait.
 #[derive(Debug)]
 pub(super) struct Patient<S> {
     stream: S,
     /// When a write that waits now is given up.
     limit: Option<Pin<Box<Sleep>>>,
+    /// Until when it is read after the last word, and how many bytes may still come.
+    linger: Option<(Pin<Box<Sleep>>, usize)>,
 }
 
 impl<S> Patient<S> {
@@ -27,6 +35,7 @@ impl<S> Patient<S> {
         Self {
             stream,
             limit: None,
+            linger: None,
         }
     }
 
@@ -55,7 +64,27 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
+impl<S: AsyncRead + Unpin> Patient<S> {
+    /// Reads what still comes after the last word, and forgets it.
+    fn poll_linger(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let (until, left) = self
+            .linger
+            .get_or_insert_with(|| (Box::pin(sleep(LINGER)), LINGER_BYTES));
+        let mut scratch = [0; 8192];
+        loop {
+            let mut buffer = ReadBuf::new(&mut scratch);
+            match Pin::new(&mut self.stream).poll_read(context, &mut buffer) {
+                Poll::Ready(Ok(())) if (1..*left).contains(&buffer.filled().len()) => {
+                    *left -= buffer.filled().len();
+                }
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => return until.as_mut().poll(context),
+            }
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -84,7 +113,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let result = Pin::new(&mut self.stream).poll_shutdown(context);
-        self.limited(context, result)
+        if self.linger.is_none() {
+            let result = Pin::new(&mut self.stream).poll_shutdown(context);
+            ready!(self.limited(context, result))?;
+        }
+        self.poll_linger(context).map(Ok)
     }
 }
