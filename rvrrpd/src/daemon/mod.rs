@@ -223,7 +223,7 @@ fn start_workers(
                 events: events.clone(),
                 performance: Arc::clone(performance),
             };
-            pool::Handle::start(number, world, prepare)
+            pool::Handle::start(number, config.vrouters.len(), world, prepare)
         })
         .collect::<std::io::Result<_>>()
         .map_err(|error| Error::Start("worker thread", error))

@@ -48,9 +48,11 @@ pub fn keep_memory_small() {
     process::map_large_buffers();
 }
 
-/// Gives back what was freed so far. Locked pages cannot be, so this comes before [`lock_memory`].
+/// Gives back what was freed so far, and the code that only the start needed. Locked pages cannot be
+/// given back, so this comes before [`lock_memory`].
 pub fn give_back_memory() {
     process::trim_heap();
+    process::unmap_code(&std::fs::read_to_string("/proc/self/maps").unwrap_or_default());
 }
 
 /// Whether all memory can be locked, however much it becomes. `limit` is RLIMIT_MEMLOCK in bytes,
@@ -143,6 +145,35 @@ mod tests {
         assert!(can_lock_all(true, 0));
         assert!(can_lock_all(false, libc::RLIM_INFINITY));
         assert!(!can_lock_all(false, 1 << 40));
+    }
+
+    /// Pages of executable files that are in the memory of this process, in KiB.
+    fn code() -> u64 {
+        let maps = fs::read_to_string("/proc/self/smaps").unwrap();
+        let mut is_code = false;
+        let mut sum = 0;
+        for line in maps.lines() {
+            if let Some((_, rest)) = line
+                .split_once(' ')
+                .filter(|(range, _)| range.contains('-'))
+            {
+                is_code = rest.starts_with("r-xp") && rest.contains('/');
+            } else if let Some(size) = line.strip_prefix("Rss:").filter(|_| is_code) {
+                sum += size.trim().trim_end_matches(" kB").parse::<u64>().unwrap();
+            }
+        }
+        sum
+    }
+
+    #[test]
+    fn code_that_is_not_used_any_more_is_given_back_and_comes_again() {
+        // What was tried before used much of it.
+        a_priority_out_of_range_is_an_error();
+        let before = code();
+        super::give_back_memory();
+        let after = code();
+        assert!(after < before, "{before} KiB, then {after} KiB");
+        a_priority_out_of_range_is_an_error();
     }
 
     const LOCKED: &str = "daemon::realtime::tests::process_with_locked_memory";

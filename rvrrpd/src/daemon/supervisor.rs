@@ -269,10 +269,11 @@ impl Supervisor {
         );
     }
 
-    /// The worker of a virtual router: those that advertise at the same moment have the same one, so
-    /// that one of them is woken for it (`fsm::Beat`).
+    /// The worker of a virtual router: those of one interface that advertise at the same moment have the
+    /// same one, so that one of them is woken for it (`fsm::Beat`).
     fn worker_of(&self, router: &VirtualRouter) -> usize {
-        let interface: usize = router.interface.bytes().map(usize::from).sum();
+        let names = router.netns.iter().chain([&router.interface]);
+        let interface: usize = names.flat_map(|name| name.bytes().map(usize::from)).sum();
         let group = usize::from(router.vrid.number()) % Beat::OF_INTERFACE;
         (interface + group) % self.workers.len().max(1)
     }

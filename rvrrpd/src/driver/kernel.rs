@@ -1,7 +1,7 @@
 //! What the driver knows: the routers with their plans, and the means to change the kernel.
 
 use core::fmt;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 
@@ -40,6 +40,9 @@ pub(super) struct Kernel {
     /// The static routes are in, because a router is active.
     pub(super) static_routes_in: bool,
     pub(super) doubt: Doubt,
+    /// What the kernel refused of links and addresses, and what it had refused before the last look.
+    pub(super) refused: BTreeSet<(RouterId, String)>,
+    pub(super) refused_before: BTreeSet<(RouterId, String)>,
     /// What the kernel last told of links, as hashes: a thousand names would take memory.
     pub(super) told: HashMap<u32, u64>,
     hasher: RandomState,
@@ -116,6 +119,8 @@ impl Kernel {
             static_routes: Vec::new(),
             static_routes_in: false,
             doubt: Doubt::default(),
+            refused: BTreeSet::new(),
+            refused_before: BTreeSet::new(),
             told: HashMap::new(),
             hasher: RandomState::new(),
             hidden: Hidden::default(),
@@ -139,8 +144,14 @@ impl Kernel {
             self.doubt.routes |=
                 matches!((&purpose, &outcome), (Purpose::Route(_), Ok(Done::Already)));
             if let Err(refusal) = outcome {
-                self.doubt.refused_routes |= matches!(purpose, Purpose::Route(_));
-                refused.push((id, Error::new(purpose.to_string(), refusal.into_error())));
+                let error = Error::new(purpose.to_string(), refusal.into_error());
+                match purpose {
+                    Purpose::Route(_) => self.doubt.refused_routes = true,
+                    Purpose::Object(_) => {
+                        self.refused.insert((id, error.to_string()));
+                    }
+                }
+                refused.push((id, error));
             }
         }
         refused

@@ -52,7 +52,10 @@ impl Kernel {
                 self.told.remove(index);
                 self.lose_parent(*index);
             }
-            KernelEvent::Resync(..) => self.told.clear(),
+            KernelEvent::Resync(links, _) => {
+                self.told.clear();
+                self.follow_all(links);
+            }
             _ => {}
         }
         // The kernel takes routes out without a word when their interface goes down or the address
@@ -95,6 +98,19 @@ impl Kernel {
                 self.doubt.settings = true;
                 self.doubt.routes |= routes;
             }
+        }
+    }
+
+    /// What was not heard of parents.
+    fn follow_all(&mut self, links: &[Link]) {
+        for link in links {
+            self.follow_parent(link);
+        }
+        let is_there = |index: &u32| links.iter().any(|link| link.index == *index);
+        let parents = self.parents.keys().copied();
+        let gone: Vec<u32> = parents.filter(|index| !is_there(index)).collect();
+        for index in gone {
+            self.lose_parent(index);
         }
     }
 
@@ -174,8 +190,13 @@ impl Kernel {
         if self.next_look().is_none_or(|next| next > Instant::now()) {
             return;
         }
-        let doubt = core::mem::take(&mut self.doubt);
+        let mut doubt = core::mem::take(&mut self.doubt);
         self.doubt.refused_routes = doubt.refused_routes;
+        if doubt.links || doubt.addresses {
+            // What was refused, of either, is tried again now; whether it is refused again is seen.
+            doubt.links |= !self.refused.is_empty();
+            self.refused_before = core::mem::take(&mut self.refused);
+        }
         if doubt.settings {
             self.examine_settings(None);
         }
@@ -197,6 +218,7 @@ impl Kernel {
     /// What no event tells of.
     pub(super) fn look_round(&mut self) {
         self.doubt.routes |= self.doubt.refused_routes;
+        self.doubt.links |= !self.refused.is_empty();
         self.restore_gate();
         self.examine_settings(None);
         self.doubt.routes |= self.has_routes() && self.routes_may_be_listed();
@@ -447,10 +469,10 @@ impl Kernel {
         let mut repaired = self.put_back(batch);
         for (id, address, added) in by_ioctl {
             repaired = true;
-            self.report(match added {
-                Ok(()) => Report::Repaired(id, format!("address {address}")),
-                Err(error) => Report::ActivationFailed(id, error),
-            });
+            match added {
+                Ok(()) => self.report(Report::Repaired(id, format!("address {address}"))),
+                Err(error) => self.refused_again(id, error),
+            }
         }
         repaired
     }
@@ -467,14 +489,23 @@ impl Kernel {
                 }
                 Err(error) => {
                     repaired = true;
-                    self.report(Report::ActivationFailed(
-                        id,
-                        Error::new(purpose.to_string(), error.into_error()),
-                    ));
+                    self.refused_again(id, Error::new(purpose.to_string(), error.into_error()));
                 }
             }
         }
         repaired
+    }
+}
+
+impl Kernel {
+    /// Tells that something was refused, unless the last look told the same, and lets the next round try
+    /// again: a Master without its address is a black hole for as long.
+    fn refused_again(&mut self, id: RouterId, error: Error) {
+        let refusal = (id, error.to_string());
+        if !self.refused_before.contains(&refusal) {
+            self.report(Report::ActivationFailed(id, error));
+        }
+        self.refused.insert(refusal);
     }
 }
 

@@ -16,14 +16,11 @@ impl View {
     /// Follows an event.
     pub fn apply(&mut self, event: &KernelEvent) {
         match event {
-            KernelEvent::Link(link) if link.is_of_rvrrpd() => {}
+            KernelEvent::Link(link) if link.is_of_rvrrpd() => self.forget(link.index),
             KernelEvent::Link(link) => {
                 self.links.insert(link.index, link.clone());
             }
-            KernelEvent::LinkGone { index, .. } => {
-                self.links.remove(index);
-                self.addresses.remove(index);
-            }
+            KernelEvent::LinkGone { index, .. } => self.forget(*index),
             KernelEvent::Address(address) if !self.links.contains_key(&address.index) => {}
             KernelEvent::Address(address) => {
                 let addresses = self.addresses.entry(address.index).or_default();
@@ -57,6 +54,11 @@ impl View {
                 }
             }
         }
+    }
+
+    fn forget(&mut self, index: u32) {
+        self.links.remove(&index);
+        self.addresses.remove(&index);
     }
 
     /// The link with this interface index.

@@ -48,9 +48,11 @@ use crate::wire::auth::{Key, Stamp};
 use crate::wire::{Family, Mac, Versions, Vrid};
 use std::net::{IpAddr, Ipv6Addr};
 
-/// Advertisements that may wait for one worker. A worker that is this far behind has lost them
-/// anyway; bounding the queue bounds the memory that the LAN can make us use.
-const QUEUE: usize = 1536;
+/// Advertisements that may wait for one worker: two of each virtual router, within these bounds. A
+/// worker that is farther behind has lost them anyway; bounding the queue bounds the memory that the
+/// LAN can make us use.
+const SHORTEST_QUEUE: usize = 1536;
+const LONGEST_QUEUE: usize = 8192;
 
 /// An accepted advertisement on its way to its router.
 #[derive(Clone, Debug)]
@@ -178,16 +180,19 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Starts worker `number`, which calls `prepare` once (scheduling).
+    /// Starts worker `number`, which calls `prepare` once (scheduling). Of `routers` virtual routers any
+    /// number may be its own, and all of them may be told of at once.
     ///
     /// # Errors
     /// The thread cannot be made.
     pub fn start(
         number: usize,
+        routers: usize,
         surroundings: Surroundings,
         prepare: impl FnOnce() + Send + 'static,
     ) -> io::Result<Self> {
-        let (adverts, incoming): (_, Receiver<Delivery>) = crossbeam_channel::bounded(QUEUE);
+        let places = (2 * routers).clamp(SHORTEST_QUEUE, LONGEST_QUEUE);
+        let (adverts, incoming): (_, Receiver<Delivery>) = crossbeam_channel::bounded(places);
         let (control, orders) = crossbeam_channel::unbounded();
         let thread = std::thread::Builder::new()
             .name(format!("worker-{number}"))

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use aya::maps::MapData;
 use rvrrpd_ebpf::{GATE_STATES, GATED_INTERFACES, GateState, REFUSED_COUNT};
 
-use crate::net::sys::shared::Words;
+use crate::net::sys::shared::{Words, page_size};
 use crate::wire::{Family, Vrid};
 
 /// An interface among those that have a gate.
@@ -23,9 +23,11 @@ impl Place {
 /// any thread may do it.
 #[derive(Debug)]
 pub struct States {
-    /// Those of each place that was ever used. What is mapped stays: a gate may be asked about an
-    /// interface that is just leaving.
-    places: Box<[OnceLock<Words>]>,
+    /// Those of the places that were ever used, mapped by [`Self::together`]. What is mapped stays: a
+    /// gate may be asked about an interface that is just leaving.
+    parts: Box<[OnceLock<Words>]>,
+    /// Places whose states are in the same page; a power of two.
+    together: u32,
     refused: Words,
     map: MapData,
 }
@@ -33,8 +35,11 @@ pub struct States {
 impl States {
     pub(super) fn map(map: MapData) -> io::Result<Self> {
         let refused = Words::map(map.fd().as_fd(), REFUSED_COUNT as usize, 1)?;
+        let of_place = GATE_STATES as usize * size_of::<u64>();
+        let together = u32::try_from(page_size() / of_place).unwrap_or(1).max(1);
         Ok(Self {
-            places: Place::ALL.map(|_| OnceLock::new()).collect(),
+            parts: Place::ALL.map(|_| OnceLock::new()).collect(),
+            together,
             refused,
             map,
         })
@@ -43,14 +48,16 @@ impl States {
     /// Makes the states of an interface reachable, all of them foreign. Memory for all interfaces
     /// that there can be would be more than most hosts need.
     pub(super) fn open(&self, place: Place) -> io::Result<()> {
-        let Some(of_place) = self.places.get(place.0 as usize) else {
+        let number = place.0 / self.together;
+        let Some(part) = self.parts.get(number as usize) else {
             return Err(io::ErrorKind::InvalidInput.into());
         };
-        if of_place.get().is_none() {
-            let first = (place.0 * GATE_STATES) as usize;
-            let words = Words::map(self.map.fd().as_fd(), first, GATE_STATES as usize)?;
+        if part.get().is_none() {
+            let count = self.together * GATE_STATES;
+            let first = number * count;
+            let words = Words::map(self.map.fd().as_fd(), first as usize, count as usize)?;
             // Whoever was faster mapped the same.
-            let _same = of_place.set(words);
+            let _same = part.set(words);
         }
         // The first touch of a page costs a fault, which no takeover shall wait for.
         self.clear(place);
@@ -77,9 +84,7 @@ impl States {
 
     /// Forgets all virtual routers of an interface.
     pub(super) fn clear(&self, place: Place) {
-        let of_place = self.places.get(place.0 as usize);
-        let words = of_place.and_then(OnceLock::get).map(Words::all);
-        for word in words.unwrap_or_default() {
+        for word in self.of(place) {
             word.store(GateState::Foreign as u64, Ordering::Release);
         }
     }
@@ -92,8 +97,17 @@ impl States {
     }
 
     fn word(&self, place: Place, router: (Family, Vrid)) -> Option<&AtomicU64> {
-        let words = self.places.get(place.0 as usize)?.get()?.all();
-        words.get(offset(router) as usize)
+        self.of(place).get(offset(router) as usize)
+    }
+
+    /// The states of an interface; none before [`Self::open`].
+    fn of(&self, place: Place) -> &[AtomicU64] {
+        let part = self.parts.get((place.0 / self.together) as usize);
+        let words = part.and_then(OnceLock::get).map(Words::all);
+        let first = (place.0 % self.together * GATE_STATES) as usize;
+        words
+            .and_then(|words| words.get(first..first + GATE_STATES as usize))
+            .unwrap_or_default()
     }
 }
 

@@ -42,6 +42,35 @@ pub(crate) fn trim_heap() {
     }
 }
 
+/// Takes the machine code that was used so far out of this process's memory, if not out of the page
+/// cache: what is used again is mapped again by a fault, without the disk (madvise(2)). `mappings` is
+/// the text of /proc/self/maps. Only what is executable is touched: it is read from the file as it is,
+/// where data may have been changed by the loader.
+pub(crate) fn unmap_code(mappings: &str) {
+    for line in mappings.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        // Addresses, mode, offset, device, inode, path; proc_pid_maps(5).
+        let [range, "r-xp", _, _, inode, ..] = words[..] else {
+            continue;
+        };
+        let bounds = range.split_once('-').and_then(|(start, end)| {
+            let number = |text| usize::from_str_radix(text, 16).ok();
+            Some((number(start)?, number(end)?))
+        });
+        if let Some((start, end)) = bounds.filter(|_| inode != "0") {
+            // SAFETY: a private mapping of a file that nobody has written to, because it is not
+            // writable: its pages come back from the file as they were.
+            unsafe {
+                libc::madvise(
+                    core::ptr::without_provenance_mut(start),
+                    end.saturating_sub(start),
+                    libc::MADV_DONTNEED,
+                )
+            };
+        }
+    }
+}
+
 /// Large buffers are mapped each for itself for ever, so that they are returned when they are freed
 /// and take no memory before they are used (mallopt(3)): glibc would stop doing so after the first
 /// one is freed. And few heaps for many threads: each has its own waste.
@@ -49,10 +78,10 @@ pub(crate) fn map_large_buffers() {
     /// The default of glibc at the start, in bytes.
     #[cfg(target_env = "gnu")]
     const LARGE: libc::c_int = 128 * 1024;
-    /// Heaps; the default is eight for each processor. Threads on the way of an advertisement do
-    /// not allocate, so that none waits for another there.
+    /// Heaps; the default is eight for each processor. Nothing on the way of an advertisement
+    /// allocates, so that none waits for another thread there; elections do.
     #[cfg(target_env = "gnu")]
-    const ARENAS: libc::c_int = 4;
+    const ARENAS: libc::c_int = 6;
     #[cfg(target_env = "gnu")]
     // SAFETY: takes numbers; it is called before there is a second thread.
     unsafe {
