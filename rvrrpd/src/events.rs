@@ -76,21 +76,28 @@ pub fn queue() -> (Sender, Receiver) {
     )
 }
 
-impl Sender {
-    /// Tells the watcher, if it keeps up. Never waits.
-    pub fn push(&self, router: &Arc<Status>, change: Change) {
-        self.push_since(router, change, router.condition());
-    }
-
-    /// The same where the condition was another one before.
-    pub fn push_since(&self, router: &Arc<Status>, change: Change, before: Condition) {
-        let event = Event {
+impl Event {
+    /// What happens now to a router whose condition was `before`.
+    #[must_use]
+    pub fn since(router: &Arc<Status>, change: Change, before: Condition) -> Self {
+        Self {
             router: Arc::clone(router),
             change,
             before,
             after: router.condition(),
             at: SystemTime::now(),
-        };
+        }
+    }
+}
+
+impl Sender {
+    /// Tells the watcher, if it keeps up. Never waits.
+    pub fn push(&self, router: &Arc<Status>, change: Change) {
+        self.send(Event::since(router, change, router.condition()));
+    }
+
+    /// Tells the watcher of an event, if it keeps up. Never waits.
+    pub fn send(&self, event: Event) {
         if self.queue.try_send(event).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }

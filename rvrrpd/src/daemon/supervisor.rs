@@ -17,7 +17,7 @@ use crate::api::{Bound, Gauges, Published, Registry, Request, Snapshot};
 use crate::config::model::{Config, FilterType, RouterKey, Site, VirtualRouter};
 use crate::driver::view::View;
 use crate::driver::{self, Command, DriverHandle, Guard, KernelEvent, Plan, Report, RouterId};
-use crate::events::{self, Change};
+use crate::events::{self, Change, Event};
 use crate::fsm::{Beat, Reason, Reasons};
 use crate::net::kernel::{Filter, StoppedFrames};
 use crate::net::namespace::NamespaceId;
@@ -666,7 +666,7 @@ impl Supervisor {
             self.outdated = true;
             let change = Change::Condition(None);
             let events = &self.api.events;
-            events.push_since(&managed.status, change, before);
+            events.send(Event::since(&managed.status, change, before));
         }
         let control = Control::Readiness(managed.id, reasons);
         let _ended = self.workers[managed.worker].control.send(control);

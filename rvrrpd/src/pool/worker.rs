@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, select};
 
 use super::{Control, Delivery, Engine, Host, Port, Sample, Setup, Surroundings};
 use crate::driver::Command;
-use crate::events::Change;
+use crate::events::{self, Change};
 use crate::fsm::{Cause, Time, Transition};
 use crate::log::Limiter;
 use crate::net::sys::clock;
@@ -37,6 +37,7 @@ struct Rim {
     send_complaint: Limiter,
     /// What is to be logged once everything has been sent: title and change.
     transitions: Vec<(String, Transition)>,
+    changes: Vec<events::Event>,
     postponements: Limiter,
     /// SipHash with a secret key: numbers that nobody on the LAN can guess.
     random: RandomState,
@@ -60,6 +61,7 @@ impl Worker {
                 surroundings,
                 send_complaint: Limiter::new(),
                 transitions: Vec::new(),
+                changes: Vec::new(),
                 postponements: Limiter::new(),
                 random: RandomState::new(),
                 drawn: 0,
@@ -82,7 +84,7 @@ impl Worker {
                 recv(control) -> control => match control {
                     Ok(Control::Stop) | Err(_) => {
                         engine.control(Control::Stop, rim);
-                        return rim.log_transitions();
+                        return rim.tell();
                     }
                     Ok(control) => engine.control(control, rim),
                 },
@@ -101,14 +103,17 @@ impl Worker {
                 }
             }
             engine.pass(rim);
-            rim.log_transitions();
+            rim.tell();
         }
     }
 }
 
 impl Rim {
-    /// No advertisement and no address waits for the lines of a thousand changes.
-    fn log_transitions(&mut self) {
+    /// No advertisement and no address waits for the lines and the watchers of a thousand changes.
+    fn tell(&mut self) {
+        for change in self.changes.drain(..) {
+            self.surroundings.events.send(change);
+        }
         for (title, transition) in self.transitions.drain(..) {
             tracing::info!(
                 "VR {title} - Changed from {} to {} ({})",
@@ -235,7 +240,7 @@ impl Host for Rim {
 
     fn changed(&mut self, setup: &Setup, before: Condition, cause: Option<Cause>) {
         let change = Change::Condition(cause);
-        let events = &self.surroundings.events;
-        events.push_since(&setup.status, change, before);
+        self.changes
+            .push(events::Event::since(&setup.status, change, before));
     }
 }
