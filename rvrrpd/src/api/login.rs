@@ -189,8 +189,7 @@ pub(super) async fn log_out(
         let foreign = "the request comes from a page of another site";
         return Err(Problem::new(StatusCode::FORBIDDEN).detail(foreign));
     }
-    let lifetime = app.settings().lifetime;
-    app.ended.lock().end(&session, lifetime, session::now());
+    app.ended.lock().end(&session, session::now());
     app.session_ended.notify_waiters();
     Ok(with_cookies(
         StatusCode::NO_CONTENT.into_response(),
