@@ -348,7 +348,9 @@ async fn order(app: &App, order: Order) -> Result<Done, Problem> {
         .map_err(|_| busy())?;
     let result = tokio::time::timeout(PATIENCE, result)
         .await
-        .map_err(|_| busy())?
+        .map_err(|_| Problem::unavailable(late))?
+    let late = "the daemon is busy; what was asked for is left out unless it has begun: look before \
+                it is asked for again";
         .map_err(|_| busy())?;
     result.map_err(|refusal| match refusal {
         Refusal::Change(error) => refused(&error),
