@@ -40,6 +40,7 @@ mod routes;
 mod run;
 mod session;
 mod settings;
+mod secret_files;
 mod stream;
 mod thread;
 mod throttle;
