@@ -43,7 +43,7 @@ pub(super) struct Listeners {
     complaints: BTreeMap<String, String>,
 }
 
-/// A task that accepts; ends with this.
+/// A task that accepts; told to end when this is dropped.
 #[derive(Debug)]
 struct Listening {
     task: JoinHandle<()>,
@@ -59,6 +59,15 @@ impl Drop for Listening {
 impl Listeners {
     /// Listens on nothing yet. `run_dir` holds the Unix socket where the configuration names none.
     pub(super) fn new(router: Router, run_dir: &Path) -> Self {
+impl Listening {
+    /// Ends the task, and with it the socket: once this is over the address is free.
+    async fn close(mut self) {
+        self.task.abort();
+        // It was told to end, so that how it ended is no news.
+        let _ended = (&mut self.task).await;
+    }
+}
+
         Self {
             router,
             socket: Self::default_socket(run_dir),
@@ -111,7 +120,7 @@ impl Listeners {
 
     /// Opens what is wanted and is not open, and closes what is not wanted. False: something has
     /// to be tried again.
-    pub(super) fn apply(&mut self, snapshot: &Snapshot) -> bool {
+    pub(super) async fn apply(&mut self, snapshot: &Snapshot) -> bool {
         let api = snapshot.config.api.as_ref();
         let is_tls = api.is_some_and(|api| api.tls);
         let has_certificate = self.tls.load().is_some();
@@ -120,8 +129,13 @@ impl Listeners {
             Some(api) if !is_tls || has_certificate => &api.host,
             _ => &[],
         };
-        self.tcp
-            .retain(|address, listening| wanted.contains(address) && listening.tls == is_tls);
+        let unwanted = self.tcp.extract_if(.., |address, listening| {
+            !wanted.contains(address) || listening.tls != is_tls
+        });
+        // The same address may be opened again right now.
+        for (_, listening) in unwanted.collect::<Vec<_>>() {
+            listening.close().await;
+        }
         let mut complete = is_tls == has_certificate;
         for &address in wanted {
             if self.tcp.contains_key(&address) {
