@@ -17,7 +17,10 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinHandle;
 
 use super::access::Peer;
-use super::connection::{self, Connections};
+use super::connection::{self, HOSTS, USERS};
+use super::credentials::Level;
+use super::group;
+use super::places::Places;
 use super::unix::{self, Named};
 use super::{Snapshot, tls};
 use crate::net::sys::credentials;
@@ -35,8 +38,8 @@ pub(super) struct Listeners {
     socket: PathBuf,
     tcp: BTreeMap<SocketAddr, Listening>,
     unix: Option<(Named, Listening)>,
-    hosts: Arc<Connections>,
-    users: Arc<Connections>,
+    hosts: Arc<Places>,
+    users: Arc<Places>,
     /// Certificate and key; none without TLS.
     tls: Arc<ArcSwapOption<ServerConfig>>,
     /// What was complained of last, by what it is about.
@@ -56,9 +59,6 @@ impl Drop for Listening {
     }
 }
 
-impl Listeners {
-    /// Listens on nothing yet. `run_dir` holds the Unix socket where the configuration names none.
-    pub(super) fn new(router: Router, run_dir: &Path) -> Self {
 impl Listening {
     /// Ends the task, and with it the socket: once this is over the address is free.
     async fn close(mut self) {
@@ -68,13 +68,16 @@ impl Listening {
     }
 }
 
+impl Listeners {
+    /// Listens on nothing yet. `run_dir` holds the Unix socket where the configuration names none.
+    pub(super) fn new(router: Router, run_dir: &Path) -> Self {
         Self {
             router,
             socket: Self::default_socket(run_dir),
             tcp: BTreeMap::new(),
             unix: None,
-            hosts: Arc::default(),
-            users: Arc::default(),
+            hosts: Places::new(HOSTS),
+            users: Places::new(USERS),
             tls: Arc::default(),
             complaints: BTreeMap::new(),
         }
@@ -240,7 +243,7 @@ async fn accept_tcp(
     is_tls: bool,
     tls: Arc<ArcSwapOption<ServerConfig>>,
     router: Router,
-    connections: Arc<Connections>,
+    connections: Arc<Places>,
 ) {
     loop {
         let (stream, address) = match listener.accept().await {
@@ -259,16 +262,16 @@ async fn accept_tcp(
         if is_tls != certificate.is_some() {
             continue;
         }
-        let Some(counted) = connections.admit(peer.source()) else {
+        let Some(place) = connections.admit(peer.source(), Level::Read, 1) else {
             connection::refused(&peer);
             continue;
         };
-        let served = connection::serve(stream, certificate, peer, router.clone(), counted);
+        let served = connection::serve(stream, certificate, peer, router.clone(), place);
         tokio::spawn(served);
     }
 }
 
-async fn accept_unix(listener: UnixListener, router: Router, connections: Arc<Connections>) {
+async fn accept_unix(listener: UnixListener, router: Router, connections: Arc<Places>) {
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
@@ -280,12 +283,13 @@ async fn accept_unix(listener: UnixListener, router: Router, connections: Arc<Co
         let Ok(credentials) = credentials::of_peer(stream.as_fd()) else {
             continue;
         };
+        let level = group::level(&credentials);
         let peer = Peer::Unix(Arc::new(credentials));
-        let Some(counted) = connections.admit(peer.source()) else {
+        let Some(place) = connections.admit(peer.source(), level, 1) else {
             connection::refused(&peer);
             continue;
         };
-        let served = connection::serve(stream, None, peer, router.clone(), counted);
+        let served = connection::serve(stream, None, peer, router.clone(), place);
         tokio::spawn(served);
     }
 }
