@@ -25,8 +25,9 @@ pub const DEFAULT_SOCKET: &str = "/run/rvrrpd/rvrrpd.sock";
 /// Host in requests over a Unix socket; an address, so that no name is looked up.
 const UNIX_URL: &str = "http://127.0.0.1";
 /// Most bytes of an answer: 65 536 virtual routers.
-const LONGEST_ANSWER: u64 = 256 << 20;
-/// How long an answer may take.
+pub(crate) const LONGEST_ANSWER: u64 = 256 << 20;
+/// How long an answer may take to begin: a reload may take half of it. And how long to come, as with
+/// the daemon.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A connection to a daemon; opened when it is needed.
