@@ -121,7 +121,7 @@ fn files_of_secrets_lie_beside_the_configuration() {
     let elsewhere = directory.join("elsewhere");
     fs::create_dir(&elsewhere).unwrap();
     let ask_for = |path: PathBuf| {
-        let body = json!({"version": 2, "auth_type": "rfc2338-simple", "auth_secret_file": path});
+        let body = json!({"auth_type": "hmac-sha256", "auth_secret_file": path});
         send(&socket(&daemon), "PATCH", "/config/vrouter/eth0-7", &body)
     };
     let write = |path: PathBuf| {
