@@ -4,7 +4,7 @@ use core::ffi::{CStr, c_char, c_int, c_uint};
 use core::mem::size_of;
 use core::ptr;
 
-use rvrrpadm::{Client, Error, Family, Settings};
+use rvrrpadm::{Client, Code, Error, Family, Settings};
 
 use crate::daemon::client;
 use crate::failure::{Failure, invalid, system, told};
@@ -259,7 +259,8 @@ unsafe fn text<'a>(name: *const c_char) -> Result<&'a str, Failure> {
     text.to_str().map_err(|_| invalid("a text is not UTF-8"))
 }
 
-/// Does it to one virtual router, or to all there are.
+/// Does it to one virtual router, or to all there are: as far as that goes, and the first failure is
+/// told. Who is gone meanwhile is none.
 ///
 /// # Safety
 /// `name` is NULL or a text with an end.
@@ -272,10 +273,22 @@ unsafe fn each(
         // SAFETY: the caller says so.
         return Ok(order(&client, unsafe { text(name) }?)?);
     }
-    for name in client.lookup(None, None, None)? {
-        order(&client, &name)?;
+    let all = client.lookup(None, None, None)?;
+    Ok(as_far_as_it_goes(&all, |name| order(&client, name))?)
+}
+
+fn as_far_as_it_goes(
+    names: &[String],
+    mut order: impl FnMut(&str) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let mut first = Ok(());
+    for name in names {
+        match order(name) {
+            Err(error) if error.code() != Code::NotFound && first.is_ok() => first = Err(error),
+            _ => {}
+        }
     }
-    Ok(())
+    first
 }
 
 #[cfg(test)]
@@ -295,6 +308,30 @@ mod tests {
         // SAFETY: it was made by malloc.
         unsafe { libc::free(array.cast()) };
         assert!(array_of(&[]).unwrap().1.is_null());
+    }
+
+    #[test]
+    fn all_are_asked_and_the_first_failure_is_told() {
+        let names = ["gone", "busy", "fine", "full"].map(str::to_owned);
+        let mut asked = Vec::new();
+        let result = as_far_as_it_goes(&names, |name| {
+            asked.push(name.to_owned());
+            let code = match name {
+                "gone" => Code::NotFound,
+                "busy" => Code::BadState,
+                "full" => Code::System,
+                _ => return Ok(()),
+            };
+            let message = name.to_owned();
+            Err(Error::Request { code, message })
+        });
+        assert_eq!(asked, names);
+        assert_eq!(result.unwrap_err().code(), Code::BadState);
+        let gone = |name: &str| {
+            let (code, message) = (Code::NotFound, name.to_owned());
+            Err(Error::Request { code, message })
+        };
+        assert!(as_far_as_it_goes(&names, gone).is_ok());
     }
 
     #[test]

@@ -25,9 +25,14 @@ pub const DEFAULT_SOCKET: &str = "/run/rvrrpd/rvrrpd.sock";
 /// Host in requests over a Unix socket; an address, so that no name is looked up.
 const UNIX_URL: &str = "http://127.0.0.1";
 /// Most bytes of an answer: 65 536 virtual routers.
-const LONGEST_ANSWER: u64 = 256 << 20;
-/// How long an answer may take.
+pub(crate) const LONGEST_ANSWER: u64 = 256 << 20;
+/// How long an answer may take to begin: a reload may take half of it. And how long to come, as with
+/// the daemon.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a connection, and what is sent over it, may take.
+const CONNECTION: Duration = Duration::from_secs(30);
+/// The path of the events, which have no end.
+const EVENTS: &str = "/events";
 
 /// A connection to a daemon; opened when it is needed.
 #[derive(Debug)]
@@ -128,8 +133,11 @@ fn config() -> ureq::config::ConfigBuilder<ureq::typestate::AgentScope> {
         .max_redirects(0)
         .proxy(None)
         .user_agent(concat!("rvrrpadm/", env!("CARGO_PKG_VERSION")))
-        .timeout_connect(Some(PATIENCE))
+        .timeout_connect(Some(CONNECTION))
+        .timeout_send_request(Some(CONNECTION))
+        .timeout_send_body(Some(CONNECTION))
         .timeout_recv_response(Some(PATIENCE))
+        .timeout_recv_body(Some(PATIENCE))
 }
 
 fn unix_agent(socket: &Path, opened: &Arc<OnceLock<UnixStream>>) -> Agent {
@@ -328,8 +336,8 @@ impl Client {
     pub fn subscribe(&self) -> Result<Subscription, Error> {
         let connection = Arc::default();
         let response = match &self.socket {
-            Some(socket) => self.send_by(&unix_agent(socket, &connection), "GET", "/events", None),
-            None => self.send("GET", "/events", None),
+            Some(socket) => self.send_by(&unix_agent(socket, &connection), "GET", EVENTS, None),
+            None => self.send("GET", EVENTS, None),
         }?;
         let body = Box::new(response.into_body().into_reader());
         Ok(Subscription::new(body, self.name.clone(), connection))
@@ -384,7 +392,15 @@ impl Client {
             }
             // A POST has a body, if an empty one; without its length it would be a chunked one.
             None if method == "POST" => agent.run(request.body("").map_err(unsendable)?),
-            None => agent.run(request.body(()).map_err(unsendable)?),
+            None => {
+                let request = request.body(()).map_err(unsendable)?;
+                agent.run(if path == EVENTS {
+                    let endless = agent.configure_request(request);
+                    endless.timeout_recv_body(None).build()
+                } else {
+                    request
+                })
+            }
         };
         let response = sent.map_err(|error| self.unreachable(error))?;
         if response.status().is_success() {

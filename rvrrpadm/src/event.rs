@@ -8,11 +8,9 @@ use std::sync::{Arc, OnceLock};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::client::LONGEST_ANSWER;
 use crate::error::Error;
 use crate::router::{State, Substate};
-
-/// Longest line of an event in bytes; a longer one ends the subscription.
-const LONGEST_LINE: u64 = 1 << 20;
 
 /// Something that happened to a virtual router, or what it is when the subscription begins.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
@@ -50,6 +48,8 @@ pub struct Event {
 /// Events, one after the other. Ends when the daemon does.
 pub struct Subscription {
     lines: BufReader<Box<dyn Read + Send>>,
+    /// Most bytes of an event.
+    longest: u64,
     daemon: String,
     connection: Arc<OnceLock<UnixStream>>,
 }
@@ -84,6 +84,7 @@ impl Subscription {
     ) -> Self {
         Self {
             lines: BufReader::new(body),
+            longest: LONGEST_ANSWER,
             daemon,
             connection,
         }
@@ -100,18 +101,28 @@ impl Subscription {
     /// A line without its end; none at the end of the stream.
     fn line(&mut self) -> Result<Option<String>, Error> {
         let mut bytes = Vec::new();
-        let mut bounded = (&mut self.lines).take(LONGEST_LINE);
+        let mut bounded = (&mut self.lines).take(self.longest);
         let read = bounded.read_until(b'\n', &mut bytes);
         read.map_err(|source| Error::Unreachable {
             daemon: self.daemon.clone(),
             source,
         })?;
         if bytes.last() != Some(&b'\n') {
+            if bytes.len() as u64 >= self.longest {
+                return Err(self.too_long());
+            }
             // What is cut off is no event.
             return Ok(None);
         }
         let text = String::from_utf8_lossy(&bytes);
         Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
+    }
+
+    fn too_long(&self) -> Error {
+        Error::Answer {
+            daemon: self.daemon.clone(),
+            message: format!("an event is too long, allowed: {} bytes", self.longest),
+        }
     }
 
     fn read(&mut self) -> Result<Option<Event>, Error> {
@@ -134,6 +145,9 @@ impl Subscription {
                         data.push('\n');
                     }
                     data.push_str(value);
+                    if data.len() as u64 > self.longest {
+                        return Err(self.too_long());
+                    }
                 }
                 // Comments, `retry`, and what there may be one day.
                 _ => {}
@@ -194,6 +208,22 @@ mod tests {
         assert_eq!(found[0].name.as_deref(), Some("a"));
         assert_eq!(found[0].state, Some(State::Master));
         assert_eq!(found[1].data, serde_json::json!([1]));
+    }
+
+    #[test]
+    fn what_is_too_long_is_an_error_and_no_end() {
+        for text in [
+            "data: 123456789012345",
+            "data: 123456\ndata: 123456\ndata: 123456\n\n",
+        ] {
+            let body = Box::new(text.as_bytes());
+            let mut events = Subscription::new(body, "test".to_owned(), Arc::default());
+            events.longest = 16;
+            assert!(
+                matches!(events.next(), Some(Err(Error::Answer { .. }))),
+                "{text}"
+            );
+        }
     }
 
     #[test]

@@ -3,11 +3,13 @@
 use std::fmt;
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use rustix::net::{self, SendFlags};
+use rustix::io::Errno;
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{self, AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
 use ureq::Error;
 use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport,
@@ -31,13 +33,31 @@ impl Connector for UnixConnector {
         _chained: Option<()>,
     ) -> Result<Option<Self::Out>, Error> {
         let config = &details.config;
-        let stream = UnixStream::connect(&self.path)?;
+        let stream = connect(&self.path, details.timeout)?;
         // It stays with the first one.
         let _known = self.opened.set(stream.try_clone()?);
         Ok(Some(UnixTransport {
             stream,
             buffers: LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size()),
         }))
+    }
+}
+
+/// A connection to the socket at `path`. Where too many wait already for whoever listens there, it is
+/// waited for, too, as long as the timeout for sending says (unix(7)).
+fn connect(path: &Path, timeout: NextTimeout) -> Result<UnixStream, Error> {
+    let address = SocketAddrUnix::new(path).map_err(io::Error::from)?;
+    let kind = SocketType::STREAM;
+    let socket = net::socket_with(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None);
+    let socket = socket.map_err(io::Error::from)?;
+    set_socket_timeout(&socket, Timeout::Send, limit(timeout)).map_err(io::Error::from)?;
+    loop {
+        match net::connect(&socket, &address) {
+            Ok(()) => return Ok(socket.into()),
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => return Err(Error::Timeout(timeout.reason)),
+            Err(error) => return Err(io::Error::from(error).into()),
+        }
     }
 }
 
@@ -117,4 +137,43 @@ fn is_timeout(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+    use std::time::Instant;
+
+    use super::*;
+
+    /// Nobody takes the connections of this socket, and the kernel keeps one or two.
+    #[test]
+    fn who_does_not_accept_is_not_waited_for_for_ever() {
+        let name = format!("rvrrpadm-test-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let _left = std::fs::remove_file(&path);
+        let listener = UnixListener::bind(&path).unwrap();
+        net::listen(&listener, 0).unwrap();
+        let timeout = NextTimeout {
+            after: Duration::from_millis(50).into(),
+            reason: ureq::Timeout::Connect,
+            ..NextTimeout::default()
+        };
+        let begin = Instant::now();
+        let mut taken = Vec::new();
+        let error = loop {
+            match connect(&path, timeout) {
+                Ok(stream) => taken.push(stream),
+                Err(error) => break error,
+            }
+            assert!(taken.len() < 10);
+        };
+        std::fs::remove_file(&path).unwrap();
+        assert!(
+            matches!(error, Error::Timeout(ureq::Timeout::Connect)),
+            "{error}"
+        );
+        assert!(begin.elapsed() >= Duration::from_millis(50));
+        assert!(matches!(connect(&path, timeout), Err(Error::Io(_))));
+    }
 }

@@ -78,11 +78,7 @@ impl Access {
     pub(super) fn of(app: &App, peer: &Peer, headers: &HeaderMap) -> Option<Self> {
         match peer {
             Peer::Unix(credentials) => Some(Self {
-                level: if group::may_write(credentials) {
-                    Level::Write
-                } else {
-                    Level::Read
-                },
+                level: group::level(credentials),
                 who: peer.to_string(),
                 session: None,
             }),

@@ -8,6 +8,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
@@ -80,7 +81,7 @@ impl Remembered {
 /// # Errors
 /// They are wrong, or come too often; see [`login::verified`].
 pub(super) async fn access(
-    app: &App,
+    app: &Arc<App>,
     address: SocketAddr,
     given: Login,
 ) -> Result<Access, Problem> {

@@ -17,6 +17,7 @@ use super::access::Access;
 use super::config::ConfigVrouter;
 use super::problem::Problem;
 use super::routes::{self, App};
+use super::secret_files;
 use super::view::Router;
 use super::{Applied, Done, Order, Published, Refusal, Request};
 use crate::config::edit::{Change, EditError};
@@ -88,6 +89,7 @@ pub(super) async fn create(
 ) -> Result<Response, Problem> {
     let persist = persist(query.as_deref())?;
     let keys = keys(request).await?;
+    secret_files::check(&keys, &app.snapshot().gauges.conf)?;
     let router = changed(&app, &access, Change::Create(keys), persist).await?;
     let location = [(LOCATION, format!("/config/vrouter/{}", router.config.name))];
     let body = Json(ConfigVrouter::of(&router.config));
@@ -132,6 +134,7 @@ pub(super) async fn modify(
 ) -> Result<Json<ConfigVrouter>, Problem> {
     let persist = persist(query.as_deref())?;
     let keys = keys(request).await?;
+    secret_files::check(&keys, &app.snapshot().gauges.conf)?;
     let router = changed(&app, &access, Change::Modify { name, keys }, persist).await?;
     Ok(Json(ConfigVrouter::of(&router.config)))
 }
@@ -346,9 +349,11 @@ async fn order(app: &App, order: Order) -> Result<Done, Problem> {
     app.orders
         .try_send(Request { order, reply })
         .map_err(|_| busy())?;
+    let late = "the daemon is busy; what was asked for is left out unless it has begun: look before \
+                it is asked for again";
     let result = tokio::time::timeout(PATIENCE, result)
         .await
-        .map_err(|_| busy())?
+        .map_err(|_| Problem::unavailable(late))?
         .map_err(|_| busy())?;
     result.map_err(|refusal| match refusal {
         Refusal::Change(error) => refused(&error),

@@ -2,7 +2,6 @@
 
 use core::convert::Infallible;
 use core::time::Duration;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::Router;
@@ -13,7 +12,6 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use parking_lot::Mutex;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
@@ -22,14 +20,24 @@ use tower_service::Service as _;
 
 use super::access::Peer;
 use super::patience::Patient;
-use super::throttle::Source;
+use super::places::{Bounds, Place};
 use crate::log::Limiter;
 use crate::net::sys::clock;
 
-/// Connections of all hosts at a time, and of one.
-const FROM_ALL: usize = 512;
-/// Connections of one host or user at a time.
-const FROM_ONE: usize = 256;
+/// Connections over TCP. Who may write is not known before a request.
+pub(super) const HOSTS: Bounds = Bounds {
+    all: 512,
+    kept: 0,
+    writer: 256,
+    reader: 256,
+};
+/// Connections over the Unix socket.
+pub(super) const USERS: Bounds = Bounds {
+    all: 512,
+    kept: 32,
+    writer: 256,
+    reader: 32,
+};
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long the head of a request may take; a connection without a request ends after it, too.
@@ -44,53 +52,13 @@ static REFUSED: Limiter = Limiter::new();
 /// Which connections that were given up are logged.
 static GIVEN_UP: Limiter = Limiter::new();
 
-/// How many connections there are.
-#[derive(Debug, Default)]
-pub(super) struct Connections(Mutex<HashMap<Source, usize>>);
-
-/// A connection that is counted until this is dropped.
-#[derive(Debug)]
-pub(super) struct Counted {
-    connections: Arc<Connections>,
-    source: Source,
-}
-
-impl Connections {
-    /// Counts a connection; none where there are too many already.
-    pub(super) fn admit(self: &Arc<Self>, source: Source) -> Option<Counted> {
-        let mut counts = self.0.lock();
-        let all: usize = counts.values().sum();
-        let from_one = counts.get(&source).copied().unwrap_or(0);
-        if all >= FROM_ALL || from_one >= FROM_ONE {
-            return None;
-        }
-        counts.insert(source, from_one + 1);
-        Some(Counted {
-            connections: Arc::clone(self),
-            source,
-        })
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        let mut counts = self.connections.0.lock();
-        match counts.get_mut(&self.source) {
-            Some(count) if *count > 1 => *count -= 1,
-            _ => {
-                counts.remove(&self.source);
-            }
-        }
-    }
-}
-
 /// Serves a connection to its end; first the handshake, where there is TLS.
 pub(super) async fn serve<S>(
     stream: S,
     tls: Option<Arc<ServerConfig>>,
     peer: Peer,
     router: Router,
-    counted: Counted,
+    place: Place,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -106,7 +74,7 @@ pub(super) async fn serve<S>(
             }
         }
     }
-    drop(counted);
+    drop(place);
 }
 
 /// Tells, now and then, that a connection of `peer` was given up.
@@ -140,6 +108,8 @@ where
         .header_read_timeout(HEAD)
         .max_headers(MOST_FIELDS)
         .max_buf_size(LONGEST_HEAD)
+        // An answer stays what it is until it is written, and is not copied into a buffer.
+        .writev(true)
         .serve_connection(TokioIo::new(stream), service)
         .await;
     match served {
@@ -176,25 +146,7 @@ fn trim_slash(request: &mut Request<Body>) {
 
 #[cfg(test)]
 mod tests {
-    use std::net::IpAddr;
-
     use super::*;
-
-    #[test]
-    fn connections_are_counted() {
-        let connections = Arc::<Connections>::default();
-        let source = |last| Source::from(IpAddr::from([10, 0, 0, last]));
-        let mut held: Vec<Counted> = (0..FROM_ONE)
-            .map(|_| connections.admit(source(1)).unwrap())
-            .collect();
-        assert!(connections.admit(source(1)).is_none());
-        held.extend((FROM_ONE..FROM_ALL).map(|_| connections.admit(source(2)).unwrap()));
-        assert!(connections.admit(source(3)).is_none());
-        held.pop();
-        assert!(connections.admit(source(3)).is_some());
-        held.clear();
-        assert!(connections.0.lock().is_empty());
-    }
 
     #[test]
     fn a_slash_at_the_end_means_nothing() {

@@ -20,8 +20,10 @@ use crate::config::model::Secret;
 /// log2 of N above which scrypt would take more memory than a router has to spare: 1 GiB with the
 /// usual r = 8.
 const MOST_LOG_N: u8 = 20;
-/// Most r and p.
+/// Most r and p, and most passes and lanes of Argon2.
 const MOST_COST: u32 = 64;
+/// Most memory of Argon2 in KiB: 256 MiB.
+const MOST_MEMORY: u32 = 256 * 1024;
 
 /// What a user may do.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -86,6 +88,28 @@ impl User {
         })
     }
 
+    /// Whether to look at a password would cost more than a router has to spare.
+    pub(super) fn is_too_costly(&self) -> bool {
+        match &self.proof {
+            Proof::Sha256 { .. } => false,
+            Proof::Argon2id(phc) => PasswordHash::new(phc)
+                .ok()
+                .and_then(|hash| argon2::Params::try_from(&hash).ok())
+                .is_some_and(|it| {
+                    it.m_cost() > MOST_MEMORY || it.t_cost() > MOST_COST || it.p_cost() > MOST_COST
+                }),
+            Proof::Scrypt(text) => match text.strip_prefix("$rscrypt$0$") {
+                Some(rest) => {
+                    rscrypt_cost(rest).is_some_and(|(log_n, r, p)| is_too_costly(log_n, r, p))
+                }
+                None => PasswordHash::new(text)
+                    .ok()
+                    .and_then(|hash| scrypt::Params::try_from(&hash).ok())
+                    .is_some_and(|it| is_too_costly(it.log_n(), it.r(), it.p())),
+            },
+        }
+    }
+
     /// Whether this is the password of the user. Takes as long as the line says.
     pub(super) fn verify(&self, password: &[u8]) -> bool {
         match &self.proof {
@@ -112,20 +136,28 @@ impl User {
 /// `<parameters>$<salt>$<hash>$` in base64, the parameters being log2 of N, r and p, each of one
 /// byte (or r and p of four, little-endian).
 fn verify_rscrypt(text: &str, password: &[u8]) -> Option<bool> {
-    let mut parts = text.split('$').map(Base64::decode_vec);
-    let (cost, salt) = (parts.next()?.ok()?, parts.next()?.ok()?);
-    let hash = parts.next()?.ok()?;
-    let (log_n, r, p) = match *cost {
-        [log_n, r, p] => (log_n, r.into(), p.into()),
-        _ => return None,
-    };
-    if log_n > MOST_LOG_N || r > MOST_COST || p > MOST_COST || hash.len() < 16 {
+    let (log_n, r, p) = rscrypt_cost(text)?;
+    let mut parts = text.split('$').skip(1).map(Base64::decode_vec);
+    let (salt, hash) = (parts.next()?.ok()?, parts.next()?.ok()?);
+    if is_too_costly(log_n, r, p) || hash.len() < 16 {
         return None;
     }
     let parameters = scrypt::Params::new(log_n, r, p).ok()?;
     let mut computed = Zeroizing::new(vec![0; hash.len()]);
     scrypt::scrypt(password, &salt, &parameters, &mut computed).ok()?;
     Some(computed.ct_eq(&hash).into())
+}
+
+/// log2 of N, r and p.
+fn rscrypt_cost(text: &str) -> Option<(u8, u32, u32)> {
+    match *Base64::decode_vec(text.split('$').next()?).ok()? {
+        [log_n, r, p] => Some((log_n, r.into(), p.into())),
+        _ => None,
+    }
+}
+
+const fn is_too_costly(log_n: u8, r: u32, p: u32) -> bool {
+    log_n > MOST_LOG_N || r > MOST_COST || p > MOST_COST
 }
 
 /// Lower-case hexadecimal digits.
@@ -180,6 +212,25 @@ mod tests {
         assert_eq!(user(&line).level, Level::Read);
         assert!(user(&line).verify(b"banana"));
         assert!(!user(&line).verify(b"orange"));
+    }
+
+    #[test]
+    fn what_costs_too_much_is_known() {
+        const REST: &str = "$c2FsdHNhbHQ$aGFzaGhhc2hoYXNo";
+        for (line, expected) in [
+            ("{{ARGON2ID}}a:0::$argon2id$v=19$m=19456,t=2,p=1", false),
+            ("{{ARGON2ID}}a:0::$argon2id$v=19$m=262144,t=64,p=4", false),
+            ("{{ARGON2ID}}a:0::$argon2id$v=19$m=262145,t=1,p=1", true),
+            ("{{ARGON2ID}}a:0::$argon2id$v=19$m=64,t=65,p=1", true),
+            ("{{SCRYPT}}a:0::$scrypt$ln=17,r=8,p=1", false),
+            ("{{SCRYPT}}a:0::$scrypt$ln=21,r=8,p=1", true),
+            ("{{SCRYPT}}a:0::$scrypt$ln=4,r=8,p=65", true),
+            ("{{SCRYPT}}a:0::$rscrypt$0$BAgB", false),
+            ("{{SCRYPT}}a:0::$rscrypt$0$FQgB", true),
+        ] {
+            let line = format!("{line}{REST}");
+            assert_eq!(user(&line).is_too_costly(), expected, "{line}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Read as _;
 
+use super::credentials::Level;
 use crate::net::sys::credentials::Credentials;
 
 /// The group.
@@ -12,9 +13,13 @@ const FILE: &str = "/etc/group";
 /// Largest file that is read.
 const LARGEST: u64 = 1 << 20;
 
-/// Whether this user may write.
-pub(super) fn may_write(credentials: &Credentials) -> bool {
-    credentials.user == 0 || id().is_some_and(|id| credentials.groups.contains(&id))
+/// What this user may do.
+pub(super) fn level(credentials: &Credentials) -> Level {
+    if credentials.user == 0 || id().is_some_and(|id| credentials.groups.contains(&id)) {
+        Level::Write
+    } else {
+        Level::Read
+    }
 }
 
 /// The number of the group, read anew each time: it may be made while the daemon runs.

@@ -17,7 +17,10 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinHandle;
 
 use super::access::Peer;
-use super::connection::{self, Connections};
+use super::connection::{self, HOSTS, USERS};
+use super::credentials::Level;
+use super::group;
+use super::places::Places;
 use super::unix::{self, Named};
 use super::{Snapshot, tls};
 use crate::net::sys::credentials;
@@ -35,15 +38,15 @@ pub(super) struct Listeners {
     socket: PathBuf,
     tcp: BTreeMap<SocketAddr, Listening>,
     unix: Option<(Named, Listening)>,
-    hosts: Arc<Connections>,
-    users: Arc<Connections>,
+    hosts: Arc<Places>,
+    users: Arc<Places>,
     /// Certificate and key; none without TLS.
     tls: Arc<ArcSwapOption<ServerConfig>>,
     /// What was complained of last, by what it is about.
     complaints: BTreeMap<String, String>,
 }
 
-/// A task that accepts; ends with this.
+/// A task that accepts; told to end when this is dropped.
 #[derive(Debug)]
 struct Listening {
     task: JoinHandle<()>,
@@ -56,6 +59,15 @@ impl Drop for Listening {
     }
 }
 
+impl Listening {
+    /// Ends the task, and with it the socket: once this is over the address is free.
+    async fn close(mut self) {
+        self.task.abort();
+        // It was told to end, so that how it ended is no news.
+        let _ended = (&mut self.task).await;
+    }
+}
+
 impl Listeners {
     /// Listens on nothing yet. `run_dir` holds the Unix socket where the configuration names none.
     pub(super) fn new(router: Router, run_dir: &Path) -> Self {
@@ -64,8 +76,8 @@ impl Listeners {
             socket: Self::default_socket(run_dir),
             tcp: BTreeMap::new(),
             unix: None,
-            hosts: Arc::default(),
-            users: Arc::default(),
+            hosts: Places::new(HOSTS),
+            users: Places::new(USERS),
             tls: Arc::default(),
             complaints: BTreeMap::new(),
         }
@@ -111,7 +123,7 @@ impl Listeners {
 
     /// Opens what is wanted and is not open, and closes what is not wanted. False: something has
     /// to be tried again.
-    pub(super) fn apply(&mut self, snapshot: &Snapshot) -> bool {
+    pub(super) async fn apply(&mut self, snapshot: &Snapshot) -> bool {
         let api = snapshot.config.api.as_ref();
         let is_tls = api.is_some_and(|api| api.tls);
         let has_certificate = self.tls.load().is_some();
@@ -120,8 +132,13 @@ impl Listeners {
             Some(api) if !is_tls || has_certificate => &api.host,
             _ => &[],
         };
-        self.tcp
-            .retain(|address, listening| wanted.contains(address) && listening.tls == is_tls);
+        let unwanted = self.tcp.extract_if(.., |address, listening| {
+            !wanted.contains(address) || listening.tls != is_tls
+        });
+        // The same address may be opened again right now.
+        for (_, listening) in unwanted.collect::<Vec<_>>() {
+            listening.close().await;
+        }
         let mut complete = is_tls == has_certificate;
         for &address in wanted {
             if self.tcp.contains_key(&address) {
@@ -226,7 +243,7 @@ async fn accept_tcp(
     is_tls: bool,
     tls: Arc<ArcSwapOption<ServerConfig>>,
     router: Router,
-    connections: Arc<Connections>,
+    connections: Arc<Places>,
 ) {
     loop {
         let (stream, address) = match listener.accept().await {
@@ -245,16 +262,16 @@ async fn accept_tcp(
         if is_tls != certificate.is_some() {
             continue;
         }
-        let Some(counted) = connections.admit(peer.source()) else {
+        let Some(place) = connections.admit(peer.source(), Level::Read, 1) else {
             connection::refused(&peer);
             continue;
         };
-        let served = connection::serve(stream, certificate, peer, router.clone(), counted);
+        let served = connection::serve(stream, certificate, peer, router.clone(), place);
         tokio::spawn(served);
     }
 }
 
-async fn accept_unix(listener: UnixListener, router: Router, connections: Arc<Connections>) {
+async fn accept_unix(listener: UnixListener, router: Router, connections: Arc<Places>) {
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
@@ -266,12 +283,13 @@ async fn accept_unix(listener: UnixListener, router: Router, connections: Arc<Co
         let Ok(credentials) = credentials::of_peer(stream.as_fd()) else {
             continue;
         };
+        let level = group::level(&credentials);
         let peer = Peer::Unix(Arc::new(credentials));
-        let Some(counted) = connections.admit(peer.source()) else {
+        let Some(place) = connections.admit(peer.source(), level, 1) else {
             connection::refused(&peer);
             continue;
         };
-        let served = connection::serve(stream, None, peer, router.clone(), counted);
+        let served = connection::serve(stream, None, peer, router.clone(), place);
         tokio::spawn(served);
     }
 }

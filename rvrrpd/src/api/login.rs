@@ -101,9 +101,12 @@ pub(super) async fn log_in(
 
 /// The user whose name and password these are.
 ///
+/// Who hangs up gets nothing for it: the place in the queue stays taken for as long as it would have
+/// been.
+///
 /// # Errors
 /// It is none, which is said late, or this source has to wait (429), or too many wait (503).
-pub(super) async fn verified(app: &App, peer: &Peer, login: Login) -> Result<User, Problem> {
+pub(super) async fn verified(app: &Arc<App>, peer: &Peer, login: Login) -> Result<User, Problem> {
     let Ok(place) = Arc::clone(&app.logins).try_acquire_owned() else {
         return Err(Problem::unavailable("too many logins at a time"));
     };
@@ -111,23 +114,34 @@ pub(super) async fn verified(app: &App, peer: &Peer, login: Login) -> Result<Use
     let admitted = app.throttle.lock().admit(source, Instant::now());
     admitted.map_err(too_many)?;
     let (user, is_known) = candidate(app, &login.user);
-    let verified = match user.clone() {
-        Some(user) => tokio::task::spawn_blocking(move || user.verify(login.passwd.as_bytes()))
+    // Goes with whoever waits.
+    let waiting = Arc::new(());
+    let waits = Arc::downgrade(&waiting);
+    let (app, peer) = (Arc::clone(app), peer.clone());
+    let attempt = tokio::spawn(async move {
+        let verified = match user.clone() {
+            Some(user) => tokio::task::spawn_blocking(move || {
+                waits.strong_count() > 0 && user.verify(login.passwd.as_bytes())
+            })
             .await
             .unwrap_or(false),
-        None => false,
-    };
-    let Some(user) = user.filter(|_| verified && is_known) else {
-        if let Some(suppressed) = app.refusals.allow(clock::monotonic().as_micros()) {
-            tracing::warn!("login refused to {peer}{suppressed}");
+            None => false,
+        };
+        let user = user.filter(|_| verified && is_known);
+        if user.is_some() {
+            app.throttle.lock().succeeded(source);
+        } else {
+            if let Some(suppressed) = app.refusals.allow(clock::monotonic().as_micros()) {
+                tracing::warn!("login refused to {peer}{suppressed}");
+            }
+            tokio::time::sleep(FAILURE).await;
         }
-        tokio::time::sleep(FAILURE).await;
         drop(place);
-        return Err(Problem::new(StatusCode::UNAUTHORIZED).detail("wrong user or password"));
-    };
-    app.throttle.lock().succeeded(source);
-    drop(place);
-    Ok(user)
+        user
+    });
+    let user = attempt.await.ok().flatten();
+    drop(waiting);
+    user.ok_or_else(|| Problem::new(StatusCode::UNAUTHORIZED).detail("wrong user or password"))
 }
 
 /// 429.
@@ -189,8 +203,7 @@ pub(super) async fn log_out(
         let foreign = "the request comes from a page of another site";
         return Err(Problem::new(StatusCode::FORBIDDEN).detail(foreign));
     }
-    let lifetime = app.settings().lifetime;
-    app.ended.lock().end(&session, lifetime, session::now());
+    app.ended.lock().end(&session, session::now());
     app.session_ended.notify_waiters();
     Ok(with_cookies(
         StatusCode::NO_CONTENT.into_response(),
@@ -280,8 +293,54 @@ fn form(text: &str) -> Option<Login> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Registry;
     use super::super::credentials::Level;
+    use super::super::session::Key;
+    use super::super::settings::Settings;
+    use super::super::yang::tests::snapshot;
     use super::*;
+    use crate::config::model::Secret;
+
+    /// Hanging up is no way to guess faster, or to make room for more guesses.
+    #[test]
+    fn who_hangs_up_keeps_the_place_in_the_queue() {
+        let line = b"{{SHA256}}a:0:1:0123456789abcdef".to_vec();
+        let key = Key::new(b"key");
+        let settings = Settings {
+            users: vec![User::parse(&Secret(Zeroizing::new(line))).unwrap()],
+            key: key.clone(),
+            lifetime: Duration::from_secs(1),
+        };
+        let registry = Arc::new(Registry::new(snapshot()));
+        let orders = crossbeam_channel::bounded(1).0;
+        let app = Arc::new(App::new(registry, orders, settings, key));
+        let peer = Peer::Tcp {
+            address: "10.0.0.1:1".parse().unwrap(),
+            tls: false,
+        };
+        let login = Login {
+            user: "a".to_owned(),
+            passwd: Zeroizing::new("orange".to_owned()),
+        };
+        let free = || app.logins.available_permits();
+        let all = free();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let begin = Instant::now();
+            let asked = verified(&app, &peer, login);
+            // It is dropped then, as with its connection.
+            assert!(tokio::time::timeout(Duration::ZERO, asked).await.is_err());
+            assert_eq!(free(), all - 1);
+            while free() < all {
+                assert!(begin.elapsed() < Duration::from_secs(60));
+                tokio::task::yield_now().await;
+            }
+            assert!(begin.elapsed() >= FAILURE);
+        });
+    }
 
     fn parsed(kind: &'static str, body: &str) -> Option<(String, String)> {
         let mut headers = HeaderMap::new();

@@ -17,6 +17,7 @@
 
 mod access;
 mod basic;
+mod bounded;
 mod change;
 mod config;
 mod connection;
@@ -34,10 +35,12 @@ mod openapi;
 mod order;
 mod page;
 mod patience;
+mod places;
 mod problem;
 mod registry;
 mod routes;
 mod run;
+mod secret_files;
 mod session;
 mod settings;
 mod stream;

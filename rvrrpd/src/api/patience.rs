@@ -1,5 +1,5 @@
-//! A stream whose other end has to read: one that does not, for too long, is given up, with all
-//! that waits for it. And one whose other end may finish its sentence: a connection that is closed
+//! A stream whose other end has to read: one that does not, or too slowly, for too long, is given up,
+//! with all that waits for it. And one whose other end may finish its sentence: a connection that is closed
 //! while a refused body still comes would be reset, and the refusal lost (RFC 9112 §9.6).
 
 use core::future::Future as _;
@@ -13,6 +13,9 @@ use tokio::time::{Sleep, sleep};
 
 /// How long the other end may take nothing.
 const LONGEST: Duration = Duration::from_secs(20);
+/// How long it may take until everything that there is to write is written: an answer, or the events
+/// that wait.
+const LONGEST_ANSWER: Duration = Duration::from_secs(60);
 
 /// How long the other end may go on sending after the last word was said to it.
 const LINGER: Duration = Duration::from_secs(1);
@@ -25,6 +28,8 @@ pub(super) struct Patient<S> {
     stream: S,
     /// When a write that waits now is given up.
     limit: Option<Pin<Box<Sleep>>>,
+    /// When all that is not yet written is given up; since the first write of it that waited.
+    whole: Option<Pin<Box<Sleep>>>,
     /// Until when it is read after the last word, and how many bytes may still come.
     linger: Option<(Pin<Box<Sleep>>, usize)>,
 }
@@ -35,6 +40,7 @@ impl<S> Patient<S> {
         Self {
             stream,
             limit: None,
+            whole: None,
             linger: None,
         }
     }
@@ -49,8 +55,15 @@ impl<S> Patient<S> {
             return result;
         }
         let limit = self.limit.get_or_insert_with(|| Box::pin(sleep(LONGEST)));
-        ready!(limit.as_mut().poll(context));
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+        let whole = self
+            .whole
+            .get_or_insert_with(|| Box::pin(sleep(LONGEST_ANSWER)));
+        // Both are to wake.
+        let is_over = [limit, whole].map(|limit| limit.as_mut().poll(context).is_ready());
+        if is_over.contains(&true) {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        Poll::Pending
     }
 }
 
@@ -109,6 +122,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patient<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let result = Pin::new(&mut self.stream).poll_flush(context);
+        if result.is_ready() {
+            // Nobody flushes before everything is written.
+            self.whole = None;
+        }
         self.limited(context, result)
     }
 

@@ -18,18 +18,26 @@ use tokio::sync::{Notify, Semaphore};
 
 use super::basic::Remembered;
 use super::history::History;
+use super::places::{Bounds, Places};
 use super::problem::{Problem, as_problem};
 use super::session::{Ended, Key};
 use super::settings::Settings;
 use super::throttle::Throttle;
 use super::{Registry, Request, Snapshot};
-use super::{access, change, config, health, login, metrics, openapi, page, run, stream, yang};
+use super::{
+    access, bounded, change, config, health, login, metrics, openapi, page, run, stream, yang,
+};
 use crate::log::Limiter;
 
 /// Logins at a time.
 const LOGINS: usize = 16;
 /// Followers of events at a time.
-const FOLLOWERS: usize = 64;
+const FOLLOWERS: Bounds = Bounds {
+    all: 64,
+    kept: 8,
+    writer: 16,
+    reader: 16,
+};
 /// How long a body may take.
 const BODY: Duration = Duration::from_secs(10);
 
@@ -45,7 +53,9 @@ pub(super) struct App {
     pub(super) session_ended: Notify,
     pub(super) throttle: Mutex<Throttle>,
     pub(super) logins: Arc<Semaphore>,
-    pub(super) followers: Arc<Semaphore>,
+    pub(super) followers: Arc<Places>,
+    /// Bytes of large answers.
+    pub(super) answers: Arc<Places>,
     pub(super) random: RandomState,
     /// What passwords that are remembered are hashed with.
     pub(super) key: Key,
@@ -71,7 +81,8 @@ impl App {
             session_ended: Notify::new(),
             throttle: Mutex::default(),
             logins: Arc::new(Semaphore::new(LOGINS)),
-            followers: Arc::new(Semaphore::new(FOLLOWERS)),
+            followers: Places::new(FOLLOWERS),
+            answers: Places::new(bounded::ANSWERS),
             random: RandomState::new(),
             key,
             remembered: Mutex::default(),
@@ -117,6 +128,10 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/events", get(stream::events))
         .route("/metrics", get(metrics::metrics))
         .route("/yang/ietf-vrrp", get(yang::vrrp))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&app),
+            bounded::bounded,
+        ))
         .layer(middleware::from_fn_with_state(
             Arc::clone(&app),
             access::authorise,

@@ -16,9 +16,12 @@ use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use super::credentials::{User, hex};
+use crate::config;
 
 /// Sessions that were ended and are remembered one by one.
 const MOST_ENDED: usize = 4096;
+/// How long a session may last at the most.
+const LONGEST_SESSION: Duration = Duration::from_secs(config::LONGEST_SESSION as u64);
 /// How far a clock that signed may be ahead of ours.
 const CLOCK_AHEAD: u64 = 60;
 /// What the signature is about.
@@ -194,9 +197,11 @@ pub(super) struct Ended {
 }
 
 impl Ended {
-    /// Ends a session.
-    pub(super) fn end(&mut self, session: &Session, lifetime: Duration, now: u64) {
-        self.sessions.retain(|known| now < known.end(lifetime));
+    /// Ends a session. It is remembered for as long as any session may last, because
+    /// `session_lifetime` may become longer.
+    pub(super) fn end(&mut self, session: &Session, now: u64) {
+        self.sessions
+            .retain(|known| now < known.end(LONGEST_SESSION));
         if self.contains(session) {
             return;
         }
@@ -305,15 +310,19 @@ mod tests {
         };
         let other = session("b", 0);
         let number = u64::try_from(MOST_ENDED).unwrap() + 10;
-        let lifetime = Duration::from_secs(number * 2);
         for nonce in 0..number {
-            ended.end(&session("a", nonce), lifetime, 1000 + nonce);
+            ended.end(&session("a", nonce), 1000 + nonce);
         }
         assert!((0..number).all(|nonce| ended.contains(&session("a", nonce))));
         assert!(!ended.contains(&session("a", number)));
         assert!(!ended.contains(&other));
         assert_eq!(ended.sessions.len(), MOST_ENDED);
-        ended.end(&other, lifetime, 1000 + number * 4);
+        // However short sessions are now, they may be longer later.
+        let longest = LONGEST_SESSION.as_secs();
+        ended.end(&other, 999 + longest);
+        assert_eq!(ended.sessions.len(), MOST_ENDED);
+        assert!(ended.contains(&session("a", number - 1)));
+        ended.end(&session("b", number), 1000 + number + longest);
         assert_eq!(ended.sessions.len(), 1);
     }
 }

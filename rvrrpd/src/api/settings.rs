@@ -30,9 +30,28 @@ impl Settings {
         };
         let secret = api.secret.as_ref();
         Self {
-            users: api.users.iter().filter_map(User::parse).collect(),
+            users: api
+                .users
+                .iter()
+                .filter_map(User::parse)
+                .filter(is_affordable)
+                .collect(),
             key: secret.map_or_else(|| random.clone(), |secret| Key::new(&secret.0)),
             lifetime: api.session_lifetime,
         }
     }
+}
+
+/// Whether it can be told if a password is that of this user; where not, that is told.
+fn is_affordable(user: &User) -> bool {
+    let is_too_costly = user.is_too_costly();
+    if is_too_costly {
+        tracing::warn!(
+            "Client API: {} cannot log in, the hash of the password costs too much, allowed: Argon2 \
+             with 256 MiB (m), 64 passes and 64 lanes, scrypt with ln = 20, r = 64 and p = 64 at the \
+             most",
+            user.name
+        );
+    }
+    !is_too_costly
 }

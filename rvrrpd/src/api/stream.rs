@@ -13,12 +13,12 @@ use axum::response::sse::Event as Message;
 use futures_util::Stream;
 use futures_util::stream::unfold;
 use serde::Serialize;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{sleep, timeout};
 use utoipa::ToSchema;
 
-use super::access::Access;
+use super::access::{Access, Peer};
 use super::history::{Next, Numbered};
+use super::places::Place;
 use super::problem::Problem;
 use super::routes::App;
 use super::view::{Router, datetime, names, state_name, substate};
@@ -113,10 +113,12 @@ pub(super) struct Happened {
 pub(super) async fn events(
     State(app): State<Arc<App>>,
     Extension(access): Extension<Access>,
+    Extension(peer): Extension<Peer>,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Message, Infallible>>>, Problem> {
-    let place = Arc::clone(&app.followers).try_acquire_owned();
-    let place = place.map_err(|_| Problem::unavailable("too many follow the events already"))?;
+    let counted = app.followers.admit(peer.source(), access.level, 1);
+    let counted =
+        counted.ok_or_else(|| Problem::unavailable("too many follow the events already"))?;
     let boot = boot(&app);
     let resumed = headers
         .get("Last-Event-ID")
@@ -130,7 +132,7 @@ pub(super) async fn events(
         access,
         boot,
         place: resumed,
-        _counted: place,
+        _counted: counted,
     };
     Ok(Sse::new(unfold(reader, next)))
 }
@@ -148,7 +150,7 @@ struct Reader {
     boot: String,
     /// Number of the last event that was sent; none before the snapshot.
     place: Option<u64>,
-    _counted: OwnedSemaphorePermit,
+    _counted: Place,
 }
 
 /// The next message to a reader, when there is one; none when its session has ended.

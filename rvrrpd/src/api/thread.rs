@@ -167,7 +167,7 @@ async fn serve(work: Work) {
         tracing::warn!("the Unix socket is opened once more: {error}");
     }
     listeners.load_certificates(&snapshot);
-    let mut complete = listeners.apply(&snapshot);
+    let mut complete = listeners.apply(&snapshot).await;
     let mut known = snapshot;
     let mut errors = Errors::default();
     let mut look = interval(errors::LOOK);
@@ -192,7 +192,7 @@ async fn serve(work: Work) {
                 }
                 if snapshot.reloads != known.reloads {
                     listeners.load_certificates(&snapshot);
-                    complete = listeners.apply(&snapshot);
+                    complete = listeners.apply(&snapshot).await;
                 }
                 known = snapshot;
             }
@@ -203,7 +203,7 @@ async fn serve(work: Work) {
             }
             _ = retry.tick(), if !complete => {
                 listeners.load_certificates(&known);
-                complete = listeners.apply(&known);
+                complete = listeners.apply(&known).await;
             }
         }
     }

@@ -221,7 +221,7 @@ fn datetime(time: SystemTime) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::net::IpAddr;
     use std::path::PathBuf;
 
@@ -401,7 +401,7 @@ version = \"2+3\"
 vip = \"10.0.1.1\"
 ";
 
-    fn snapshot() -> Snapshot {
+    pub(in crate::api) fn snapshot() -> Snapshot {
         let config = parse(TEXT, "test", Format::Toml).unwrap().config;
         let routers = config.vrouters.iter().map(|router| {
             Arc::new(Published {

@@ -14,7 +14,7 @@ use super::schema;
 /// Most addresses that are listened on.
 const MOST_HOSTS: usize = 64;
 /// Longest session in seconds: 30 days.
-const LONGEST_SESSION: u32 = 30 * 24 * 3600;
+pub const LONGEST_SESSION: u32 = 30 * 24 * 3600;
 /// Life of a session in seconds when none is given.
 const SESSION: u32 = 3600;
 

@@ -37,6 +37,7 @@ mod toml;
 mod tree;
 mod unicast;
 
+pub use api::LONGEST_SESSION;
 pub use diagnostic::{Diagnostic, Errors};
 pub use diff::{Diff, GLOBAL_NEEDS_RESTART, diff};
 

@@ -6,16 +6,21 @@ use crate::api::{Done, Order, Refusal, Request};
 use crate::config::edit::Change;
 
 impl Supervisor {
-    /// Carries out an order and answers it.
+    /// Carries out an order and answers it; one that nobody waits for any more is left out: whoever
+    /// gave it was told that the daemon is busy, or has hung up, and may have given another one.
     pub(super) fn obey(&mut self, request: Request, context: &Context) {
         let Request { order, reply } = request;
+        if reply.is_closed() {
+            tracing::info!("an order that came too late is left out");
+            return;
+        }
         let result = match order {
             Order::Reload => reload::reload(self, context)
                 .map(Done::Reloaded)
                 .map_err(Refusal::Invalid),
             Order::Change { change, persist } => self.change_config(&change, persist, context),
         };
-        // Whoever asked may have hung up.
+        // Whoever asked may have hung up meanwhile.
         let _gone = reply.send(result);
     }
 

@@ -292,10 +292,20 @@ fn followers_that_do_not_read_cost_nothing() {
     let cookies = log_in(&scene.r1, URL, "root");
     let request = format!("GET /events HTTP/1.1\r\nHost: x\r\nCookie: {cookies}\r\n\r\n");
     let deaf = crowd(&scene.client, 64, request.as_bytes());
-    until("all places are taken", within(20.0), || {
-        let answer = get(&scene.r1, &cookies, "/events");
-        (answer.status == 503).then_some(())
+    // What is read of `/events` within a second.
+    let follow = |host: &Host, from: &str| {
+        let mut command = host.command("curl");
+        command.args(["-s", "-i", "-m", "1", "-b", &cookies]);
+        command.arg(format!("http://{from}:7080/events"));
+        String::from_utf8_lossy(&rvrrpd_tests::web::output(command)).into_owned()
+    };
+    until("all places of this host are taken", within(20.0), || {
+        let text = follow(&scene.client, "10.0.0.1");
+        text.starts_with("HTTP/1.1 503").then_some(())
     });
+    // It cannot take those of others.
+    let text = follow(&scene.r1, "127.0.0.1");
+    assert!(text.contains("event: snapshot"), "{text}");
     let url = |verb: &str| format!("{URL}/run/vrrp/{NAME}/{verb}?persist=false");
     // Of another virtual router, so that the watched one goes on.
     let other = r#"{"group": 8, "interface": "eth0", "vip": "10.0.0.108", "iftype": "macvlan",
@@ -320,12 +330,8 @@ fn followers_that_do_not_read_cost_nothing() {
     }
     drop(deaf);
     until("there are places again", within(40.0), || {
-        let mut command = scene.r1.command("curl");
-        command.args(["-s", "-m", "1", "-b", &cookies, &format!("{URL}/events")]);
-        let text = rvrrpd_tests::web::output(command);
-        String::from_utf8_lossy(&text)
-            .contains("event: snapshot")
-            .then_some(())
+        let text = follow(&scene.client, "10.0.0.1");
+        text.contains("event: snapshot").then_some(())
     });
 }
 

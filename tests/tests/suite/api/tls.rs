@@ -123,6 +123,26 @@ fn tls_1_2_and_1_3_with_the_whole_chain_read_again_on_reload() {
     assert!(subject().contains("subject: CN=second"));
 }
 
+/// The address goes from one to the other at once.
+#[test]
+fn tls_is_turned_on_and_off_by_a_reload() {
+    let scene = Scene::new("tls_is_turned_on_and_off_by_a_reload");
+    certify(&scene, scene.lab.dir(), "first");
+    let with = keys(scene.lab.dir());
+    let daemon = start(&scene, &with);
+    let without = "host = \"10.0.0.1:7080\"";
+    for (keys, scheme) in [(without, "http"), (with.as_str(), "https")].repeat(3) {
+        daemon.reload(&with_api(keys, &[vrouter()]));
+        until(scheme, within(20.0), || {
+            let url = format!("{scheme}://10.0.0.1:7080/health");
+            (curl(&scene.client, &["-k", &url]).status == 200).then_some(())
+        });
+    }
+    let lines = daemon.log().texts_after(0);
+    let failed = lines.iter().any(|line| line.contains("in use"));
+    assert!(!failed, "{lines:#?}");
+}
+
 #[test]
 fn without_a_certificate_nothing_is_served_in_the_clear() {
     let scene = Scene::new("without_a_certificate_nothing_is_served_in_the_clear");

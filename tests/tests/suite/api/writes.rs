@@ -111,6 +111,33 @@ fn what_is_not_to_be_kept_ends_with_a_reload() {
     daemon.stop();
 }
 
+/// Over the API only secrets beside the configuration file are read, and what else there is is not
+/// told.
+#[test]
+fn files_of_secrets_lie_beside_the_configuration() {
+    let scene = Scene::new("files_of_secrets_lie_beside_the_configuration");
+    let daemon = start(&scene, "");
+    let directory = daemon.files().config.parent().unwrap().to_owned();
+    let elsewhere = directory.join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    let ask_for = |path: PathBuf| {
+        let body = json!({"auth_type": "hmac-sha256", "auth_secret_file": path});
+        send(&socket(&daemon), "PATCH", "/config/vrouter/eth0-7", &body)
+    };
+    let write = |path: PathBuf| {
+        fs::write(&path, "banana").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        path
+    };
+    let outside = ask_for(write(elsewhere.join("secret")));
+    let missing = ask_for(elsewhere.join("missing"));
+    assert_eq!(outside.status, 422, "{outside:?}");
+    assert_eq!(outside.body, missing.body);
+    let beside = ask_for(write(directory.join("beside")));
+    assert_eq!(beside.status, 200, "{beside:?}");
+    daemon.stop();
+}
+
 #[test]
 fn what_is_wrong_changes_nothing() {
     let scene = Scene::new("what_is_wrong_changes_nothing");
