@@ -17,9 +17,8 @@ use super::access::Access;
 use super::config::ConfigVrouter;
 use super::problem::Problem;
 use super::routes::{self, App};
-use super::secret_files;
 use super::view::Router;
-use super::{Applied, Done, Order, Published, Refusal, Request};
+use super::{Applied, Done, Order, Published, Refusal, Request, refusals, secret_files};
 use crate::config::edit::{Change, EditError};
 use crate::fsm::Reason;
 
@@ -69,16 +68,8 @@ pub(super) async fn reload(
         example = json!({"group": 8, "interface": "eth0", "vip": ["10.0.0.8"], "iftype": "macvlan", "name": "eight"})),
     responses(
         (status = 201, description = "The new virtual router", body = ConfigVrouter),
-        (status = 400, description = "Query or body is none", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "No session", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "Not of level 1", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "The body is too large", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "The body is no JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "What is wrong with which key", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "It collides with another virtual router, or the file was changed by hand: what differs", body = Problem, content_type = "application/problem+json"),
-        (status = 500, description = "The file cannot be written", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The daemon is busy", body = Problem, content_type = "application/problem+json"),
-        (status = 507, description = "No room for the file", body = Problem, content_type = "application/problem+json"),
+        refusals::Change,
+        refusals::Keys,
     )
 )]
 pub(super) async fn create(
@@ -112,17 +103,9 @@ pub(super) async fn create(
     )),
     responses(
         (status = 200, description = "The virtual router", body = ConfigVrouter),
-        (status = 400, description = "Query or body is none", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "No session", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "Not of level 1", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "There is none of this name", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "The body is too large", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "The body is no JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "What is wrong with which key", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "It collides with another virtual router, or the file was changed by hand: what differs", body = Problem, content_type = "application/problem+json"),
-        (status = 500, description = "The file cannot be written", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The daemon is busy", body = Problem, content_type = "application/problem+json"),
-        (status = 507, description = "No room for the file", body = Problem, content_type = "application/problem+json"),
+        refusals::Change,
+        refusals::Keys,
+        refusals::Name,
     )
 )]
 pub(super) async fn modify(
@@ -148,14 +131,8 @@ pub(super) async fn modify(
     ),
     responses(
         (status = 204, description = "It is gone"),
-        (status = 400, description = "Query or body is none", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "No session", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "Not of level 1", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "There is none of this name", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "It collides with another virtual router, or the file was changed by hand: what differs", body = Problem, content_type = "application/problem+json"),
-        (status = 500, description = "The file cannot be written", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The daemon is busy", body = Problem, content_type = "application/problem+json"),
-        (status = 507, description = "No room for the file", body = Problem, content_type = "application/problem+json"),
+        refusals::Change,
+        refusals::Name,
     )
 )]
 pub(super) async fn delete(
@@ -178,14 +155,8 @@ pub(super) async fn delete(
     ),
     responses(
         (status = 200, description = "The virtual router", body = Router),
-        (status = 400, description = "Query or body is none", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "No session", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "Not of level 1", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "There is none of this name", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "It collides with another virtual router, or the file was changed by hand: what differs", body = Problem, content_type = "application/problem+json"),
-        (status = 500, description = "The file cannot be written", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The daemon is busy", body = Problem, content_type = "application/problem+json"),
-        (status = 507, description = "No room for the file", body = Problem, content_type = "application/problem+json"),
+        refusals::Change,
+        refusals::Name,
     )
 )]
 pub(super) async fn enable(
@@ -207,14 +178,8 @@ pub(super) async fn enable(
     ),
     responses(
         (status = 200, description = "The virtual router", body = Router),
-        (status = 400, description = "Query or body is none", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "No session", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "Not of level 1", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "There is none of this name", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "It collides with another virtual router, or the file was changed by hand: what differs", body = Problem, content_type = "application/problem+json"),
-        (status = 500, description = "The file cannot be written", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The daemon is busy", body = Problem, content_type = "application/problem+json"),
-        (status = 507, description = "No room for the file", body = Problem, content_type = "application/problem+json"),
+        refusals::Change,
+        refusals::Name,
     )
 )]
 pub(super) async fn disable(

@@ -37,6 +37,7 @@ mod page;
 mod patience;
 mod places;
 mod problem;
+mod refusals;
 mod registry;
 mod routes;
 mod run;
