@@ -495,9 +495,7 @@ impl Kernel {
         }
         repaired
     }
-}
 
-impl Kernel {
     /// Tells that something was refused, unless the last look told the same, and lets the next round try
     /// again: a Master without its address is a black hole for as long.
     fn refused_again(&mut self, id: RouterId, error: Error) {
