@@ -13,6 +13,7 @@ use crate::driver::Link;
 use crate::net::filter::{Channel, VridSet};
 use crate::net::kernel::{Demands, Filter};
 use crate::net::listener::{Listener, SharedListener};
+use crate::net::membership::Members;
 use crate::net::sender;
 use crate::net::socket::Receiver;
 use crate::net::solicitation;
@@ -184,12 +185,13 @@ impl Interface {
         receivers.any(|receiver| receiver.channel() == Channel::Vrrp(family))
     }
 
-    /// Joins the VRRP groups again that the interface has forgotten.
-    pub(super) fn join_again(&mut self) {
+    /// Joins the VRRP groups again that the interface has forgotten; `members` are those of its
+    /// network namespace.
+    pub(super) fn join_again(&mut self, members: &Members) {
         let name = &self.port.name;
         for receiver in self.listener.progress().receivers() {
             let family = receiver.family();
-            match receiver.join_again() {
+            match receiver.join_again(members) {
                 Ok(anew) => {
                     if anew {
                         tracing::info!("interface {name}: joined {} again", group(family));

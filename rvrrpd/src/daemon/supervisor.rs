@@ -20,6 +20,7 @@ use crate::driver::{self, Command, DriverHandle, Guard, KernelEvent, Plan, Repor
 use crate::events::{self, Change, Event};
 use crate::fsm::{Beat, Reason, Reasons};
 use crate::net::kernel::{Filter, StoppedFrames};
+use crate::net::membership::Members;
 use crate::net::namespace::NamespaceId;
 use crate::pool::{self, Control, Entry, Setup};
 use crate::stats::{Global, Rejects, Status};
@@ -451,7 +452,7 @@ impl Supervisor {
         if is_same {
             let Some(known) = known else { return };
             let could_hear = self.namespaces.enter(site.netns.as_deref(), || {
-                known.join_again();
+                known.join_again(&Members::read());
                 families.iter().any(|family| known.could_hear(*family))
             });
             // A family that the interface lacks is no reason to disturb the other one.
@@ -827,12 +828,22 @@ impl Supervisor {
                 sites.insert(key.site());
             }
         }
+        let mut members = None;
         for (site, interface) in &mut self.interfaces {
+            let netns = site.netns.as_deref();
+            // The interfaces of a namespace follow each other.
+            if members.as_ref().is_none_or(|(of, _)| *of != netns) {
+                members = Some((netns, self.namespaces.enter(netns, Members::read)));
+            }
             let heard = interface.families();
-            let joined = self
-                .namespaces
-                .enter(site.netns.as_deref(), || interface.join_again());
-            if joined.is_err() || interface.families() != heard {
+            let joined = match &members {
+                Some((_, Ok(members))) => self
+                    .namespaces
+                    .enter(netns, || interface.join_again(members))
+                    .is_ok(),
+                _ => false,
+            };
+            if !joined || interface.families() != heard {
                 sites.insert(site.clone());
             }
         }

@@ -34,6 +34,7 @@ pub struct Transition {
 /// Cause of a change of state: the `vrrp-event-type` identities of RFC 8347 that lead to one, and
 /// those that it does not tell apart.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u8)]
 pub enum Cause {
     /// The router is ready for the first time, or was enabled, and is not the owner.
     Startup,
@@ -63,6 +64,22 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 12] = [
+        Self::Startup,
+        Self::InterfaceUp,
+        Self::PrimaryIpAddress,
+        Self::OwnerPreempt,
+        Self::Shutdown,
+        Self::InterfaceDown,
+        Self::NoPrimaryIpAddress,
+        Self::MasterTimeout,
+        Self::MasterResigned,
+        Self::LowerPriorityMaster,
+        Self::PreemptHoldTimeout,
+        Self::HigherPriorityMaster,
+    ];
+
     /// Name that users see; that of RFC 8347 where it has one.
     #[must_use]
     pub const fn name(self) -> &'static str {

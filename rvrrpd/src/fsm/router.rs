@@ -18,6 +18,11 @@ pub enum State {
     Master,
 }
 
+impl State {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 3] = [Self::Init, Self::Backup, Self::Master];
+}
+
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

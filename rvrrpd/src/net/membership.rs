@@ -1,47 +1,72 @@
-//! Whether an interface is a member of the VRRP group, by `/proc/net/igmp` and `/proc/net/igmp6`.
+//! Which interfaces are members of the VRRP groups, by `/proc/net/igmp` and `/proc/net/igmp6`.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 
 use crate::wire::{Family, GROUP_V4, GROUP_V6};
 
-/// Whether the interface with this index has joined the group of the family, in the network
-/// namespace of the calling thread.
-///
-/// # Errors
-/// The list cannot be read: the kernel lacks the family or its multicast.
-pub(super) fn is_member(index: u32, family: Family) -> io::Result<bool> {
-    let list = |name| fs::read_to_string(format!("/proc/thread-self/net/{name}"));
-    Ok(match family {
-        Family::V4 => has_ipv4(&list("igmp")?, index),
-        Family::V6 => has_ipv6(&list("igmp6")?, index),
-    })
+/// The interfaces, by index, that have joined the group of each family. With a thousand macvlans
+/// the lists are long: they are read once for all interfaces that somebody asks about.
+#[derive(Debug)]
+pub struct Members {
+    v4: io::Result<BTreeSet<u32>>,
+    v6: io::Result<BTreeSet<u32>>,
+}
+
+impl Members {
+    /// Those of the network namespace of the calling thread.
+    #[must_use]
+    pub fn read() -> Self {
+        let list = |name| fs::read_to_string(format!("/proc/thread-self/net/{name}"));
+        Self {
+            v4: list("igmp").map(|list| of_ipv4(&list)),
+            v6: list("igmp6").map(|list| of_ipv6(&list)),
+        }
+    }
+
+    /// Whether the interface with this index has joined the group of the family.
+    ///
+    /// # Errors
+    /// The list could not be read: the kernel lacks the family or its multicast.
+    pub(super) fn has(&self, index: u32, family: Family) -> io::Result<bool> {
+        let members = match family {
+            Family::V4 => &self.v4,
+            Family::V6 => &self.v6,
+        };
+        match members {
+            Ok(members) => Ok(members.contains(&index)),
+            Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
+        }
+    }
 }
 
 /// A line `INDEX NAME : …` for an interface, then an indented one for each of its groups, which
 /// begins with the address as a number in the byte order of the host.
-fn has_ipv4(list: &str, index: u32) -> bool {
+fn of_ipv4(list: &str) -> BTreeSet<u32> {
     let group = format!("{:08X}", u32::from_ne_bytes(GROUP_V4.octets()));
-    let mut here = false;
+    let mut members = BTreeSet::new();
+    let mut here: Option<u32> = None;
     for line in list.lines() {
         let first = line.split_whitespace().next();
         if !line.starts_with([' ', '\t']) {
-            here = first.and_then(|text| text.parse().ok()) == Some(index);
-        } else if here && first == Some(&group) {
-            return true;
+            here = first.and_then(|text| text.parse().ok());
+        } else if first == Some(&group) {
+            members.extend(here);
         }
     }
-    false
+    members
 }
 
 /// A line `INDEX NAME GROUP …` for each group, the address as 32 hexadecimal digits.
-fn has_ipv6(list: &str, index: u32) -> bool {
+fn of_ipv6(list: &str) -> BTreeSet<u32> {
     let group = format!("{:032x}", GROUP_V6.to_bits());
-    list.lines().any(|line| {
+    let member = |line: &str| {
         let mut fields = line.split_whitespace();
-        fields.next().and_then(|text| text.parse().ok()) == Some(index)
-            && fields.nth(1) == Some(&group)
-    })
+        let index = fields.next()?.parse().ok()?;
+        (fields.nth(1) == Some(&group)).then_some(index)
+    };
+    list.lines().filter_map(member).collect()
 }
 
 #[cfg(test)]
@@ -57,20 +82,14 @@ mod tests {
              3\teth1      :     2      V3\n\t\t\t\t{own}     1 0:00000000\t\t0\n\
              4\teth2      :     0      V3\n"
         );
-        assert_eq!(
-            [2, 3, 4].map(|index| has_ipv4(&list, index)),
-            [false, true, false]
-        );
+        assert_eq!(of_ipv4(&list), BTreeSet::from([3]));
         let list = "2    eth0            ff020000000000000000000000000001     1 0000000C 0\n\
                     3    eth1            ff020000000000000000000000000012     1 0000000C 0\n";
-        assert_eq!(
-            [2, 3, 4].map(|index| has_ipv6(list, index)),
-            [false, true, false]
-        );
+        assert_eq!(of_ipv6(list), BTreeSet::from([3]));
     }
 
     #[test]
     fn the_loopback_interface_is_no_member() {
-        assert!(!is_member(1, Family::V4).unwrap());
+        assert!(!Members::read().has(1, Family::V4).unwrap());
     }
 }

@@ -9,7 +9,7 @@ pub mod backlog;
 pub mod filter;
 pub mod kernel;
 pub mod listener;
-mod membership;
+pub mod membership;
 pub mod namespace;
 pub mod sender;
 pub mod socket;

@@ -6,7 +6,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockFilter, Socket, Type};
 
 use super::filter::{self, Channel, VridSet};
-use super::{membership, sys};
+use super::membership::Members;
+use super::sys;
 use crate::wire::{Family, GROUP_V4, GROUP_V6, IP_PROTOCOL, IP_PROTOCOL_AH};
 
 /// Room for some ten thousand advertisements, so that a stalled listener loses none.
@@ -79,12 +80,13 @@ impl Receiver {
 
     /// Joins the group again where the interface has forgotten it: the kernel makes its half of
     /// IPv6 (or IPv4) anew when the MTU was too small for it (1280, 68 bytes) and is not any more,
-    /// and the socket still counts as a member. Whether that was so.
+    /// and the socket still counts as a member. Whether that was so. `members` are those of the
+    /// interface's network namespace.
     ///
     /// # Errors
     /// The group cannot be joined, or nobody knows whether it has to be.
-    pub fn join_again(&self) -> io::Result<bool> {
-        if membership::is_member(self.index, self.family())? {
+    pub fn join_again(&self, members: &Members) -> io::Result<bool> {
+        if members.has(self.index, self.family())? {
             return Ok(false);
         }
         // What is left of the membership is in the way; that it is none is no error.

@@ -57,6 +57,13 @@ impl Frames {
             .collect();
     }
 
+    /// Reads a little of the advertisement, as [`Slot::fetch`](super::engine) does of all.
+    pub(super) fn fetch(&self) -> u64 {
+        let frames = self.frames(false);
+        let parts = frames.flat_map(|frame| [frame.first(), frame.get(64)]);
+        parts.flatten().map(|byte| u64::from(*byte)).sum()
+    }
+
     /// Makes an advertisement ready to be sent at `now` (wall clock, since 1970) and says whether
     /// it is to be: a numbered one that is due twice in one pass leaves once, because peers refuse
     /// the same number.

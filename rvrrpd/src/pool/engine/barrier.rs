@@ -12,6 +12,7 @@
 
 use core::time::Duration;
 
+use super::slot::Slot;
 use super::{Engine, Host};
 use crate::fsm::{Deadline, Event, Time};
 
@@ -31,20 +32,18 @@ impl<P> Engine<P> {
         let now = host.now();
         self.drained.clear();
         self.lost.clear();
-        while let Some((deadline, place)) = self.deadlines.first()
-            && deadline.at <= now
-        {
-            let later = Deadline {
-                at: now + DRAIN_RETRY,
-                generation: deadline.generation,
-            };
-            self.deadlines.set(place, Some(later));
-            self.expired
-                .extend(self.slots[place].as_ref().and_then(|slot| {
-                    let deadline = slot.deadline()?;
-                    Some(Expired { place, deadline })
-                }));
+        self.deadlines.due(now, &mut self.due);
+        let mut fetched = 0;
+        for place in self.due.drain(..) {
+            let slot = self.slots[place].as_ref();
+            fetched ^= slot.map_or(0, Slot::fetch);
+            match slot.and_then(|slot| slot.deadline()) {
+                Some(deadline) => self.expired.push(Expired { place, deadline }),
+                // Never: who has no deadline has none here.
+                None => self.deadlines.set(place, None),
+            }
         }
+        core::hint::black_box(fetched);
         if self.expired.is_empty() {
             return;
         }
@@ -54,7 +53,14 @@ impl<P> Engine<P> {
         if expired.len() < before {
             self.all_heard_meanwhile(host);
         }
-        expired.retain(|expired| self.is_proven(*expired, now, host));
+        expired.retain(|expired| {
+            let is_proven = self.is_proven(*expired, now, host);
+            if !is_proven {
+                let later = Some(now + DRAIN_RETRY);
+                self.deadlines.set(expired.place, later);
+            }
+            is_proven
+        });
         self.empty_queue(host);
         expired.retain(|expired| self.is_believed(*expired, now, host));
         for Expired { place, deadline } in expired.drain(..) {
@@ -119,7 +125,8 @@ impl<P> Engine<P> {
             return true;
         }
         let deadline = slot.deadline();
-        self.deadlines.set(expired.place, deadline);
+        let at = deadline.map(|deadline| deadline.at);
+        self.deadlines.set(expired.place, at);
         slot.setup.status.takeovers_postponed.count();
         if let Some(deadline) = deadline {
             host.postponed(&slot.setup, deadline.at);

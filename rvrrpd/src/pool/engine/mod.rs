@@ -22,7 +22,7 @@ pub use host::Host;
 use super::deadlines::Deadlines;
 use super::{Control, Delivery, Setup};
 use crate::driver::{Command, RouterId};
-use crate::fsm::{Action, Deadline, Event, Reason, Reasons, Router, Time};
+use crate::fsm::{Action, Event, Reason, Reasons, Router, Time};
 use crate::wire::advert::Peers;
 use slot::Slot;
 
@@ -41,6 +41,7 @@ pub struct Engine<P> {
     /// Places in a batch of frames that the kernel refused.
     refused: Vec<usize>,
     commands: Vec<Command>,
+    due: Vec<usize>,
     expired: Vec<barrier::Expired>,
     drained: Vec<(u32, Time)>,
     lost: Vec<(u32, Time)>,
@@ -87,6 +88,7 @@ impl<P> Default for Engine<P> {
             outgoing: Vec::new(),
             refused: Vec::new(),
             commands: Vec::new(),
+            due: Vec::new(),
             expired: Vec::new(),
             drained: Vec::new(),
             lost: Vec::new(),
@@ -98,7 +100,7 @@ impl<P> Engine<P> {
     /// When the next [`Self::pass`] is due, if nothing happens before.
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {
-        let of = |deadlines: &Deadlines| Some(deadlines.first()?.0.at);
+        let of = |deadlines: &Deadlines| Some(deadlines.first()?.0);
         let deadlines = [of(&self.deadlines), of(&self.advertising)];
         deadlines.into_iter().flatten().min()
     }
@@ -167,7 +169,7 @@ impl<P> Engine<P> {
         if let Some(slot) = &mut self.slots[place] {
             change(slot);
             let next = slot.next_router_advertisement();
-            self.advertising.set(place, next.map(deadline));
+            self.advertising.set(place, next);
         }
     }
 
@@ -175,7 +177,7 @@ impl<P> Engine<P> {
     fn fire_router_advertisements<H: Host<Port = P>>(&mut self, host: &mut H) {
         let now = host.now();
         while let Some((due, place)) = self.advertising.first()
-            && due.at <= now
+            && due <= now
         {
             self.send_router_advertisement::<H>(place, Packet::RouterAdvertisement);
             let slot = self.slots[place].as_mut();
@@ -184,7 +186,7 @@ impl<P> Engine<P> {
                 // It is later by the shortest interval; were that 0, this would never end.
                 slot.next_router_advertisement().filter(|next| *next > now)
             });
-            self.advertising.set(place, next.map(deadline));
+            self.advertising.set(place, next);
         }
     }
 
@@ -220,7 +222,7 @@ impl<P> Engine<P> {
             if let Some(slot) = &mut self.slots[place] {
                 slot.replace(setup, now);
                 let next = slot.next_router_advertisement();
-                self.advertising.set(place, next.map(deadline));
+                self.advertising.set(place, next);
             }
             self.handle(place, Event::Params(params), host);
         } else {
@@ -286,7 +288,8 @@ impl<P> Engine<P> {
         };
         let now = host.now();
         slot.router.handle(now, event, &mut self.actions);
-        self.deadlines.set(place, slot.deadline());
+        self.deadlines
+            .set(place, slot.deadline().map(|deadline| deadline.at));
         let status = &slot.setup.status;
         let before = status.condition();
         let mut cause = None;
@@ -324,7 +327,7 @@ impl<P> Engine<P> {
         }
         slot.follow_state();
         let next = slot.next_router_advertisement();
-        self.advertising.set(place, next.map(deadline));
+        self.advertising.set(place, next);
     }
 
     /// Seals the frames that are due, in the order in which they will leave.
@@ -386,9 +389,4 @@ impl<P> Engine<P> {
             host.command(command);
         }
     }
-}
-
-/// A time by itself; its generation has no meaning.
-const fn deadline(at: Time) -> Deadline {
-    Deadline { at, generation: 0 }
 }

@@ -51,6 +51,18 @@ impl<P> Slot<P> {
         slot
     }
 
+    /// Reads a little of everything that an advertisement takes. In a loop over many routers the
+    /// processor waits for the memory of several at once; later, one advertisement after the
+    /// other, it would wait for each piece of each.
+    pub(super) fn fetch(&self) -> u64 {
+        let Setup { message, port, .. } = &self.setup;
+        u64::from(message.vrid.number())
+            ^ u64::from(port.is_some())
+            ^ u64::from(self.schedule.next().is_some())
+            ^ self.setup.status.fetch()
+            ^ self.frames.fetch()
+    }
+
     /// When the router wants to be called.
     pub(super) fn deadline(&self) -> Option<Deadline> {
         let Deadline { at, generation } = self.router.deadline()?;

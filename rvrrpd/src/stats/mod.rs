@@ -3,149 +3,23 @@
 //!
 //! Names are those of RFC 8347 (`ietf-vrrp`).
 
-use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU64, Ordering};
+mod counters;
+mod source;
+
+use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwapOption;
 
-use crate::fsm::{Advert, NewMasterReason, Reasons, Router, State, Time, Transition};
+pub use counters::{Counter, Durations, Global, Performance, Rejects};
+use source::Source;
+
+use crate::fsm::{Advert, Cause, NewMasterReason, Reasons, Router, State, Time, Transition};
 use crate::net::kernel::{Filter, Slot};
 use crate::wire::verdict::Reject;
-
-/// One counter.
-#[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
-
-impl Counter {
-    /// Counts one.
-    pub fn count(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Counts several.
-    pub fn add(&self, count: u64) {
-        self.0.fetch_add(count, Ordering::Relaxed);
-    }
-
-    /// The present value.
-    #[must_use]
-    pub fn value(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// Durations, counted by their magnitude.
-#[derive(Debug, Default)]
-pub struct Durations {
-    counts: [Counter; Self::BOUNDS.len() + 1],
-    /// Microseconds.
-    sum: Counter,
-}
-
-impl Durations {
-    /// Upper bounds of the classes in microseconds; the last class has none.
-    pub const BOUNDS: [u64; 14] = [
-        10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 100_000, 1_000_000,
-        10_000_000,
-    ];
-
-    /// Counts one.
-    pub fn observe(&self, duration: Duration) {
-        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-        let class = Self::BOUNDS.partition_point(|bound| *bound < micros);
-        if let Some(count) = self.counts.get(class) {
-            count.count();
-        }
-        self.sum.add(micros);
-    }
-
-    /// Each upper bound, none for the last class, with the number of durations in its class.
-    pub fn classes(&self) -> impl Iterator<Item = (Option<Duration>, u64)> {
-        let bounds = Self::BOUNDS.map(|bound| Some(Duration::from_micros(bound)));
-        let bounds = bounds.into_iter().chain([None]);
-        bounds.zip(self.counts.iter().map(Counter::value))
-    }
-
-    /// All durations together.
-    #[must_use]
-    pub fn sum(&self) -> Duration {
-        Duration::from_micros(self.sum.value())
-    }
-}
-
-/// How the daemon performs.
-#[derive(Debug, Default)]
-pub struct Performance {
-    /// How late a worker got to a deadline that had come: that of its scheduling and that of its
-    /// own work together.
-    pub worker_lateness: Durations,
-    /// How long the driver took for what was in its queue, the answers of the kernel included.
-    pub driver_latency: Durations,
-}
-
-/// One counter for each receive rule.
-#[derive(Debug)]
-pub struct Rejects([Counter; Reject::ALL.len()]);
-
-impl Default for Rejects {
-    fn default() -> Self {
-        Self(core::array::from_fn(|_| Counter::default()))
-    }
-}
-
-impl Rejects {
-    /// The counter of one rule.
-    #[must_use]
-    pub fn of(&self, reject: Reject) -> &Counter {
-        &self.0[reject.index()]
-    }
-
-    /// The rules that were broken at least once, and how often.
-    pub fn broken(&self) -> impl Iterator<Item = (Reject, u64)> {
-        Reject::ALL
-            .into_iter()
-            .map(|reject| (reject, self.of(reject).value()))
-            .filter(|(_, value)| *value > 0)
-    }
-
-    /// Sum of the counters of these rules.
-    #[must_use]
-    pub fn sum(&self, rules: &[Reject]) -> u64 {
-        rules.iter().map(|reject| self.of(*reject).value()).sum()
-    }
-}
-
-/// Counters of the whole daemon (RFC 8347 `/vrrp/statistics`), and of packets that belong to no
-/// virtual router of ours.
-#[derive(Debug)]
-pub struct Global {
-    /// `discontinuity-datetime`: since when the counters count. Nothing resets them, so that it
-    /// stands still (Y-1).
-    pub discontinuity: SystemTime,
-    /// Every refused packet, by rule.
-    pub rejects: Rejects,
-    /// Packets that claim to be router solicitations and are none (RFC 4861 §6.1.1).
-    pub solicitations_refused: Counter,
-    /// Advertisements that were accepted but found the queue of their worker full.
-    pub queue_overflows: Counter,
-    /// Packets that found a receive buffer full. No filter has seen them.
-    pub receive_overflows: Counter,
-}
-
-impl Default for Global {
-    fn default() -> Self {
-        Self {
-            discontinuity: SystemTime::now(),
-            rejects: Rejects::default(),
-            solicitations_refused: Counter::default(),
-            queue_overflows: Counter::default(),
-            receive_overflows: Counter::default(),
-        }
-    }
-}
 
 /// What a virtual router is called.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -199,8 +73,7 @@ pub struct Status {
     skew: AtomicU64,
     /// Microseconds.
     down_interval: AtomicU64,
-    last_event: ArcSwap<&'static str>,
-    last_adv_source: ArcSwapOption<IpAddr>,
+    last_adv_source: Source,
     /// Priority of the last accepted advertisement.
     last_adv_priority: AtomicU8,
     /// Its interval in microseconds.
@@ -209,9 +82,10 @@ pub struct Status {
     last_adv_at: AtomicU64,
     /// When the main timer runs out, likewise; 0: it does not run.
     timer: AtomicU64,
-    /// The last change of state: what was before, and what caused it.
-    last_transition: ArcSwapOption<Transition>,
-    up: ArcSwapOption<SystemTime>,
+    /// The last change of state, as [`packed`] makes it; 0 before the first.
+    last_transition: AtomicU32,
+    /// When it left Init, microseconds since 1970; 0 while it is there.
+    up: AtomicU64,
     /// `discontinuity-datetime`: since when the counters count, as in [`Global`].
     pub discontinuity: SystemTime,
     /// Accepted advertisements that were delivered; see [`Self::advertisements_received`].
@@ -263,14 +137,13 @@ impl Default for Status {
             new_master_reason: AtomicU8::new(NewMasterReason::NotMaster as u8),
             skew: AtomicU64::new(0),
             down_interval: AtomicU64::new(0),
-            last_event: ArcSwap::from_pointee("none"),
-            last_adv_source: ArcSwapOption::empty(),
+            last_adv_source: Source::default(),
             last_adv_priority: AtomicU8::new(0),
             last_adv_interval: AtomicU64::new(0),
             last_adv_at: AtomicU64::new(0),
             timer: AtomicU64::new(0),
-            last_transition: ArcSwapOption::empty(),
-            up: ArcSwapOption::empty(),
+            last_transition: AtomicU32::new(0),
+            up: AtomicU64::new(0),
             discontinuity: SystemTime::now(),
             advertisement_rcvd: Counter::default(),
             absorbed_before: Counter::default(),
@@ -444,16 +317,16 @@ impl Status {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let now = now.map_or(0, |now| u64::try_from(now.as_micros()).unwrap_or(u64::MAX));
         self.since_wall.store(now, Ordering::Relaxed);
-        self.last_event.store(cause.last_event().into());
-        self.last_transition.store(Some(transition.into()));
+        self.last_transition
+            .store(packed(transition), Ordering::Relaxed);
         if to == State::Master {
             self.master_transitions.count();
             self.new_master_reason
                 .store(cause.new_master_reason() as u8, Ordering::Relaxed);
         }
         match (from, to) {
-            (_, State::Init) => self.up.store(None),
-            (State::Init, _) => self.up.store(Some(SystemTime::now().into())),
+            (_, State::Init) => self.up.store(0, Ordering::Relaxed),
+            (State::Init, _) => self.up.store(now, Ordering::Relaxed),
             _ => {}
         }
     }
@@ -462,6 +335,14 @@ impl Status {
     pub fn publish(&self, reasons: Reasons, priority: u8) {
         self.reasons.store(reasons.bits(), Ordering::Relaxed);
         self.priority.store(priority, Ordering::Relaxed);
+    }
+
+    /// Reads a little of what an advertisement changes.
+    #[must_use]
+    pub fn fetch(&self) -> u64 {
+        self.timer.load(Ordering::Relaxed)
+            ^ self.advertisement_sent.value()
+            ^ u64::from(self.priority())
     }
 
     /// Publishes what the state machine has come to.
@@ -479,12 +360,9 @@ impl Status {
         self.timer.store(timer, Ordering::Relaxed);
     }
 
-    /// Publishes an accepted advertisement. Allocates only when its source is another one than
-    /// before.
+    /// Publishes an accepted advertisement. For the thread of the router's worker alone.
     pub fn heard(&self, advert: &Advert) {
-        if self.last_adv_source() != Some(advert.source) {
-            self.last_adv_source.store(Some(advert.source.into()));
-        }
+        self.last_adv_source.set(advert.source);
         let interval = u64::try_from(advert.interval.as_micros()).unwrap_or(u64::MAX);
         self.last_adv_priority
             .store(advert.priority, Ordering::Relaxed);
@@ -531,19 +409,20 @@ impl Status {
     /// The last change of state; none where it never changed.
     #[must_use]
     pub fn last_transition(&self) -> Option<Transition> {
-        self.last_transition.load().as_deref().copied()
+        unpacked(self.last_transition.load(Ordering::Relaxed))
     }
 
     /// Source of the last accepted advertisement (`last-adv-source`).
     #[must_use]
     pub fn last_adv_source(&self) -> Option<IpAddr> {
-        self.last_adv_source.load().as_deref().copied()
+        self.last_adv_source.address()
     }
 
     /// The identity of the last event that changed the state (`last-event`).
     #[must_use]
     pub fn last_event(&self) -> &'static str {
-        **self.last_event.load()
+        let last = self.last_transition();
+        last.map_or("none", |last| last.cause.last_event())
     }
 
     /// Why it became Master the last time (`new-master-reason`).
@@ -559,7 +438,8 @@ impl Status {
     /// When it left Init (`up-datetime`); none while it is there.
     #[must_use]
     pub fn up(&self) -> Option<SystemTime> {
-        self.up.load().as_deref().copied()
+        let micros = self.up.load(Ordering::Relaxed);
+        (micros > 0).then(|| UNIX_EPOCH + Duration::from_micros(micros))
     }
 
     /// `skew-time` with the Master's interval as it is known now.
@@ -577,11 +457,8 @@ impl Status {
     /// The state.
     #[must_use]
     pub fn state(&self) -> State {
-        match self.state.load(Ordering::Relaxed) {
-            1 => State::Backup,
-            2 => State::Master,
-            _ => State::Init,
-        }
+        let number = usize::from(self.state.load(Ordering::Relaxed));
+        State::ALL.get(number).copied().unwrap_or(State::Init)
     }
 
     /// When the state changed last; the start of the clock where it never did.
@@ -617,5 +494,39 @@ impl Status {
     #[must_use]
     pub fn priority(&self) -> u8 {
         self.priority.load(Ordering::Relaxed)
+    }
+}
+
+/// A change of state in one word, so that nobody reads one half of it: the numbers of both states
+/// and the cause, counted from 1.
+fn packed(Transition { from, to, cause }: Transition) -> u32 {
+    u32::from_be_bytes([0, from as u8, to as u8, cause as u8 + 1])
+}
+
+/// What [`packed`] made; none of 0.
+fn unpacked(word: u32) -> Option<Transition> {
+    let [_, from, to, cause] = word.to_be_bytes().map(usize::from);
+    Some(Transition {
+        from: *State::ALL.get(from)?,
+        to: *State::ALL.get(to)?,
+        cause: *Cause::ALL.get(cause.checked_sub(1)?)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_of_state_reads_as_it_was_written() {
+        assert_eq!(unpacked(0), None);
+        for from in State::ALL {
+            for to in State::ALL {
+                for cause in Cause::ALL {
+                    let transition = Transition { from, to, cause };
+                    assert_eq!(unpacked(packed(transition)), Some(transition));
+                }
+            }
+        }
     }
 }
