@@ -48,11 +48,11 @@ pub fn keep_memory_small() {
     process::map_large_buffers();
 }
 
-/// Gives back what was freed so far, and the code that only the start needed. Locked pages cannot be
+/// Gives back what was freed so far, and the code and constants that only the start needed. Locked pages cannot be
 /// given back, so this comes before [`lock_memory`].
 pub fn give_back_memory() {
     process::trim_heap();
-    process::unmap_code(&std::fs::read_to_string("/proc/self/maps").unwrap_or_default());
+    process::unmap_files(&std::fs::read_to_string("/proc/self/smaps").unwrap_or_default());
 }
 
 /// Whether all memory can be locked, however much it becomes. `limit` is RLIMIT_MEMLOCK in bytes,

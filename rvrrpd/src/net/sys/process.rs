@@ -42,33 +42,46 @@ pub(crate) fn trim_heap() {
     }
 }
 
-/// Takes the machine code that was used so far out of this process's memory, if not out of the page
-/// cache: what is used again is mapped again by a fault, without the disk (madvise(2)). `mappings` is
-/// the text of /proc/self/maps. Only what is executable is touched: it is read from the file as it is,
-/// where data may have been changed by the loader.
-pub(crate) fn unmap_code(mappings: &str) {
+/// Takes the code and the constants that were used so far out of this process's memory, if not out
+/// of the page cache: what is used again is mapped again by a fault, without the disk (madvise(2)).
+/// `mappings` is the text of /proc/self/smaps. Data that the loader has changed stays.
+pub(crate) fn unmap_files(mappings: &str) {
+    for (start, end) in unchanged_files(mappings) {
+        // SAFETY: a private mapping of a file without any page that differs from the file, and
+        // nobody writes to it, because it is not writable: its pages come back as they were.
+        unsafe {
+            libc::madvise(
+                core::ptr::without_provenance_mut(start),
+                end.saturating_sub(start),
+                libc::MADV_DONTNEED,
+            )
+        };
+    }
+}
+
+/// The mappings of files that are not writable and have no page of their own (proc_pid_smaps(5)).
+fn unchanged_files(mappings: &str) -> Vec<(usize, usize)> {
+    let mut found = Vec::new();
+    let mut candidate = None;
     for line in mappings.lines() {
         let words: Vec<&str> = line.split_whitespace().collect();
-        // Addresses, mode, offset, device, inode, path; proc_pid_maps(5).
-        let [range, "r-xp", _, _, inode, ..] = words[..] else {
-            continue;
-        };
-        let bounds = range.split_once('-').and_then(|(start, end)| {
-            let number = |text| usize::from_str_radix(text, 16).ok();
-            Some((number(start)?, number(end)?))
-        });
-        if let Some((start, end)) = bounds.filter(|_| inode != "0") {
-            // SAFETY: a private mapping of a file that nobody has written to, because it is not
-            // writable: its pages come back from the file as they were.
-            unsafe {
-                libc::madvise(
-                    core::ptr::without_provenance_mut(start),
-                    end.saturating_sub(start),
-                    libc::MADV_DONTNEED,
-                )
-            };
+        match words[..] {
+            ["Anonymous:", "0", "kB"] => found.extend(candidate.take()),
+            // Addresses, mode, offset, device, inode, path.
+            [range, mode, _, _, inode, ..] if range.contains('-') => {
+                let is_of_file = matches!(mode, "r-xp" | "r--p") && inode != "0";
+                candidate = bounds(range).filter(|_| is_of_file);
+            }
+            _ => {}
         }
     }
+    found
+}
+
+fn bounds(range: &str) -> Option<(usize, usize)> {
+    let (start, end) = range.split_once('-')?;
+    let number = |text| usize::from_str_radix(text, 16).ok();
+    Some((number(start)?, number(end)?))
 }
 
 /// Large buffers are mapped each for itself for ever, so that they are returned when they are freed
@@ -142,5 +155,32 @@ fn check(result: libc::c_int) -> io::Result<()> {
         Err(io::Error::last_os_error())
     } else {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_differs_from_its_file_is_not_unmapped() {
+        let of = |range: &str, mode: &str, inode: &str, anonymous: &str| {
+            format!(
+                "{range} {mode} 00001000 fe:00 {inode}    /usr/sbin/rvrrpd\nSize:  8 kB\n\
+                 Rss:  8 kB\nAnonymous:    {anonymous} kB\nVmFlags: rd mr mw me sd\n"
+            )
+        };
+        let mappings = [
+            of("1000-3000", "r--p", "77", "0"),
+            of("3000-5000", "r-xp", "77", "0"),
+            of("5000-7000", "r--p", "77", "4"),
+            of("7000-9000", "rw-p", "77", "0"),
+            of("9000-b000", "r--p", "0", "0"),
+            of("b000-d000", "r-xp", "77", "8"),
+        ];
+        assert_eq!(
+            unchanged_files(&mappings.concat()),
+            [(0x1000, 0x3000), (0x3000, 0x5000)]
+        );
     }
 }
