@@ -151,7 +151,10 @@ mod tests {
         assert_eq!(of("group"), group);
         assert_eq!(of("preempt_delay")["maximum"], 3600);
         assert_eq!(of("preempt_delay")["type"], "number");
-        assert_eq!(of("iftype")["enum"], json!(["ether", "macvlan"]));
+        assert_eq!(
+            of("iftype")["enum"],
+            json!(["ether", "macvlan", "ebpf", "auto"])
+        );
         assert_eq!(of("nonlocal_bind")["enum"], json!([false]));
         assert_eq!(of("timers")["properties"]["advert"]["type"], "number");
         assert_eq!(of("routes")["items"]["required"], json!(["route", "nh"]));

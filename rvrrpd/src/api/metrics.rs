@@ -142,6 +142,11 @@ const COUNTERS: [RouterCounter; 16] = [
         "Senders found to speak version 3 alone",
         |status| status.v3_alone.value(),
     ),
+    (
+        "address_conflicts",
+        "Packets in which somebody else said that he has a virtual address (iftype ebpf)",
+        |status| status.address_conflicts.value(),
+    ),
 ];
 
 impl Collector for Seen {

@@ -312,14 +312,11 @@ pub const VROUTER: Table = Table {
             "`libnl`",
             "kernel interface that changes addresses and routes",
         ),
-        except(
-            key(
-                "iftype",
-                "`ether`, `macvlan`, `ebpf`, `auto`",
-                "`ether`",
-                "what carries the virtual addresses and the virtual MAC",
-            ),
-            &["ebpf", "auto"],
+        key(
+            "iftype",
+            "`ether`, `macvlan`, `ebpf`, `auto`",
+            "`ether`",
+            "what carries the virtual addresses and the virtual MAC",
         ),
         key(
             "virtual_mac",
