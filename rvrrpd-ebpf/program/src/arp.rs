@@ -19,7 +19,27 @@ const REQUEST: u8 = 1;
 #[inline(always)]
 pub fn judge(frame: &Frame, is_carried: bool) -> Option<i32> {
     let message: [u8; MESSAGE as usize] = frame.load(frame.network)?;
-    let [k0, k1, k2, k3, k4, k5, o0, o1, a, b, c, d, e, f, s0, s1, s2, s3, ..] = message;
+    let [
+        k0,
+        k1,
+        k2,
+        k3,
+        k4,
+        k5,
+        o0,
+        o1,
+        a,
+        b,
+        c,
+        d,
+        e,
+        f,
+        s0,
+        s1,
+        s2,
+        s3,
+        ..,
+    ] = message;
     if [k0, k1, k2, k3, k4, k5] != KIND || !frame.is_heard(is_carried) {
         return None;
     }

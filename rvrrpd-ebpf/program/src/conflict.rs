@@ -75,10 +75,7 @@ pub fn note(ifindex: u32, address: [u32; 4], place: u32, mac: [u8; 6]) {
         write_volatile(&raw mut (*conflict).mac, mac);
         write_volatile(&raw mut (*conflict).time, now);
         // Exchanges, as these are barriers, which plain stores are not.
-        atomic_xchg::<u64, { AtomicOrdering::SeqCst }>(
-            &raw mut (*conflict).sequence,
-            sequence + 2,
-        );
+        atomic_xchg::<u64, { AtomicOrdering::SeqCst }>(&raw mut (*conflict).sequence, sequence + 2);
         atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(&raw mut (*all).sequence, 1);
     }
 }

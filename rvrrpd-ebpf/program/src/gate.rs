@@ -29,8 +29,7 @@ static INTERFACES: HashMap<u32, u32> = HashMap::with_max_entries(GATED_INTERFACE
 static NUMBERS: Array<u64> = Array::with_max_entries(NUMBERED, 0);
 /// [`GateState`] of each interface, family and VRID, and the numbers of its addresses.
 #[map]
-static STATES: Array<u64> =
-    Array::with_max_entries(GATED_INTERFACES * GATE_STATES, BPF_F_MMAPABLE);
+static STATES: Array<u64> = Array::with_max_entries(GATED_INTERFACES * GATE_STATES, BPF_F_MMAPABLE);
 #[map]
 static ADDRESSES: HashMap<AddressKey, Address> =
     HashMap::with_max_entries(GATED_ADDRESSES, BPF_F_NO_PREALLOC);
@@ -55,11 +54,8 @@ pub fn rvrrpd_gate(ctx: TcContext) -> i32 {
 fn judge(skb: *mut __sk_buff, data: usize, end: usize) -> Option<i32> {
     let frame = Frame::read(skb, data, end)?;
     let to = &frame.header;
-    let is_virtual = to[0] == 0
-        && to[1] == 0
-        && to[2] == 0x5e
-        && to[3] == 0
-        && (to[4] == 1 || to[4] == 2);
+    let is_virtual =
+        to[0] == 0 && to[1] == 0 && to[2] == 0x5e && to[3] == 0 && (to[4] == 1 || to[4] == 2);
     let first = number(frame.ifindex)? * GATE_STATES;
     let mut is_carried = false;
     if is_virtual {

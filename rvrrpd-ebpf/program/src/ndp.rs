@@ -161,13 +161,27 @@ fn answer(
     let next = u32::from_be_bytes([0, 0, 0, ICMPV6]).to_be();
     // The pseudo-header of RFC 8200 §8.1, then the message.
     let mut summed: [u32; 18] = [
-        v0, v1, v2, v3, d0, d1, d2, d3, length.to_be(), next, //
-        start, flags, v0, v1, v2, v3, option[0], option[1],
+        v0,
+        v1,
+        v2,
+        v3,
+        d0,
+        d1,
+        d2,
+        d3,
+        length.to_be(),
+        next, //
+        start,
+        flags,
+        v0,
+        v1,
+        v2,
+        v3,
+        option[0],
+        option[1],
     ];
     // SAFETY: the length is that of the array.
-    let sum = unsafe {
-        bpf_csum_diff(core::ptr::null_mut(), 0, summed.as_mut_ptr(), 72, 0)
-    };
+    let sum = unsafe { bpf_csum_diff(core::ptr::null_mut(), 0, summed.as_mut_ptr(), 72, 0) };
     let [c0, c1] = (!fold(sum as u32)).to_ne_bytes();
     let start = u32::from_ne_bytes([ADVERTISEMENT, 0, c0, c1]);
     let [e0, e1, e2, e3, e4, e5] = to_mac;
@@ -250,9 +264,8 @@ fn is_summed(frame: &Frame, packet: &Packet) -> bool {
     let next = u32::from(ICMPV6).to_be();
     let mut pseudo: [u32; 10] = [a, b, c, d, e, f, g, h, packet.length.to_be(), next];
     // SAFETY: the length is that of the array.
-    let mut sum = unsafe {
-        bpf_csum_diff(core::ptr::null_mut(), 0, pseudo.as_mut_ptr(), 40, 0)
-    } as u32;
+    let mut sum =
+        unsafe { bpf_csum_diff(core::ptr::null_mut(), 0, pseudo.as_mut_ptr(), 40, 0) } as u32;
     let mut chunk = MaybeUninit::<[u64; CHUNK as usize / 8]>::uninit();
     let words = chunk.as_mut_ptr().cast::<u64>();
     let mut left = packet.length;

@@ -115,8 +115,7 @@ fn read(place: &[AtomicU64], sequence: u64) -> (Told, Mac) {
 
 fn address(words: [u64; 2]) -> IpAddr {
     let [high, low] = words.map(u64::to_ne_bytes);
-    let octets: [u8; 16] =
-        core::array::from_fn(|at| if at < 8 { high[at] } else { low[at - 8] });
+    let octets: [u8; 16] = core::array::from_fn(|at| if at < 8 { high[at] } else { low[at - 8] });
     match octets {
         [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d] => Ipv4Addr::new(a, b, c, d).into(),
         octets => octets.into(),

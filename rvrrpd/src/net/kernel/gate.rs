@@ -303,7 +303,11 @@ impl Gate {
         self.change(ifindex, address, |place, _| {
             Some(Address {
                 place: index(place, router),
-                flags: if accepts { ANSWERED } else { ANSWERED | REFUSED },
+                flags: if accepts {
+                    ANSWERED
+                } else {
+                    ANSWERED | REFUSED
+                },
             })
         })
     }

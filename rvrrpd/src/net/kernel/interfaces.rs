@@ -38,7 +38,10 @@ impl Interfaces {
 
     pub(super) fn remove(&mut self, ifindex: u32) {
         let _never_there = self.numbers.remove(&ifindex);
-        if self.at(ifindex).is_ok_and(|word| word >> 32 == u64::from(ifindex)) {
+        if self
+            .at(ifindex)
+            .is_ok_and(|word| word >> 32 == u64::from(ifindex))
+        {
             // The place is in the table.
             let _infallible = self.set(ifindex, 0);
         }
