@@ -184,7 +184,8 @@ fn load_programs(config: &Config) -> (Option<Arc<Filter>>, Result<Gate, Absence>
     };
     let wants_filter =
         wants(|router| router.socket_filter && router.socket_filter_type != FilterType::Classic);
-    let wants_gate = wants(|router| router.netns.is_none() && router.iftype != InterfaceType::Ether);
+    let wants_gate =
+        wants(|router| router.netns.is_none() && router.iftype != InterfaceType::Ether);
     if !wants_filter && !wants_gate {
         let unwanted = "the eBPF gate was not loaded, because nothing needed it at the start; \
                         nftables is used";

@@ -13,8 +13,8 @@ use crate::driver::Plane;
 use crate::fsm::Time;
 use crate::net::sys::clock;
 use crate::stats::Rejects;
-use crate::wire::{Mac, PRIORITY_OWNER};
 use crate::wire::verdict::Reject;
+use crate::wire::{Mac, PRIORITY_OWNER};
 
 /// Logs the lines. Names and units are those of RFC 8347 (`master-down-interval` in centiseconds,
 /// `skew-time` in microseconds), those of authentication those of RFC 2787; counters that both lack
@@ -52,7 +52,15 @@ pub(super) fn log(supervisor: &Supervisor) {
         }
     }
     tracing::info!("{line}");
-    for ((id, _), Guarded { name, guard, before }) in &supervisor.guards {
+    for (
+        (id, _),
+        Guarded {
+            name,
+            guard,
+            before,
+        },
+    ) in &supervisor.guards
+    {
         let namespace = supervisor.namespaces.name_of(*id).flatten();
         let netns = namespace.map_or_else(String::new, |name| format!(" netns={name}"));
         let before = match before.as_slice() {

@@ -170,7 +170,10 @@ impl Supervisor {
             workers,
             interfaces: BTreeMap::new(),
             filter,
-            stopped: stopped.map(|own| (NamespaceId::OWN, own)).into_iter().collect(),
+            stopped: stopped
+                .map(|own| (NamespaceId::OWN, own))
+                .into_iter()
+                .collect(),
             guards: BTreeMap::new(),
             generation: 0,
             keys: HashMap::new(),

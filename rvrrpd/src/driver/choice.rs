@@ -108,13 +108,7 @@ impl Kernel {
             parent.before.clone_from(&before);
         }
         let name = name.to_owned();
-        self.report(Report::Guarded(
-            self.namespace,
-            index,
-            name,
-            guard,
-            before,
-        ));
+        self.report(Report::Guarded(self.namespace, index, name, guard, before));
     }
 
     /// Tells why a router that wants the eBPF gate cannot run.
@@ -145,7 +139,7 @@ impl Kernel {
             if failures.contains_key(id) || router.plan.carrier != Carrier::Ebpf {
                 continue;
             }
-            let (mac, groups) = attends(&router.plan);
+            let (mac, addresses) = attends(&router.plan);
             let what = format!("virtual MAC {mac} at {}", router.plan.parent_name);
             let index = router.plan.parent;
             let Some(parent) = self.parents.get_mut(&index) else {
@@ -158,7 +152,7 @@ impl Kernel {
             let entered = entered.and_then(|mut station| {
                 let entered = station
                     .add(mac)
-                    .and_then(|()| groups.iter().try_for_each(|group| station.join(*group)));
+                    .and_then(|()| addresses.iter().try_for_each(|one| station.join(*one)));
                 parent.station = Some(station);
                 entered
             });
@@ -176,24 +170,45 @@ impl Kernel {
         if old.carrier != Carrier::Ebpf {
             return;
         }
-        let (mac, groups) = attends(old);
+        let (mac, mut addresses) = attends(old);
         let others = self.routers.values().map(|router| &router.plan);
-        let others = others.filter(|plan| plan.carrier == Carrier::Ebpf);
+        let others = others.filter(|plan| plan.carrier == Carrier::Ebpf && !plan.accept);
         let others = others.filter(|plan| plan.parent == old.parent);
-        let kept: BTreeSet<Ipv6Addr> = if groups.is_empty() {
-            BTreeSet::new()
-        } else {
-            others.flat_map(|plan| attends(plan).1).collect()
-        };
+        addresses.retain(|address| {
+            let mut others = others.clone();
+            !others.any(|plan| plan.addresses.iter().any(|(vip, _)| *vip == *address))
+        });
         let parent = self.parents.get_mut(&old.parent);
         let Some(station) = parent.and_then(|parent| parent.station.as_mut()) else {
             return;
         };
-        for group in groups.difference(&kept) {
-            let _with_its_interface = station.leave(*group);
+        for address in addresses {
+            if let Err(error) = station.leave(address) {
+                tracing::warn!("group of {address} on {}: {error}", old.parent_name);
+            }
         }
-        if now.is_none() {
-            let _with_its_interface = station.remove(mac);
+        if now.is_none()
+            && let Err(error) = station.remove(mac)
+        {
+            tracing::warn!("virtual MAC {mac} at {}: {error}", old.parent_name);
+        }
+    }
+
+    /// Joins the groups again that the kernel has forgotten.
+    pub(super) fn look_at_groups(&mut self) {
+        let mut joined = Vec::new();
+        for parent in self.parents.values_mut() {
+            let Some(station) = &mut parent.station else {
+                continue;
+            };
+            match station.join_again() {
+                Ok(true) => joined.extend(parent.any_user()),
+                // The interface is about to go, or has no IPv6 now.
+                Ok(false) | Err(_) => {}
+            }
+        }
+        for user in joined {
+            self.report(Report::Repaired(user, "IPv6 groups".to_owned()));
         }
     }
 }

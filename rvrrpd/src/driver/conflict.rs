@@ -1,9 +1,9 @@
 //! Others at the same interface: who says that he has one of our virtual addresses, and programs
 //! that see frames before the eBPF gate does. Looked at in each round.
 
-use super::kernel::Kernel;
 use super::Report;
 use super::dataplane::virtual_mac;
+use super::kernel::Kernel;
 
 impl Kernel {
     /// Tells who said since the last round that he has an address of an active router.
@@ -13,7 +13,10 @@ impl Kernel {
             let whose = active.find(|router| {
                 let plan = &router.plan;
                 plan.parent == conflict.ifindex
-                    && plan.addresses.iter().any(|(vip, _)| *vip == conflict.address)
+                    && plan
+                        .addresses
+                        .iter()
+                        .any(|(vip, _)| *vip == conflict.address)
                     && virtual_mac(plan) != conflict.mac
             });
             if let Some(router) = whose {

@@ -204,6 +204,9 @@ impl Kernel {
         if doubt.settings {
             self.examine_settings(None);
         }
+        if doubt.links {
+            self.look_at_groups();
+        }
         let links = doubt.links && self.look_at_links();
         if links {
             // Whether it helped is seen whatever the next event says.

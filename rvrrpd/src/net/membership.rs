@@ -1,7 +1,9 @@
 //! Whether an interface is a member of the VRRP group, by `/proc/net/igmp` and `/proc/net/igmp6`.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
+use std::net::Ipv6Addr;
 
 use crate::wire::{Family, GROUP_V4, GROUP_V6};
 
@@ -16,6 +18,16 @@ pub(super) fn is_member(index: u32, family: Family) -> io::Result<bool> {
         Family::V4 => has_ipv4(&list("igmp")?, index),
         Family::V6 => has_ipv6(&list("igmp6")?, index),
     })
+}
+
+/// The IPv6 groups that the interface with this index has joined, in the network namespace of the
+/// calling thread.
+///
+/// # Errors
+/// As [`is_member`].
+pub(super) fn groups_ipv6(index: u32) -> io::Result<BTreeSet<Ipv6Addr>> {
+    let list = fs::read_to_string("/proc/thread-self/net/igmp6")?;
+    Ok(ipv6_of(&list, index).collect())
 }
 
 /// A line `INDEX NAME : …` for an interface, then an indented one for each of its groups, which
@@ -36,11 +48,15 @@ fn has_ipv4(list: &str, index: u32) -> bool {
 
 /// A line `INDEX NAME GROUP …` for each group, the address as 32 hexadecimal digits.
 fn has_ipv6(list: &str, index: u32) -> bool {
-    let group = format!("{:032x}", GROUP_V6.to_bits());
-    list.lines().any(|line| {
+    ipv6_of(list, index).any(|group| group == GROUP_V6)
+}
+
+fn ipv6_of(list: &str, index: u32) -> impl Iterator<Item = Ipv6Addr> {
+    list.lines().filter_map(move |line| {
         let mut fields = line.split_whitespace();
-        fields.next().and_then(|text| text.parse().ok()) == Some(index)
-            && fields.nth(1) == Some(&group)
+        let here = fields.next().and_then(|text| text.parse().ok()) == Some(index);
+        let group = u128::from_str_radix(fields.nth(1)?, 16).ok()?;
+        here.then(|| Ipv6Addr::from_bits(group))
     })
 }
 

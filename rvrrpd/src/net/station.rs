@@ -13,6 +13,7 @@ use std::os::fd::AsFd as _;
 
 use socket2::{Domain, Socket, Type};
 
+use super::membership;
 use super::sys::packet;
 use crate::wire::Mac;
 
@@ -115,6 +116,31 @@ impl Station {
             Some(socket) => unless_gone(socket.leave_multicast_v6(&group, self.ifindex)),
             None => Ok(()),
         }
+    }
+
+    /// Joins the groups again that the kernel has forgotten, as it does when it makes the IPv6 half
+    /// of an interface anew, and says whether there were any.
+    ///
+    /// # Errors
+    /// As [`Self::join`]; the groups of the interface cannot be listed.
+    pub fn join_again(&mut self) -> io::Result<bool> {
+        if self.groups.is_empty() {
+            return Ok(false);
+        }
+        let there = membership::groups_ipv6(self.ifindex)?;
+        let lost = self
+            .groups
+            .iter()
+            .filter(|(group, _)| !there.contains(*group));
+        let lost: Vec<(Ipv6Addr, usize)> = lost.map(|(group, of)| (*group, of.socket)).collect();
+        for (group, socket) in &lost {
+            if let Some(socket) = self.sockets.get(*socket) {
+                // It believes that it is a member.
+                unless_gone(socket.leave_multicast_v6(group, self.ifindex))?;
+                socket.join_multicast_v6(group, self.ifindex)?;
+            }
+        }
+        Ok(!lost.is_empty())
     }
 
     /// The socket that is a member now, by its place.

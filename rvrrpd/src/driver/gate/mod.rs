@@ -282,8 +282,7 @@ impl Gate {
             }),
             Change::Answer(parent, mac, address, accepts) => {
                 self.program.attached(parent).and_then(|program| {
-                    router(mac)
-                        .and_then(|router| program.answer(parent, router, address, accepts))
+                    router(mac).and_then(|router| program.answer(parent, router, address, accepts))
                 })
             }
             Change::Shut(parent, mac) | Change::Release(parent, mac) => {

@@ -5,9 +5,9 @@ use std::net::{IpAddr, Ipv6Addr};
 use super::PROTOCOL;
 use super::message::Request;
 use super::uapi::{
-    AF_INET, AF_INET6, IFA_ADDRESS, IFA_CACHEINFO, IFA_F_NODAD, IFA_F_NOPREFIXROUTE, IFA_FLAGS, IFA_LOCAL,
-    IFA_PROTO, IFAPROT_KERNEL_LL, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, RTM_DELADDR, RTM_GETADDR,
-    RTM_NEWADDR,
+    AF_INET, AF_INET6, IFA_ADDRESS, IFA_CACHEINFO, IFA_F_NODAD, IFA_F_NOPREFIXROUTE, IFA_FLAGS,
+    IFA_LOCAL, IFA_PROTO, IFAPROT_KERNEL_LL, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, RTM_DELADDR,
+    RTM_GETADDR, RTM_NEWADDR,
 };
 
 /// Whether the subnet of an address becomes reachable through its interface.
@@ -53,9 +53,7 @@ pub(in crate::driver) fn add_address(
 }
 
 /// `struct ifa_cacheinfo`: preferred for 0 s, valid for ever; the time stamps are the kernel's.
-const NEVER_PREFERRED: [u8; 16] = [
-    0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0,
-];
+const NEVER_PREFERRED: [u8; 16] = [0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0];
 
 /// Adds a link-local address as the kernel makes one when the link is set up.
 pub(in crate::driver) fn add_link_local(index: u32, address: Ipv6Addr) -> Request {
