@@ -108,46 +108,116 @@ pub enum GateState {
     Foreign = 0,
     /// The virtual router is not Master: the frame is dropped.
     Closed = 1,
-    /// The virtual router is Master: the frame goes on.
+    /// The virtual router is Master, and an interface has its virtual MAC: the frame goes on.
     Open = 2,
+    /// The virtual router is Master, and the gate itself carries its virtual MAC: the frame goes on
+    /// as one to this host.
+    Carried = 3,
 }
 
 /// Interfaces that can have a gate.
 pub const GATED_INTERFACES: u32 = 64;
-/// States of the gate for one interface: 256 of IPv4, then 256 of IPv6, by VRID.
+/// States of the gate for one interface: 256 of IPv4, then 256 of IPv6, by VRID. The first of each,
+/// as no virtual router has VRID 0, are numbers of addresses: [`REFUSED_COUNT`] and
+/// [`ANSWERED_COUNT`].
 pub const GATE_STATES: u32 = 512;
-/// Place in the map `STATES`, behind the states of all interfaces, where the number of entries of
-/// the map `REFUSED` stands: while there is none, no address is looked up.
-pub const REFUSED_COUNT: u32 = GATED_INTERFACES * GATE_STATES;
-/// Entries of the map `REFUSED`.
-pub const REFUSED_ADDRESSES: u32 = 16384;
+/// Place among the states of an interface where the number of its addresses with [`REFUSED`]
+/// stands: while there is none, no packet is looked into.
+pub const REFUSED_COUNT: u32 = 0;
+/// The same of its addresses with [`ANSWERED`]: while there is none, ARP and ND are not looked into.
+pub const ANSWERED_COUNT: u32 = 256;
+/// Places of the map `NUMBERS`, a power of two.
+pub const NUMBERS: u32 = 256;
+/// Entries of the map `ADDRESSES`.
+pub const GATED_ADDRESSES: u32 = 16384;
 
-/// Key of a virtual address whose packets are not accepted (`accept_mode = false`). The value is
-/// the place of its virtual router in the map `STATES`: a `u32`.
+/// Key of a virtual address. The value is its [`Address`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(C)]
-pub struct RefusedKey {
+pub struct AddressKey {
     /// In network byte order; an IPv4 address behind [`MAPPED`].
     pub address: [u32; 4],
     /// Interface index of the parent: link-local addresses mean another host on each.
     pub ifindex: u32,
 }
 
-/// The words before an IPv4 address in [`RefusedKey::address`]: `::ffff:0:0/96` (RFC 4291
+/// The words before an IPv4 address in [`AddressKey::address`]: `::ffff:0:0/96` (RFC 4291
 /// §2.5.5.2), which no packet has as destination.
 pub const MAPPED: [u32; 3] = [0, 0, 0xffff_u32.to_be()];
 
-/// Why the gate drops a frame. The values are places in the map `STOPPED`.
+/// What the gate knows of a virtual address.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(C)]
+pub struct Address {
+    /// Place of its virtual router in the map `STATES`.
+    pub place: u32,
+    /// [`REFUSED`] and [`ANSWERED`].
+    pub flags: u32,
+}
+
+/// Packets to the address are not accepted (`accept_mode = false`), ND excepted.
+pub const REFUSED: u32 = 1;
+/// The gate answers ARP requests and neighbour solicitations for the address.
+pub const ANSWERED: u32 = 2;
+
+/// Somebody else who says that he has one of our virtual addresses: a place in the map `CONFLICTS`,
+/// which is mapped into the daemon.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(C)]
+pub struct Conflict {
+    /// Odd while the rest is being written; each time it was it is another one. Of the place behind
+    /// all others, [`CONFLICTS`], how often any was written.
+    pub sequence: u64,
+    /// As in [`AddressKey`].
+    pub address: [u32; 4],
+    /// Interface index of the parent.
+    pub ifindex: u64,
+    /// His MAC address in the first six bytes.
+    pub mac: u64,
+    /// Packets in which he said it, since he was the first here.
+    pub count: u64,
+    /// When it was written, in nanoseconds of CLOCK_MONOTONIC: at most once in [`WRITE_EVERY`].
+    pub time: u64,
+    /// Keeps places on cache lines of their own.
+    pub reserved: u64,
+}
+
+/// Places for conflicts; addresses share them by a hash.
+pub const CONFLICTS: u32 = 64;
+/// Nanoseconds between two times that a [`Conflict`] is written.
+pub const WRITE_EVERY: u64 = 1_000_000_000;
+
+/// What the gate does not leave to others, and why. The values are places in the map `STOPPED`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u32)]
 pub enum Stopped {
-    /// To a virtual MAC whose virtual router is not Master.
+    /// Dropped: to a virtual MAC whose virtual router is not Master.
     Closed = 0,
-    /// To a virtual address whose virtual router does not accept.
+    /// Dropped: to a virtual address whose virtual router does not accept.
     Refused = 1,
+    /// Dropped: an ARP request or neighbour solicitation for a virtual address whose virtual router
+    /// is not Master.
+    ClosedNeighbour = 2,
+    /// Answered: an ARP request.
+    AnsweredArp = 3,
+    /// Answered: a neighbour solicitation.
+    AnsweredNd = 4,
+    /// Not answered, and left to the kernel: an ARP request or neighbour solicitation that is wrong
+    /// in itself, or comes from where no answer can go.
+    NotAnswerable = 5,
+    /// Left to the kernel: ARP and neighbour advertisements of a [`Conflict`].
+    Conflict = 6,
 }
 
 impl Stopped {
     /// All of them, in the order of their places.
-    pub const ALL: [Self; 2] = [Self::Closed, Self::Refused];
+    pub const ALL: [Self; 7] = [
+        Self::Closed,
+        Self::Refused,
+        Self::ClosedNeighbour,
+        Self::AnsweredArp,
+        Self::AnsweredNd,
+        Self::NotAnswerable,
+        Self::Conflict,
+    ];
 }

@@ -31,6 +31,12 @@ const TWO: [u64; 2] = [0x0000_0002_0000_00b7, 0x0000_0000_0000_0095];
 /// Programs that a query tells at the most.
 const MOST: usize = 16;
 
+/// `BPF_F_BEFORE`.
+const BEFORE: u32 = 1 << 3;
+/// `BPF_LINK_GET_FD_BY_ID`, `BPF_LINK_DETACH`.
+const LINK_BY_ID: u32 = 30;
+const LINK_DETACH: u32 = 34;
+
 /// Words of `union bpf_attr`; the kernel takes zeros behind what a command needs.
 type Attributes = [u64; 16];
 
@@ -79,6 +85,31 @@ pub fn programs(host: &Host, interface: &str) -> Vec<u32> {
     })
 }
 
+/// Detaches all tcx programs from the ingress of an interface, whoever attached them.
+pub fn detach(host: &Host, interface: &str) {
+    host.inside(|| {
+        let mut programs = [0_u32; MOST];
+        let mut links = [0_u32; MOST];
+        let mut query = Attributes::default();
+        query[0] = pair(index(interface), TCX_INGRESS);
+        query[2] = programs.as_mut_ptr() as u64;
+        query[3] = pair(MOST as u32, 0);
+        query[5] = links.as_mut_ptr() as u64;
+        bpf(PROG_QUERY, &mut query).expect("BPF_PROG_QUERY");
+        for link in links.into_iter().filter(|link| *link != 0) {
+            let mut by_id = Attributes::default();
+            by_id[0] = pair(link, 0);
+            let link = bpf(LINK_BY_ID, &mut by_id).expect("BPF_LINK_GET_FD_BY_ID");
+            // SAFETY: as above.
+            let link = unsafe { OwnedFd::from_raw_fd(link) };
+            let mut detach = Attributes::default();
+            let number = u32::try_from(link.as_raw_fd()).expect("a descriptor");
+            detach[0] = pair(number, 0);
+            bpf(LINK_DETACH, &mut detach).expect("BPF_LINK_DETACH");
+        }
+    });
+}
+
 /// A tcx program of somebody else, which drops every frame. It goes when this is dropped.
 #[derive(Debug)]
 pub struct Dropper(#[expect(dead_code, reason = "the link lives as long as it")] OwnedFd);
@@ -87,12 +118,22 @@ impl Dropper {
     /// Attaches it behind the programs that are at the ingress of an interface.
     #[must_use]
     pub fn attach(host: &Host, interface: &str) -> Self {
+        Self::attach_with(host, interface, 0)
+    }
+
+    /// Attaches it before them.
+    #[must_use]
+    pub fn attach_before(host: &Host, interface: &str) -> Self {
+        Self::attach_with(host, interface, BEFORE)
+    }
+
+    fn attach_with(host: &Host, interface: &str, flags: u32) -> Self {
         host.inside(|| {
             let program = load(CLASSIFIER).expect("BPF_PROG_LOAD");
             let mut create = Attributes::default();
             let number = u32::try_from(program.as_raw_fd()).expect("a descriptor");
             create[0] = pair(number, index(interface));
-            create[1] = pair(TCX_INGRESS, 0);
+            create[1] = pair(TCX_INGRESS, flags);
             let link = bpf(LINK_CREATE, &mut create).expect("BPF_LINK_CREATE");
             // SAFETY: as above.
             Self(unsafe { OwnedFd::from_raw_fd(link) })

@@ -7,7 +7,7 @@ use std::process::{Command, ExitStatus};
 
 use crate::deadline::{Deadline, until, within};
 use crate::host::Host;
-use crate::lab::Lab;
+use crate::lab::{Lab, in_user_namespace};
 use crate::process::{Log, Process};
 
 /// States as the log and the counters name them.
@@ -25,6 +25,15 @@ impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self, f)
     }
+}
+
+/// The data planes that can be tested here, by their `iftype`: nobody but the initial user namespace
+/// loads eBPF programs.
+#[must_use]
+pub fn iftypes() -> &'static [&'static str] {
+    const ALL: [&str; 3] = ["macvlan", "ether", "ebpf"];
+    let without_ebpf = in_user_namespace() || std::env::var_os(WITHOUT_BPF).is_some();
+    if without_ebpf { &ALL[..2] } else { &ALL }
 }
 
 /// One `[[vrouter]]`.
@@ -78,6 +87,12 @@ impl Vrouter {
     #[must_use]
     pub fn macvlan(self) -> Self {
         self.text("iftype", "macvlan")
+    }
+
+    /// The same on this `iftype`.
+    #[must_use]
+    pub fn iftype(self, iftype: &str) -> Self {
+        self.text("iftype", iftype)
     }
 
     /// The same with `name = value`, written as it is.

@@ -1,152 +1,150 @@
 //! Gate on the ingress of a parent: drops frames to a virtual MAC whose virtual router is not
-//! Master, and packets to virtual addresses of `accept_mode = false`, ND excepted.
+//! Master, and packets to virtual addresses of `accept_mode = false`, ND excepted; and is itself the
+//! virtual MAC of virtual routers that no interface has it for, with ARP and ND of their addresses.
 //!
 //! It runs before the macvlans get the frame. Everything else goes on to whatever other programs
 //! and filters there are: `TCX_NEXT`, which classic tc calls `TC_ACT_UNSPEC`.
 
-use core::mem::MaybeUninit;
 use core::ptr::read_volatile;
 
 use aya_ebpf::bindings::{__sk_buff, BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
-use aya_ebpf::helpers::generated::bpf_skb_load_bytes;
+use aya_ebpf::helpers::generated::bpf_skb_change_type;
 use aya_ebpf::macros::{classifier, map};
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
 use aya_ebpf::programs::TcContext;
 use rvrrpd_ebpf::{
-    GATE_STATES, GATED_INTERFACES, GateState, MAPPED, REFUSED_ADDRESSES, REFUSED_COUNT, RefusedKey,
-    Stopped,
+    ANSWERED, ANSWERED_COUNT, Address, AddressKey, GATE_STATES, GATED_ADDRESSES, GATED_INTERFACES,
+    GateState, MAPPED, NUMBERS as NUMBERED, REFUSED, REFUSED_COUNT, Stopped,
 };
+
+use crate::frame::{Frame, TYPE_ARP, TYPE_IPV4, TYPE_IPV6};
+use crate::{arp, ndp};
 
 /// Number of an interface, by its index: 0..[`GATED_INTERFACES`].
 #[map]
 static INTERFACES: HashMap<u32, u32> = HashMap::with_max_entries(GATED_INTERFACES, 0);
-/// [`GateState`] of each interface, family and VRID, and [`REFUSED_COUNT`].
+/// The same for one interface of each rest of the index by the size of this: the index in the high
+/// half, the number in the low one.
 #[map]
-static STATES: Array<u64> = Array::with_max_entries(REFUSED_COUNT + 1, BPF_F_MMAPABLE);
+static NUMBERS: Array<u64> = Array::with_max_entries(NUMBERED, 0);
+/// [`GateState`] of each interface, family and VRID, and the numbers of its addresses.
 #[map]
-static REFUSED: HashMap<RefusedKey, u32> =
-    HashMap::with_max_entries(REFUSED_ADDRESSES, BPF_F_NO_PREALLOC);
-/// Dropped frames by [`Stopped`].
+static STATES: Array<u64> = Array::with_max_entries(GATED_INTERFACES * GATE_STATES, BPF_F_MMAPABLE);
+#[map]
+static ADDRESSES: HashMap<AddressKey, Address> =
+    HashMap::with_max_entries(GATED_ADDRESSES, BPF_F_NO_PREALLOC);
+/// Frames by [`Stopped`].
 #[map]
 static STOPPED: PerCpuArray<u64> = PerCpuArray::with_max_entries(Stopped::ALL.len() as u32, 0);
 
 const NEXT: i32 = -1;
 /// `TC_ACT_SHOT` of linux/pkt_cls.h.
 const DROP: i32 = 2;
-
-const ETHERNET_HEADER: usize = 14;
-const TAG: u32 = 4;
-const VID: u32 = 0x0fff;
-const TYPE_IPV4: u16 = 0x0800;
-const TYPE_IPV6: u16 = 0x86dd;
-const TYPE_VLAN: u16 = 0x8100;
-const TYPE_PROVIDER_VLAN: u16 = 0x88a8;
+/// `PACKET_HOST` of linux/if_packet.h.
+const TO_THIS_HOST: u32 = 0;
 const IPV4_DESTINATION: u32 = 16;
-const IPV6_NEXT_HEADER: u32 = 6;
-const IPV6_DESTINATION: u32 = 24;
-const IPV6_HEADER: u32 = 40;
-const ICMPV6: u8 = 58;
-const NEIGHBOUR_SOLICITATION: u8 = 135;
-const NEIGHBOUR_ADVERTISEMENT: u8 = 136;
 
 #[classifier]
 pub fn rvrrpd_gate(ctx: TcContext) -> i32 {
-    match judge(ctx.skb.skb, ctx.data(), ctx.data_end()) {
-        None => NEXT,
-        Some(reason) => {
-            if let Some(counter) = STOPPED.get_ptr_mut(reason as u32) {
-                // SAFETY: the counter is this CPU's own, and ingress programs do not interrupt
-                // each other.
-                unsafe { *counter += 1 };
-            }
-            DROP
-        }
-    }
+    judge(ctx.skb.skb, ctx.data(), ctx.data_end()).unwrap_or(NEXT)
 }
 
+/// What becomes of the frame; none is [`NEXT`].
 #[inline(always)]
-fn judge(skb: *mut __sk_buff, data: usize, end: usize) -> Option<Stopped> {
-    // SAFETY: the context is valid while the program runs.
-    let (ifindex, vlan_present, vlan_tci) =
-        unsafe { ((*skb).ifindex, (*skb).vlan_present, (*skb).vlan_tci) };
-    // The outer tag is out of the data by now. A frame of a VLAN belongs to the device of that
-    // VLAN, which has its own gate; VLAN 0 is a priority on an untagged frame.
-    if vlan_present != 0 && vlan_tci & VID != 0 {
-        return None;
-    }
-    if data + ETHERNET_HEADER > end {
-        return None;
-    }
-    // SAFETY: that the header is in the data was just checked; any bytes are a valid array.
-    let header = unsafe { (data as *const [u8; ETHERNET_HEADER]).read_unaligned() };
-    let mut kind = u16::from_be_bytes([header[12], header[13]]);
-    let mut network = ETHERNET_HEADER as u32;
-    if kind == TYPE_VLAN || kind == TYPE_PROVIDER_VLAN {
-        if u32::from(half(skb, network)?) & VID != 0 {
-            return None;
+fn judge(skb: *mut __sk_buff, data: usize, end: usize) -> Option<i32> {
+    let frame = Frame::read(skb, data, end)?;
+    let to = &frame.header;
+    let is_virtual =
+        to[0] == 0 && to[1] == 0 && to[2] == 0x5e && to[3] == 0 && (to[4] == 1 || to[4] == 2);
+    let first = number(frame.ifindex)? * GATE_STATES;
+    let mut is_carried = false;
+    if is_virtual {
+        // Fifth byte 1 for IPv4 and 2 for IPv6, sixth byte the VRID (RFC 9568 §7.3). VRID 0 is
+        // none, and in its place is a number.
+        let place = first + (u32::from(to[4]) - 1) * 256 + u32::from(to[5]);
+        if to[5] != 0 {
+            let state = state(place)?;
+            if state == GateState::Closed as u64 {
+                return Some(drop_for(Stopped::Closed));
+            }
+            if state == GateState::Carried as u64 {
+                is_carried = true;
+                // SAFETY: the context is valid while the program runs. What fails here leaves the
+                // frame to whom it was for.
+                unsafe { bpf_skb_change_type(skb, TO_THIS_HOST) };
+            }
         }
-        kind = half(skb, network + 2)?;
-        network += TAG;
     }
-    if header[0] == 0
-        && header[1] == 0
-        && header[2] == 0x5e
-        && header[3] == 0
-        && (header[4] == 1 || header[4] == 2)
-        && state_of_mac(ifindex, header[4], header[5]) == Some(GateState::Closed as u64)
-    {
-        return Some(Stopped::Closed);
-    }
-    if state(REFUSED_COUNT)? == 0 {
-        return None;
-    }
-    let is_refused = match kind {
-        TYPE_IPV4 => {
-            let address = load::<u32>(skb, network + IPV4_DESTINATION)?;
-            is_refused(ifindex, [MAPPED[0], MAPPED[1], MAPPED[2], address])
+    match frame.kind {
+        TYPE_ARP if state(first + ANSWERED_COUNT)? != 0 => arp::judge(&frame, is_carried),
+        TYPE_IPV4 if state(first + REFUSED_COUNT)? != 0 => {
+            let address = ipv4(frame.load(frame.network + IPV4_DESTINATION)?);
+            refuse(frame.ifindex, address)
         }
         TYPE_IPV6 => {
-            let address = load::<[u32; 4]>(skb, network + IPV6_DESTINATION)?;
-            is_refused(ifindex, address) && !is_neighbour_discovery(skb, network)
+            let is_refusing = state(first + REFUSED_COUNT)? != 0;
+            let is_answering = state(first + ANSWERED_COUNT)? != 0;
+            if !is_refusing && !is_answering {
+                return None;
+            }
+            let packet = ndp::Packet::read(&frame)?;
+            if packet.is_neighbour_discovery(&frame) {
+                // Accepted in any case (RFC 9568 §6.4.3, 650 and 655).
+                return if is_answering {
+                    ndp::judge(&frame, &packet, is_carried)
+                } else {
+                    None
+                };
+            }
+            if is_refusing {
+                refuse(frame.ifindex, packet.destination)
+            } else {
+                None
+            }
         }
-        _ => false,
-    };
-    is_refused.then_some(Stopped::Refused)
+        _ => None,
+    }
 }
 
-/// Gate of a virtual MAC: fifth byte 1 for IPv4 and 2 for IPv6, sixth byte the VRID (RFC 9568
-/// §7.3).
+/// Drops a packet to an address that is refused.
 #[inline(always)]
-fn state_of_mac(ifindex: u32, family: u8, vrid: u8) -> Option<u64> {
-    // SAFETY: copied at once.
-    let number = unsafe { INTERFACES.get(ifindex) }.copied()?;
-    state(number * GATE_STATES + (u32::from(family) - 1) * 256 + u32::from(vrid))
-}
-
-#[inline(always)]
-fn is_refused(ifindex: u32, address: [u32; 4]) -> bool {
-    let key = RefusedKey { address, ifindex };
-    // SAFETY: copied at once.
-    let Some(place) = (unsafe { REFUSED.get(key) }).copied() else {
-        return false;
-    };
+fn refuse(ifindex: u32, address: [u32; 4]) -> Option<i32> {
+    let known = known(ifindex, address)?;
     // Closed: the packet is for the Master, by way of this router.
-    state(place) == Some(GateState::Open as u64)
+    (known.flags & REFUSED != 0 && is_master(state(known.place)?))
+        .then(|| drop_for(Stopped::Refused))
 }
 
-/// Neighbour solicitations and advertisements are accepted in any case (RFC 9568 §6.4.3, 650 and
-/// 655).
+/// An IPv4 address as the map has it.
 #[inline(always)]
-fn is_neighbour_discovery(skb: *mut __sk_buff, network: u32) -> bool {
-    load::<u8>(skb, network + IPV6_NEXT_HEADER) == Some(ICMPV6)
-        && matches!(
-            load::<u8>(skb, network + IPV6_HEADER),
-            Some(NEIGHBOUR_SOLICITATION | NEIGHBOUR_ADVERTISEMENT)
-        )
+pub fn ipv4(address: u32) -> [u32; 4] {
+    [MAPPED[0], MAPPED[1], MAPPED[2], address]
+}
+
+/// What is known of an address.
+#[inline(always)]
+pub fn known(ifindex: u32, address: [u32; 4]) -> Option<Address> {
+    // SAFETY: copied at once.
+    unsafe { ADDRESSES.get(AddressKey { address, ifindex }) }.copied()
+}
+
+/// The state of the virtual router of an address that is answered.
+#[inline(always)]
+pub fn answering(known: Address) -> Option<u64> {
+    if known.flags & ANSWERED == 0 {
+        return None;
+    }
+    state(known.place)
+}
+
+/// Whether a virtual router with this state is Master.
+#[inline(always)]
+pub fn is_master(state: u64) -> bool {
+    state == GateState::Open as u64 || state == GateState::Carried as u64
 }
 
 #[inline(always)]
-fn state(place: u32) -> Option<u64> {
+pub fn state(place: u32) -> Option<u64> {
     let state = STATES.get_ptr(place)?;
     // SAFETY: the pointer is into an array map, which lives as long as the program; user space
     // changes it meanwhile, hence the volatile read.
@@ -154,22 +152,40 @@ fn state(place: u32) -> Option<u64> {
 }
 
 #[inline(always)]
-fn half(skb: *mut __sk_buff, at: u32) -> Option<u16> {
-    load::<[u8; 2]>(skb, at).map(u16::from_be_bytes)
+fn number(ifindex: u32) -> Option<u32> {
+    let direct = *NUMBERS.get(ifindex & (NUMBERED - 1))?;
+    if (direct >> 32) as u32 == ifindex {
+        return Some(direct as u32);
+    }
+    // SAFETY: copied at once.
+    unsafe { INTERFACES.get(ifindex) }.copied()
 }
 
-/// Bytes of the frame, which need not be in its linear part. `T` is an integer or an array of them.
+/// The virtual MAC of the virtual router whose state is at `place`.
 #[inline(always)]
-fn load<T: Copy>(skb: *mut __sk_buff, at: u32) -> Option<T> {
-    let mut value = MaybeUninit::<T>::uninit();
-    // SAFETY: as many bytes go into room for as many; it is read only if it was written.
-    unsafe {
-        (bpf_skb_load_bytes(
-            skb.cast(),
-            at,
-            value.as_mut_ptr().cast(),
-            size_of::<T>() as u32,
-        ) == 0)
-            .then(|| value.assume_init())
+pub fn virtual_mac(place: u32) -> [u8; 6] {
+    [0, 0, 0x5e, 0, 1 + (place >> 8 & 1) as u8, place as u8]
+}
+
+#[inline(always)]
+pub fn count(reason: Stopped) {
+    if let Some(counter) = STOPPED.get_ptr_mut(reason as u32) {
+        // SAFETY: the counter is this CPU's own, and ingress programs do not interrupt each other.
+        unsafe { *counter += 1 };
     }
 }
+
+#[inline(always)]
+pub fn drop_for(reason: Stopped) -> i32 {
+    count(reason);
+    DROP
+}
+
+/// Leaves a question to the kernel that nobody could be answered.
+#[inline(always)]
+pub fn not_answerable() -> Option<i32> {
+    count(Stopped::NotAnswerable);
+    None
+}
+
+const _: () = assert!(NUMBERED.is_power_of_two());

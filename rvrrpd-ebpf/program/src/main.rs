@@ -8,8 +8,12 @@
     reason = "compare-and-exchange, which core has not for this target"
 )]
 
+mod arp;
+mod conflict;
 mod filter;
+mod frame;
 mod gate;
+mod ndp;
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {

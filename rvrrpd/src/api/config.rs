@@ -161,6 +161,7 @@ pub(super) struct ConfigVrouter {
     socket_filter: bool,
     socket_filter_type: &'static str,
     socket_filter_absorb: bool,
+    nonlocal_bind: bool,
     enabled: bool,
     #[schema(value_type = Vec<String>)]
     unicast_peers: Vec<IpAddr>,
@@ -293,6 +294,8 @@ impl ConfigVrouter {
             iftype: match router.iftype {
                 InterfaceType::Ether => "ether",
                 InterfaceType::Macvlan => "macvlan",
+                InterfaceType::Ebpf => "ebpf",
+                InterfaceType::Auto => "auto",
             },
             virtual_mac: router.virtual_mac,
             vifname: router.vifname.clone(),
@@ -303,6 +306,7 @@ impl ConfigVrouter {
                 FilterType::Classic => "classic",
             },
             socket_filter_absorb: router.socket_filter_absorb,
+            nonlocal_bind: router.nonlocal_bind,
             enabled: router.enabled,
             unicast_peers: unicast.map_or_else(Vec::new, |unicast| unicast.peers.clone()),
             unicast_src: unicast.and_then(|unicast| unicast.source),

@@ -70,16 +70,7 @@ fn described(mut value: Value, key: &Key) -> Value {
 fn kind(key: &Key) -> Value {
     let text = json!({ "type": "string", "minLength": 1 });
     match key.kind {
-        "bool" => match key.values_not_yet {
-            [] => json!({ "type": "boolean" }),
-            not_yet => {
-                let both = [true, false].into_iter();
-                let left: Vec<bool> = both
-                    .filter(|value| !not_yet.contains(&value.to_string().as_str()))
-                    .collect();
-                json!({ "type": "boolean", "enum": left })
-            }
-        },
+        "bool" => json!({ "type": "boolean" }),
         "1 to 31 of `A-Z a-z 0-9 _ . -`" => {
             json!({ "type": "string", "pattern": "^[A-Za-z0-9_.-]{1,31}$" })
         }
@@ -95,9 +86,7 @@ fn kind(key: &Key) -> Value {
             "type": "array", "items": address(false), "minItems": 1, "maxItems": 64,
             "uniqueItems": true,
         }),
-        other => number(other)
-            .or_else(|| choice(other, key.values_not_yet))
-            .unwrap_or(text),
+        other => number(other).or_else(|| choice(other)).unwrap_or(text),
     }
 }
 
@@ -124,13 +113,12 @@ fn number(kind: &str) -> Option<Value> {
 }
 
 /// A list of values, each between backticks.
-fn choice(kind: &str, not_yet: &[&str]) -> Option<Value> {
+fn choice(kind: &str) -> Option<Value> {
     let values = kind.split(", ").map(|value| {
         let value = value.strip_prefix('`')?.strip_suffix('`')?;
         (!value.contains(' ')).then_some(value)
     });
-    let mut values = values.collect::<Option<Vec<&str>>>()?;
-    values.retain(|value| !not_yet.contains(value));
+    let values = values.collect::<Option<Vec<&str>>>()?;
     Some(json!({ "type": "string", "enum": values }))
 }
 
@@ -151,8 +139,11 @@ mod tests {
         assert_eq!(of("group"), group);
         assert_eq!(of("preempt_delay")["maximum"], 3600);
         assert_eq!(of("preempt_delay")["type"], "number");
-        assert_eq!(of("iftype")["enum"], json!(["ether", "macvlan"]));
-        assert_eq!(of("nonlocal_bind")["enum"], json!([false]));
+        assert_eq!(
+            of("iftype")["enum"],
+            json!(["ether", "macvlan", "ebpf", "auto"])
+        );
+        assert_eq!(of("nonlocal_bind"), json!({ "type": "boolean" }));
         assert_eq!(of("timers")["properties"]["advert"]["type"], "number");
         assert_eq!(of("routes")["items"]["required"], json!(["route", "nh"]));
         assert!(new["properties"].get("sync_group").is_none());

@@ -54,7 +54,7 @@ type Labels<'a> = [(&'static str, &'a str); 4];
 /// A counter of a virtual router: its name, what it counts, and where it stands.
 type RouterCounter = (&'static str, &'static str, fn(&Status) -> u64);
 
-const COUNTERS: [RouterCounter; 16] = [
+const COUNTERS: [RouterCounter; 17] = [
     (
         "master_transitions",
         "Transitions to Master (RFC 8347 master-transitions)",
@@ -141,6 +141,11 @@ const COUNTERS: [RouterCounter; 16] = [
         "v3_alone",
         "Senders found to speak version 3 alone",
         |status| status.v3_alone.value(),
+    ),
+    (
+        "address_conflicts",
+        "Packets in which somebody else said that he has a virtual address (iftype ebpf)",
+        |status| status.address_conflicts.value(),
     ),
 ];
 

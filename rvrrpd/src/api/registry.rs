@@ -12,8 +12,8 @@ use crossbeam_channel::Sender;
 use tokio::sync::Notify;
 
 use super::idle::Bell;
-use crate::config::model::{Config, InterfaceType, VirtualRouter};
-use crate::driver;
+use crate::config::model::{Config, VirtualRouter};
+use crate::driver::{self, Choice, Plane};
 use crate::net::kernel::Filter;
 use crate::pool::Delivery;
 use crate::stats::{Global, Performance, Rejects, Status};
@@ -29,6 +29,8 @@ pub struct Published {
     pub status: Arc<Status>,
     /// What it takes from its interface; none while there is nothing to take.
     pub bound: Option<Bound>,
+    /// What carries it.
+    pub choice: Choice,
 }
 
 /// What a virtual router takes from its interface.
@@ -50,10 +52,7 @@ impl Published {
     /// Name of the virtual interface, where the router has one.
     #[must_use]
     pub fn vif(&self) -> Option<&str> {
-        match self.config.iftype {
-            InterfaceType::Macvlan => Some(&self.config.vifname),
-            InterfaceType::Ether => None,
-        }
+        (self.choice.plane == Some(Plane::Macvlan)).then_some(self.config.vifname.as_str())
     }
 }
 

@@ -12,11 +12,12 @@ use utoipa::ToSchema;
 
 use super::Published;
 use crate::config::model::{Auth, Protocol, VirtualRouter};
+use crate::driver::Plane;
 use crate::fsm::{Reason, Reasons, State, Transition};
 use crate::net::sys::clock;
 use crate::stats::{Peer, Status};
 use crate::wire::verdict::Reject;
-use crate::wire::{Family, PRIORITY_OWNER};
+use crate::wire::{Family, Mac, PRIORITY_OWNER};
 
 /// A virtual router in a list: first the fields of rVRRPd in their order.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -51,6 +52,13 @@ pub(super) struct Router {
     /// All virtual addresses, in the order in which they are advertised.
     #[schema(value_type = Vec<String>)]
     virtual_ips: Vec<IpAddr>,
+    /// What carries the virtual addresses: `ether`, `macvlan` or `ebpf`; null where what is wanted
+    /// does not run, or was not found yet.
+    data_plane: Option<&'static str>,
+    /// Why no better one.
+    data_plane_why: Option<String>,
+    /// Virtual MAC; null where there is none.
+    virtual_mac: Option<String>,
     /// Whether it is configured to run.
     enabled: bool,
     /// Whether a virtual address is one of the interface.
@@ -127,6 +135,11 @@ pub(super) struct RouterDetail {
     accept_mode: bool,
     /// Name of the authentication type, null for none.
     authentication: Option<&'static str>,
+    /// What carries the virtual addresses: `ether`, `macvlan` or `ebpf`; null where what is wanted
+    /// does not run, or was not found yet.
+    data_plane: Option<&'static str>,
+    /// Why no better one.
+    data_plane_why: Option<String>,
     /// Virtual MAC; null where there is none.
     virtual_mac: Option<String>,
     /// Source of the advertisements; null while there is none.
@@ -240,6 +253,8 @@ pub(super) struct Statistics {
     router_solicitation_rcvd: u64,
     /// Advertisements of version 2 that were ignored because their sender speaks version 3, too.
     v2_ignored: u64,
+    /// Packets in which somebody else said that he has a virtual address (`ebpf` only).
+    address_conflicts: u64,
     /// Refused packets by reason; reasons without any are left out.
     refused: BTreeMap<&'static str, u64>,
 }
@@ -264,6 +279,9 @@ impl Router {
             parent: config.interface.clone(),
             netns: config.netns.clone(),
             virtual_ips: config.vips.iter().map(|vip| vip.address).collect(),
+            data_plane: router.choice.plane.map(Plane::name),
+            data_plane_why: router.choice.why.clone(),
+            virtual_mac: virtual_mac(config),
             enabled: config.enabled,
             is_owner: status.priority() == PRIORITY_OWNER,
             master: master(router),
@@ -283,7 +301,6 @@ impl RouterDetail {
         let (auth_type, authentication) = authentication(&config.auth);
         let hardware = router.bound.map(|bound| bound.mac);
         let peers = config.unicast.as_ref();
-        let virtual_mac = crate::wire::Mac::of_virtual_router(config.family, config.vrid);
         Self {
             virtual_ip: first_address(router),
             group: config.vrid.number(),
@@ -310,9 +327,9 @@ impl RouterDetail {
             configured_priority: config.priority,
             accept_mode: config.accept_mode,
             authentication,
-            virtual_mac: config
-                .virtual_mac
-                .then(|| virtual_mac.to_string().to_uppercase()),
+            data_plane: router.choice.plane.map(Plane::name),
+            data_plane_why: router.choice.why.clone(),
+            virtual_mac: virtual_mac(config),
             primary: router.bound.map(|bound| bound.source),
             unicast_peers: peers.map_or_else(Vec::new, |unicast| unicast.peers.clone()),
             timers: Timers::of(config, status),
@@ -326,6 +343,11 @@ impl RouterDetail {
             statistics: Statistics::of(status),
         }
     }
+}
+
+fn virtual_mac(config: &VirtualRouter) -> Option<String> {
+    let mac = Mac::of_virtual_router(config.family, config.vrid);
+    config.virtual_mac.then(|| mac.to_string().to_uppercase())
 }
 
 impl Timers {
@@ -385,6 +407,7 @@ impl Statistics {
             router_advertisement_sent: status.router_advertisement_sent.value(),
             router_solicitation_rcvd: status.router_solicitation_rcvd.value(),
             v2_ignored: status.v2_ignored.value(),
+            address_conflicts: status.address_conflicts.value(),
             refused: refused
                 .broken()
                 .map(|(reject, count)| (reject.name(), count))

@@ -184,6 +184,10 @@ pub enum InterfaceType {
     Ether,
     /// A macvlan of its own.
     Macvlan,
+    /// The eBPF program at the ingress of the interface; there is no interface of its own.
+    Ebpf,
+    /// [`Self::Ebpf`] where that runs, else [`Self::Macvlan`].
+    Auto,
 }
 
 /// Which socket filter is attached.
@@ -252,6 +256,8 @@ pub struct VirtualRouter {
     pub socket_filter_type: FilterType,
     /// Whether the kernel may keep repeated advertisements to itself.
     pub socket_filter_absorb: bool,
+    /// Whether applications can be bound to the virtual addresses while it is Backup.
+    pub nonlocal_bind: bool,
     /// False: the router stays in Init, sub-state `shutdown`.
     pub enabled: bool,
     /// Routes that are there while this router is Master.

@@ -111,8 +111,8 @@ fn virtual_macs(drafts: &[Draft], findings: &mut Findings) {
                 "iftype",
                 format!(
                     "{interface} has {} virtual routers (the first in {place}) and carries a \
-                     virtual MAC itself, allowed: one; for more, iftype = \"macvlan\" or \
-                     virtual_mac = false in each of them",
+                     virtual MAC itself, allowed: one; for more, iftype = \"ebpf\", \"macvlan\" \
+                     or virtual_mac = false in each of them",
                     drafts.len(),
                 ),
             );

@@ -138,13 +138,6 @@ impl<'r, 't> Reader<'r, 't> {
         self.schema.key(name).is_some()
     }
 
-    /// Whether this value of a key is refused in this version.
-    fn is_not_yet(&self, name: &str, value: &str) -> bool {
-        self.schema
-            .key(name)
-            .is_some_and(|key| key.values_not_yet.contains(&value))
-    }
-
     /// Type and range of a key, for messages.
     pub(super) fn allowed(&self, name: &str) -> String {
         self.schema
@@ -239,18 +232,13 @@ impl<'r, 't> Reader<'r, 't> {
             self.wrong_type(entry.line, name, &entry.node);
             return Field::Wrong;
         };
-        if self.is_not_yet(name, if value { "true" } else { "false" }) {
-            let message = format!("not supported yet: {value}, allowed: {}", !value);
-            self.error(entry.line, name, message);
-            return Field::Wrong;
-        }
         Field::Given {
             value,
             line: entry.line,
         }
     }
 
-    /// One of the named values; those that are not supported yet need not be among `choices`.
+    /// One of the named values.
     pub(super) fn choice<T: Copy>(&mut self, name: &str, choices: &[(&str, T)]) -> Field<T> {
         let allowed = || {
             let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
@@ -270,12 +258,8 @@ impl<'r, 't> Reader<'r, 't> {
                 line: entry.line,
             };
         }
-        let what = if self.is_not_yet(name, text) {
-            format!("not supported yet: {}", quoted(text))
-        } else {
-            format!("unknown value {}", quoted(text))
-        };
-        self.error(entry.line, name, format!("{what}, allowed: {}", allowed()));
+        let message = format!("unknown value {}, allowed: {}", quoted(text), allowed());
+        self.error(entry.line, name, message);
         Field::Wrong
     }
 

@@ -92,7 +92,7 @@ pub(super) fn draft(line: u32, entries: &[Entry<'_>], findings: &mut Findings) -
         reader.error(vips.first().map_or(line, |(_, line)| *line), "vip", message);
     }
     let rfc3768 = rfc3768(reader, &auth);
-    let (netdrv, iftype, virtual_mac, iftype_line) = carrier(reader, family);
+    let (netdrv, iftype, virtual_mac, iftype_line) = carrier(reader, family, vifname.line());
     let tables = reader.tables("routes", MOST_ROUTES);
     let routes = route::routes(&schema::ROUTES, "routes.", tables, reader.findings());
 
@@ -104,6 +104,7 @@ pub(super) fn draft(line: u32, entries: &[Entry<'_>], findings: &mut Findings) -
     let v3_checksum = v3_checksum(reader);
     let address_list_check = address_list_check(reader);
     let (socket_filter, socket_filter_type, socket_filter_absorb) = socket_filter(reader);
+    let nonlocal_bind = reader.boolean("nonlocal_bind").or(false);
 
     let (vrid, group_line) = group?;
     let (interface, interface_line) = interface?;
@@ -153,6 +154,7 @@ pub(super) fn draft(line: u32, entries: &[Entry<'_>], findings: &mut Findings) -
             socket_filter,
             socket_filter_type,
             socket_filter_absorb,
+            nonlocal_bind,
             enabled,
             routes,
             router_advertisement: router_advertisement.map(Box::new),
@@ -521,10 +523,11 @@ fn alias_fits(
     }
 }
 
-/// `netdrv`, `iftype`, `virtual_mac`, and the line of `iftype`.
+/// `netdrv`, `iftype`, `virtual_mac`, and the line of `iftype`. `vifname` is the line of that key.
 fn carrier(
     reader: &mut Reader<'_, '_>,
     family: Option<Family>,
+    vifname: Option<u32>,
 ) -> (NetworkDriver, InterfaceType, bool, Option<u32>) {
     let netdrv = reader.choice(
         "netdrv",
@@ -539,44 +542,61 @@ fn carrier(
         &[
             ("ether", InterfaceType::Ether),
             ("macvlan", InterfaceType::Macvlan),
+            ("ebpf", InterfaceType::Ebpf),
+            ("auto", InterfaceType::Auto),
         ],
     );
     let virtual_mac = reader.boolean("virtual_mac");
-    let macvlan = matches!(
-        iftype,
-        Field::Given {
-            value: InterfaceType::Macvlan,
-            ..
-        }
-    );
+    let line = iftype.line();
+    let iftype = iftype.or(InterfaceType::Ether);
     if let Field::Given {
         value: NetworkDriver::Ioctl,
         line,
     } = netdrv
     {
-        if macvlan {
-            reader.error(
-                line,
-                "netdrv",
-                "a macvlan cannot be made with ioctl, allowed: libnl",
-            );
-        } else if family == Some(Family::V6) {
-            reader.error(line, "netdrv", "ioctl is for IPv4 alone, allowed: libnl");
+        let message = match iftype {
+            InterfaceType::Macvlan => "a macvlan cannot be made with ioctl, allowed: libnl",
+            InterfaceType::Ebpf => {
+                "ioctl is for iftype = \"ether\" alone, allowed with iftype = \"ebpf\": libnl"
+            }
+            InterfaceType::Auto => {
+                "ioctl is for iftype = \"ether\" alone, allowed with iftype = \"auto\": libnl"
+            }
+            InterfaceType::Ether if family == Some(Family::V6) => {
+                "ioctl is for IPv4 alone, allowed: libnl"
+            }
+            InterfaceType::Ether => "",
+        };
+        if !message.is_empty() {
+            reader.error(line, "netdrv", message);
         }
     }
-    if let Field::Given { value: false, line } = virtual_mac
-        && macvlan
-    {
+    if let Field::Given { value: false, line } = virtual_mac {
+        let message = match iftype {
+            InterfaceType::Ether => "",
+            InterfaceType::Macvlan => {
+                "a macvlan carries the virtual MAC, allowed: false only with iftype = \"ether\""
+            }
+            InterfaceType::Ebpf | InterfaceType::Auto => {
+                "the virtual MAC is what iftype = \"ebpf\" and \"auto\" are for, allowed: false only \
+                 with iftype = \"ether\""
+            }
+        };
+        if !message.is_empty() {
+            reader.error(line, "virtual_mac", message);
+        }
+    }
+    if let (InterfaceType::Ebpf, Some(line)) = (iftype, vifname) {
         reader.error(
             line,
-            "virtual_mac",
-            "a macvlan carries the virtual MAC, allowed: false only with iftype = \"ether\"",
+            "vifname",
+            "iftype = \"ebpf\" makes no interface that could have a name, allowed: with \
+             iftype = \"macvlan\" or \"auto\"",
         );
     }
-    let line = iftype.line();
     (
         netdrv.or(NetworkDriver::Netlink),
-        iftype.or(InterfaceType::Ether),
+        iftype,
         virtual_mac.or(true),
         line,
     )
@@ -601,10 +621,8 @@ fn address_list_check(reader: &mut Reader<'_, '_>) -> bool {
         .or(true)
 }
 
-/// `socket_filter`, `socket_filter_type` and `socket_filter_absorb`. What `nonlocal_bind` permits is
-/// done by nothing here, so its value is only judged.
+/// `socket_filter`, `socket_filter_type` and `socket_filter_absorb`.
 fn socket_filter(reader: &mut Reader<'_, '_>) -> (bool, FilterType, bool) {
-    let _: Field<bool> = reader.boolean("nonlocal_bind");
     let filter_type = reader.choice(
         "socket_filter_type",
         &[

@@ -1,9 +1,8 @@
 //! Every key of the configuration as data: what unknown keys are compared with, what is refused as
 //! not supported yet, and what `docs/configuration.md` must describe.
 //!
-//! When a function arrives, its entry changes from [`Support::NotYet`] to [`Support::Full`], or
-//! its value leaves [`Key::values_not_yet`]; the reader of the value stands in `router.rs`,
-//! `global.rs`, `route.rs` or `api.rs`.
+//! When a function arrives, its entry changes from [`Support::NotYet`] to [`Support::Full`]; the
+//! reader of the value stands in `router.rs`, `global.rs`, `route.rs` or `api.rs`.
 
 /// Whether a key works in this version.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -27,8 +26,6 @@ pub struct Key {
     pub meaning: &'static str,
     /// Whether the key works in this version.
     pub support: Support,
-    /// Values (or kinds of values) that are known and refused by name.
-    pub values_not_yet: &'static [&'static str],
 }
 
 /// One table of the file.
@@ -75,7 +72,6 @@ const fn key(
         default,
         meaning,
         support: Support::Full,
-        values_not_yet: &[],
     }
 }
 
@@ -83,13 +79,6 @@ const fn not_yet(name: &'static str, kind: &'static str, meaning: &'static str) 
     Key {
         support: Support::NotYet,
         ..key(name, kind, "none", meaning)
-    }
-}
-
-const fn except(key: Key, values_not_yet: &'static [&'static str]) -> Key {
-    Key {
-        values_not_yet,
-        ..key
     }
 }
 
@@ -312,14 +301,11 @@ pub const VROUTER: Table = Table {
             "`libnl`",
             "kernel interface that changes addresses and routes",
         ),
-        except(
-            key(
-                "iftype",
-                "`ether`, `macvlan`, `ebpf`, `auto`",
-                "`ether`",
-                "what carries the virtual addresses and the virtual MAC",
-            ),
-            &["ebpf", "auto"],
+        key(
+            "iftype",
+            "`ether`, `macvlan`, `ebpf`, `auto`",
+            "`ether`",
+            "what carries the virtual addresses and the virtual MAC",
         ),
         key(
             "virtual_mac",
@@ -351,14 +337,11 @@ pub const VROUTER: Table = Table {
             "`auto`",
             "which socket filter",
         ),
-        except(
-            key(
-                "nonlocal_bind",
-                "bool",
-                "`false`",
-                "whether applications can bind to the virtual addresses while Backup",
-            ),
-            &["true"],
+        key(
+            "nonlocal_bind",
+            "bool",
+            "`false`",
+            "whether applications can bind to the virtual addresses while Backup",
         ),
         key(
             "enabled",

@@ -33,7 +33,7 @@ use crate::config::Format;
 use crate::config::edit::Document;
 use crate::config::model::{Config, FilterType, InterfaceType, VirtualRouter};
 use crate::driver::view::View;
-use crate::driver::{Driver, KernelEvent};
+use crate::driver::{Absence, Driver, KernelEvent};
 use crate::net::kernel::{Filter, Gate, Kernel, Part};
 use crate::net::sys::process;
 use crate::stats::Performance;
@@ -178,28 +178,29 @@ pub fn run(document: Document, mut context: Context, ready: impl FnOnce()) -> Re
 
 /// The eBPF programs, unless nobody wants them: the filter, without which the classic one does, and
 /// the gate, or what the log is to say when the tables do its work.
-fn load_programs(config: &Config) -> (Option<Arc<Filter>>, Result<Gate, String>) {
+fn load_programs(config: &Config) -> (Option<Arc<Filter>>, Result<Gate, Absence>) {
     let wants = |of: fn(&VirtualRouter) -> bool| {
         config.vrouters.is_empty() || config.vrouters.iter().any(|one| of(one))
     };
     let wants_filter =
         wants(|router| router.socket_filter && router.socket_filter_type != FilterType::Classic);
-    let wants_gate = wants(|router| router.iftype == InterfaceType::Macvlan);
+    let wants_gate =
+        wants(|router| router.netns.is_none() && router.iftype != InterfaceType::Ether);
     if !wants_filter && !wants_gate {
         let unwanted = "the eBPF gate was not loaded, because nothing needed it at the start; \
                         nftables is used";
-        return (None, Err(unwanted.to_owned()));
+        return (None, Err(Absence::Unneeded(unwanted.to_owned())));
     }
     match Kernel::load() {
         Ok(kernel) => (
             Some(Arc::new(kernel.filter)),
-            kernel.gate.map_err(|refusal| refusal.to_string()),
+            kernel.gate.map_err(Absence::Refused),
         ),
         Err(refusal) => {
             if wants_filter {
                 tracing::warn!("{refusal}");
             }
-            (None, Err(refusal.also(Part::Gate).to_string()))
+            (None, Err(Absence::Refused(refusal.also(Part::Gate))))
         }
     }
 }

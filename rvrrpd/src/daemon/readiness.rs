@@ -101,7 +101,7 @@ fn source(router: &VirtualRouter, link: &Link, view: &View) -> Result<Binding, R
         .collect();
     // On the interface itself an owner serves by the address that the host has there. On a macvlan
     // it has the address once more, and a Backup that answered for it does no harm (ND-6).
-    if router.iftype == InterfaceType::Ether && owned.iter().any(|own| own.tentative) {
+    if router.iftype != InterfaceType::Macvlan && owned.iter().any(|own| own.tentative) {
         return Err(unusable(&owned));
     }
     Ok(Binding {

@@ -48,10 +48,15 @@ pub fn keep_memory_small() {
     process::map_large_buffers();
 }
 
-/// Gives back what was freed so far, and the code and constants that only the start needed. Locked pages cannot be
-/// given back, so this comes before [`lock_memory`].
+/// Gives back what was freed so far. Locked pages cannot be given back, so this comes before
+/// [`lock_memory`].
 pub fn give_back_memory() {
     process::trim_heap();
+}
+
+/// Gives back the code and constants that were used so far: a start, a reload or a change of an
+/// interface needs much that an advertisement does not.
+pub fn give_back_code() {
     process::unmap_files(&std::fs::read_to_string("/proc/self/smaps").unwrap_or_default());
 }
 
@@ -170,7 +175,7 @@ mod tests {
         // What was tried before used much of it.
         a_priority_out_of_range_is_an_error();
         let before = code();
-        super::give_back_memory();
+        super::give_back_code();
         let after = code();
         assert!(after < before, "{before} KiB, then {after} KiB");
         a_priority_out_of_range_is_an_error();
@@ -190,6 +195,8 @@ mod tests {
             return;
         }
         lock_memory().unwrap();
+        // Also what is locked.
+        code_that_is_not_used_any_more_is_given_back_and_comes_again();
         let status = fs::read_to_string("/proc/self/status").unwrap();
         let locked = status.lines().find(|line| line.starts_with("VmLck:"));
         assert!(!locked.unwrap().contains("\t       0 kB"), "{locked:?}");

@@ -7,9 +7,9 @@ use super::supervisor::Supervisor;
 use super::{Context, routers};
 use crate::api::Applied;
 use crate::config::edit::Document;
-use crate::config::model::{RouterKey, VirtualRouter};
+use crate::config::model::{InterfaceType, RouterKey, VirtualRouter};
 use crate::config::{self, Errors, GLOBAL_NEEDS_RESTART};
-use crate::driver::Command;
+use crate::driver::{Command, Plane};
 use crate::log;
 
 /// Reads the configuration file again and applies what differs. A file with an error changes
@@ -60,7 +60,7 @@ pub(super) fn apply(supervisor: &mut Supervisor, documents: Documents) -> Applie
     let (replaced, changed): (Vec<_>, Vec<_>) = diff
         .changed
         .into_iter()
-        .partition(|(old, new)| needs_replacement(old, new));
+        .partition(|(old, new)| needs_replacement(supervisor, old, new));
     let mut sites = BTreeSet::new();
     let mut leaving: Vec<RouterKey> = diff.removed;
     leaving.extend(replaced.iter().map(|(old, _)| old.key()));
@@ -93,7 +93,20 @@ pub(super) fn apply(supervisor: &mut Supervisor, documents: Documents) -> Applie
     done
 }
 
-/// Whether a router has to leave and come back: what carries its addresses is another thing.
-fn needs_replacement(old: &VirtualRouter, new: &VirtualRouter) -> bool {
-    old.iftype != new.iftype || old.virtual_mac != new.virtual_mac || old.netdrv != new.netdrv
+/// Whether a router has to leave and come back: what carries its addresses is another thing. What
+/// `auto` has chosen may be asked for by its name, and the other way round.
+fn needs_replacement(supervisor: &Supervisor, old: &VirtualRouter, new: &VirtualRouter) -> bool {
+    let runs = supervisor
+        .routers
+        .get(&old.key())
+        .and_then(|managed| managed.choice.plane);
+    let wanted = routers::choice(new.iftype).plane;
+    let is_same = match (old.iftype, new.iftype) {
+        (InterfaceType::Auto, _) => runs.is_some() && wanted == runs,
+        (_, InterfaceType::Auto) => runs == Some(Plane::Ebpf),
+        (old, new) => old == new,
+    };
+    !is_same && old.iftype != new.iftype
+        || old.virtual_mac != new.virtual_mac
+        || old.netdrv != new.netdrv
 }

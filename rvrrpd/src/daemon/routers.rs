@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::readiness::Binding;
 use crate::config::model::{Auth, ChecksumPolicy, InterfaceType, Protocol, Vip, VirtualRouter};
-use crate::driver::{Carrier, Plan, RouterId};
+use crate::driver::{Carrier, Choice, Plan, Plane, RouterId};
 use crate::fsm::{Beat, Params};
 use crate::net::namespace::Namespace;
 use crate::net::sender::Sender;
@@ -116,6 +116,10 @@ pub(super) fn plan(
                 virtual_mac: router.virtual_mac,
                 netdrv: router.netdrv,
             },
+            InterfaceType::Ebpf => Carrier::Ebpf,
+            InterfaceType::Auto => Carrier::Best {
+                name: router.vifname.clone(),
+            },
         },
         addresses: router
             .vips
@@ -131,6 +135,7 @@ pub(super) fn plan(
             .collect(),
         source: binding.source,
         accept: router.accept_mode || binding.owner,
+        nonlocal_bind: router.nonlocal_bind,
         routes: router.routes.clone(),
         peers: match peers(router) {
             Peers::Group => Arc::default(),
@@ -176,16 +181,34 @@ pub(super) fn title(router: &VirtualRouter) -> String {
     )
 }
 
-/// Prefix length that a virtual address gets on its carrier (contract of the key `vip`).
+/// Prefix length that a virtual address gets on its carrier (contract of the key `vip`). Beside the
+/// addresses of the interface itself it is alone, whatever is asked for: the interface has its
+/// subnet already.
 fn prefix(router: &VirtualRouter, binding: &Binding, vip: Vip) -> u8 {
-    vip.prefix
-        .unwrap_or_else(|| match (router.iftype, vip.address) {
-            (InterfaceType::Ether, _) => binding.prefix,
-            (InterfaceType::Macvlan, IpAddr::V4(_)) => 32,
-            // With /128 a link-local address would have no on-link route to answer by.
-            (InterfaceType::Macvlan, IpAddr::V6(address)) if address.is_unicast_link_local() => 64,
-            (InterfaceType::Macvlan, IpAddr::V6(_)) => 128,
-        })
+    let alone = match vip.address {
+        IpAddr::V4(_) => 32,
+        IpAddr::V6(_) => 128,
+    };
+    let of_macvlan = match vip.address {
+        // With /128 a link-local address would have no on-link route to answer by.
+        IpAddr::V6(address) if address.is_unicast_link_local() => 64,
+        _ => alone,
+    };
+    match router.iftype {
+        InterfaceType::Ebpf => alone,
+        InterfaceType::Ether => vip.prefix.unwrap_or(binding.prefix),
+        InterfaceType::Macvlan | InterfaceType::Auto => vip.prefix.unwrap_or(of_macvlan),
+    }
+}
+
+/// What is known of what carries a router before the driver has prepared it.
+pub(super) fn choice(iftype: InterfaceType) -> Choice {
+    match iftype {
+        InterfaceType::Ether => Choice::of(Plane::Ether),
+        InterfaceType::Macvlan => Choice::of(Plane::Macvlan),
+        InterfaceType::Ebpf => Choice::of(Plane::Ebpf),
+        InterfaceType::Auto => Choice::default(),
+    }
 }
 
 fn advertised(router: &VirtualRouter, binding: &Binding) -> Vec<IpAddr> {

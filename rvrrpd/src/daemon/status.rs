@@ -7,13 +7,14 @@ use std::time::SystemTime;
 use chrono::{DateTime, SecondsFormat, Utc};
 use rvrrpd_ebpf::Stopped;
 
-use super::supervisor::{Managed, Supervisor};
+use super::supervisor::{Guarded, Managed, Supervisor};
 use crate::config::model::Protocol;
+use crate::driver::Plane;
 use crate::fsm::Time;
 use crate::net::sys::clock;
 use crate::stats::Rejects;
-use crate::wire::PRIORITY_OWNER;
 use crate::wire::verdict::Reject;
+use crate::wire::{Mac, PRIORITY_OWNER};
 
 /// Logs the lines. Names and units are those of RFC 8347 (`master-down-interval` in centiseconds,
 /// `skew-time` in microseconds), those of authentication those of RFC 2787; counters that both lack
@@ -36,22 +37,37 @@ pub(super) fn log(supervisor: &Supervisor) {
         supervisor.global.solicitations_refused.value(),
     );
     append(&mut line, rejects);
-    if let Some(stopped) = &supervisor.stopped {
-        for (name, reason) in [
-            ("gate-closed-frames", Stopped::Closed),
-            ("gate-refused-packets", Stopped::Refused),
-        ] {
-            if let Some(count) = stopped.count(reason) {
-                // Writing to a string cannot fail.
-                let _infallible = write!(line, " {name}={count}");
-            }
+    for (name, reason) in [
+        ("gate-closed-frames", Stopped::Closed),
+        ("gate-refused-packets", Stopped::Refused),
+        ("gate-closed-neighbours", Stopped::ClosedNeighbour),
+        ("gate-answered-arp", Stopped::AnsweredArp),
+        ("gate-answered-nd", Stopped::AnsweredNd),
+    ] {
+        let gates = supervisor.stopped.values();
+        let counts: Vec<u64> = gates.filter_map(|gate| gate.count(reason)).collect();
+        if !counts.is_empty() {
+            // Writing to a string cannot fail.
+            let _infallible = write!(line, " {name}={}", counts.iter().sum::<u64>());
         }
     }
     tracing::info!("{line}");
-    for ((id, _), (name, guard)) in &supervisor.guards {
+    for (
+        (id, _),
+        Guarded {
+            name,
+            guard,
+            before,
+        },
+    ) in &supervisor.guards
+    {
         let namespace = supervisor.namespaces.name_of(*id).flatten();
         let netns = namespace.map_or_else(String::new, |name| format!(" netns={name}"));
-        tracing::info!("gate interface={name}{netns} kind={guard}");
+        let before = match before.as_slice() {
+            [] => String::new(),
+            before => format!(" before={:?}", before.join(", ")),
+        };
+        tracing::info!("gate interface={name}{netns} kind={guard}{before}");
     }
     for managed in supervisor.routers.values() {
         let router = &managed.config;
@@ -110,6 +126,7 @@ fn router(managed: &Managed, filter: &str) -> String {
         status.takeovers_postponed.value(),
         status.absorbed(),
     );
+    line.push_str(&carried(managed));
     if router.protocol == Protocol::Both {
         let (ignored, alone) = (status.v2_ignored.value(), status.v3_alone.value());
         // Writing to a string cannot fail.
@@ -130,6 +147,25 @@ fn router(managed: &Managed, filter: &str) -> String {
     }
     append(&mut line, &rejects);
     line
+}
+
+/// What carries the router, and what `ip` may not show: its virtual MAC and addresses.
+fn carried(managed: &Managed) -> String {
+    let (router, choice) = (&managed.config, &managed.choice);
+    let plane = choice.plane.map_or("-", Plane::name);
+    let why = choice.why.as_ref();
+    let why = why.map_or_else(String::new, |why| format!(" data-plane-why={why:?}"));
+    let mac = match router.virtual_mac {
+        true => Mac::of_virtual_router(router.family, router.vrid).to_string(),
+        false => "-".to_owned(),
+    };
+    let addresses = router.vips.iter().map(|vip| vip.address.to_string());
+    let addresses = addresses.collect::<Vec<_>>().join(",");
+    format!(
+        " data-plane={plane}{why} virtual-mac={mac} virtual-addresses={addresses} \
+         address-conflicts={}",
+        managed.status.address_conflicts.value()
+    )
 }
 
 /// A value that RFC 8347 leaves out while there is none.

@@ -3,6 +3,7 @@
 
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, select, tick};
@@ -16,16 +17,22 @@ use super::{realtime, reload, routers, status, threads};
 use crate::api::{Bound, Gauges, Published, Registry, Request, Snapshot};
 use crate::config::model::{Config, FilterType, RouterKey, Site, VirtualRouter};
 use crate::driver::view::View;
-use crate::driver::{self, Command, DriverHandle, Guard, KernelEvent, Plan, Report, RouterId};
+use crate::driver::{
+    self, Choice, Command, DriverHandle, Guard, KernelEvent, Plan, Report, RouterId,
+};
 use crate::events::{self, Change, Event};
 use crate::fsm::{Beat, Reason, Reasons};
+use crate::log::Limiter;
 use crate::net::kernel::{Filter, StoppedFrames};
 use crate::net::membership::Members;
 use crate::net::namespace::NamespaceId;
+use crate::net::sys::clock;
 use crate::pool::{self, Control, Entry, Setup};
 use crate::stats::{Global, Rejects, Status};
 use crate::wire::verdict::Reject;
-use crate::wire::{Family, Vrid};
+use crate::wire::{Family, Mac, Vrid};
+
+static CONFLICT: Limiter = Limiter::new();
 
 /// How often something that failed is tried again.
 const RETRY: Duration = Duration::from_secs(5);
@@ -48,15 +55,19 @@ pub(super) struct Supervisor {
     pub(super) interfaces: BTreeMap<Site, Interface>,
     /// The eBPF filter; none where the kernel does not permit it.
     filter: Option<Arc<Filter>>,
-    /// What the eBPF gate has dropped; none where there is none.
-    pub(super) stopped: Option<StoppedFrames>,
-    /// Name and gate of the interfaces that have one, by namespace and index.
-    pub(super) guards: BTreeMap<(NamespaceId, u32), (String, Guard)>,
+    /// What the eBPF gates have dropped, by namespace.
+    pub(super) stopped: BTreeMap<NamespaceId, StoppedFrames>,
+    /// The interfaces that have a gate, by namespace and index.
+    pub(super) guards: BTreeMap<(NamespaceId, u32), Guarded>,
     generation: u64,
     keys: HashMap<RouterId, RouterKey>,
+    /// What was told last of a router that could not be prepared.
+    complaint: String,
     next_id: u32,
-    /// What the start needed was given back, and memory is locked.
+    /// Memory is locked, after what the start needed was given back.
     settled: bool,
+    /// Much code was used since it was given back last.
+    untidy: bool,
     api: Link,
     /// What is published has to be published anew.
     outdated: bool,
@@ -77,6 +88,17 @@ pub(super) struct Link {
     pub(super) gauges: Arc<Gauges>,
 }
 
+/// The gate of an interface.
+#[derive(Debug)]
+pub(super) struct Guarded {
+    /// Name of the interface.
+    pub(super) name: String,
+    /// Whose the gate is.
+    pub(super) guard: Guard,
+    /// Programs of others that see frames before it does.
+    pub(super) before: Vec<String>,
+}
+
 /// A virtual router as the supervisor sees it.
 #[derive(Debug)]
 pub(super) struct Managed {
@@ -90,6 +112,8 @@ pub(super) struct Managed {
     pub(super) bound: Option<Binding>,
     /// The reasons that were told last.
     pub(super) reasons: Option<Reasons>,
+    /// What carries it.
+    pub(super) choice: Choice,
     /// What a Backup needs is in the kernel.
     pub(super) prepared: bool,
     /// It is not, and has to be tried again.
@@ -102,6 +126,7 @@ impl Managed {
     /// The router as others are to see it.
     fn published(&mut self) -> Arc<Published> {
         let (config, status, bound) = (&self.config, &self.status, &self.bound);
+        let choice = &self.choice;
         let published = self.published.get_or_insert_with(|| {
             Arc::new(Published {
                 config: Arc::clone(config),
@@ -110,6 +135,7 @@ impl Managed {
                     source: binding.source,
                     mac: binding.mac,
                 }),
+                choice: choice.clone(),
             })
         });
         Arc::clone(published)
@@ -147,15 +173,20 @@ impl Supervisor {
             workers,
             interfaces: BTreeMap::new(),
             filter,
-            stopped,
+            stopped: stopped
+                .map(|own| (NamespaceId::OWN, own))
+                .into_iter()
+                .collect(),
             guards: BTreeMap::new(),
             generation: 0,
             keys: HashMap::new(),
+            complaint: String::new(),
             next_id: 0,
             api,
             outdated: true,
             reloads: 0,
             settled: false,
+            untidy: true,
         }
     }
 
@@ -256,6 +287,7 @@ impl Supervisor {
         self.routers.insert(
             key,
             Managed {
+                choice: routers::choice(router.iftype),
                 config: router,
                 status,
                 published: None,
@@ -371,6 +403,7 @@ impl Supervisor {
         self.config = documents.config();
         self.documents = documents;
         self.outdated = true;
+        self.untidy = true;
     }
 
     /// Shows the API what has changed since it was shown last.
@@ -648,7 +681,11 @@ impl Supervisor {
                 binding.is_some() && managed.bound.is_none(),
                 Reason::NoSocket,
             )
-            .with_if(binding.is_some() && !managed.prepared, Reason::NotPrepared);
+            .with_if(binding.is_some() && !managed.prepared, Reason::NotPrepared)
+            .with_if(
+                binding.is_some() && managed.choice.plane.is_none() && managed.choice.why.is_some(),
+                Reason::NoEbpf,
+            );
         if managed.reasons.replace(reasons) == Some(reasons) {
             return;
         }
@@ -694,8 +731,18 @@ impl Supervisor {
                 Report::Repaired(id, what) => {
                     tracing::warn!("VR {} - Put back: {what}", self.title(id));
                 }
-                Report::Guarded(id, index, name, guard) => {
-                    self.guards.insert((id, index), (name, guard));
+                Report::Chosen(id, choice) => self.chosen(id, choice, &mut sites),
+                Report::Conflict(id, address, mac, count) => self.conflict(id, address, mac, count),
+                Report::Loaded(id, stopped) => {
+                    self.stopped.insert(id, stopped);
+                }
+                Report::Guarded(id, index, name, guard, before) => {
+                    let guarded = Guarded {
+                        name,
+                        guard,
+                        before,
+                    };
+                    self.guards.insert((id, index), guarded);
                 }
                 Report::Unguarded(id, index) => {
                     self.guards.remove(&(id, index));
@@ -716,8 +763,44 @@ impl Supervisor {
         let complaint = error.to_string();
         if managed.complaint != complaint {
             let title = routers::title(&managed.config);
-            tracing::error!("VR {title} - Not prepared: {complaint}");
+            // Of an interface without eBPF all its routers complain.
+            if self.complaint == complaint {
+                tracing::debug!("VR {title} - Not prepared: {complaint}");
+            } else {
+                tracing::error!("VR {title} - Not prepared: {complaint}");
+            }
+            self.complaint.clone_from(&complaint);
             managed.complaint = complaint;
+        }
+    }
+
+    /// Takes note of what carries a router.
+    fn chosen(&mut self, id: RouterId, choice: Choice, sites: &mut BTreeSet<Site>) {
+        let Some(key) = self.keys.get(&id) else {
+            return;
+        };
+        if let Some(managed) = self.routers.get_mut(key)
+            && managed.choice != choice
+        {
+            managed.choice = choice;
+            managed.published = None;
+            self.outdated = true;
+            sites.insert(key.site());
+        }
+    }
+
+    /// Somebody else says that he has a virtual address of an active router.
+    fn conflict(&self, id: RouterId, address: IpAddr, mac: Mac, count: u64) {
+        let managed = self.keys.get(&id).and_then(|key| self.routers.get(key));
+        let Some(managed) = managed else { return };
+        managed.status.address_conflicts.add(count);
+        if let Some(suppressed) = CONFLICT.allow(clock::monotonic().as_micros()) {
+            tracing::warn!(
+                "VR {} - Somebody else says that he has {address}: {mac} on interface {}, in {count} \
+                 packets{suppressed}",
+                routers::title(&managed.config),
+                managed.config.site()
+            );
         }
     }
 
@@ -751,6 +834,7 @@ impl Supervisor {
             return;
         };
         let netns = netns.as_deref();
+        self.untidy = true;
         self.affected(netns, event, sites);
         if let KernelEvent::LinkGone { index, .. } = event {
             self.close(netns, *index);
@@ -790,6 +874,9 @@ impl Supervisor {
     /// The start, which reads the kernel's types and makes a thousand interfaces, needs more memory
     /// than anything later. Only when that is given back the rest is locked: locked pages stay.
     fn settle(&mut self) {
+        if core::mem::take(&mut self.untidy) {
+            realtime::give_back_code();
+        }
         if core::mem::replace(&mut self.settled, true) {
             return;
         }

@@ -20,6 +20,14 @@ pub(super) trait Dataplane {
     /// The changes of the gate that let the router's frames in, and those that keep them out.
     fn gate(&self, router: &Known) -> (Vec<Change>, Vec<Change>);
 
+    /// The changes of the gate when nothing of the router is left behind it.
+    fn released(&self, router: &Known) -> Vec<Change> {
+        self.gate(router).0
+    }
+
+    /// Whether it puts this virtual address of a Master on the carrier.
+    fn puts(&self, plan: &Plan, address: IpAddr) -> bool;
+
     /// What there may be in the kernel for this plan, for the journal. `own` is the Ethernet
     /// address of the parent, `group` the link group of our macvlans.
     fn entries(&self, plan: &Plan, own: Option<Mac>, group: u32) -> Vec<Entry>;
@@ -56,8 +64,10 @@ pub(super) enum Step {
 /// The data plane of a carrier.
 pub(super) fn of(carrier: &Carrier) -> &'static dyn Dataplane {
     match carrier {
-        Carrier::Macvlan { .. } => &Macvlan,
+        // Until it is known better: a macvlan is what there is everywhere.
+        Carrier::Macvlan { .. } | Carrier::Best { .. } => &Macvlan,
         Carrier::Ether { .. } => &Ether,
+        Carrier::Ebpf => &Ebpf,
     }
 }
 
@@ -74,6 +84,10 @@ impl Dataplane for Macvlan {
             vec![Change::Open(parent, mac)],
             vec![Change::Close(parent, mac)],
         )
+    }
+
+    fn puts(&self, _: &Plan, _: IpAddr) -> bool {
+        true
     }
 
     fn entries(&self, plan: &Plan, _: Option<Mac>, group: u32) -> Vec<Entry> {
@@ -142,7 +156,7 @@ impl Ether {
     fn netdrv(plan: &Plan) -> NetworkDriver {
         match plan.carrier {
             Carrier::Ether { netdrv, .. } => netdrv,
-            Carrier::Macvlan { .. } => NetworkDriver::Netlink,
+            _ => NetworkDriver::Netlink,
         }
     }
 
@@ -177,6 +191,10 @@ impl Dataplane for Ether {
         (Vec::new(), Vec::new())
     }
 
+    fn puts(&self, plan: &Plan, address: IpAddr) -> bool {
+        !plan.own.contains(&address)
+    }
+
     fn entries(&self, plan: &Plan, own: Option<Mac>, _: u32) -> Vec<Entry> {
         let mac = own
             .filter(|_| uses_virtual_mac(plan))
@@ -189,7 +207,7 @@ impl Dataplane for Ether {
             .addresses
             .iter()
             .enumerate()
-            .filter(|(_, (address, _))| !plan.own.contains(address));
+            .filter(|(_, (address, _))| self.puts(plan, *address));
         mac.into_iter()
             .chain(
                 addresses.map(|(at, &(address, prefix))| match Self::netdrv(plan) {
@@ -247,7 +265,7 @@ impl Dataplane for Ether {
         let Some(&(address, prefix)) = plan.addresses.get(at) else {
             return Ok(());
         };
-        if plan.own.contains(&address) {
+        if !self.puts(plan, address) {
             return Ok(());
         }
         let what = format!("address {address}/{prefix} on {}", plan.parent_name);
@@ -270,6 +288,84 @@ impl Dataplane for Ether {
             }
         };
         done.map_err(|error| Error::new(what, error))
+    }
+}
+
+/// The eBPF gate of the parent: one store to memory that is shared with the kernel makes a Master.
+/// Where packets to the virtual addresses are to be accepted the parent has them, too, alone and as
+/// the last choice for a source of what the host itself sends.
+struct Ebpf;
+
+impl Dataplane for Ebpf {
+    fn carrier(&self, router: &Known) -> Option<u32> {
+        Some(router.plan.parent)
+    }
+
+    fn gate(&self, router: &Known) -> (Vec<Change>, Vec<Change>) {
+        let (parent, mac) = (router.plan.parent, virtual_mac(&router.plan));
+        (
+            vec![Change::Carry(parent, mac)],
+            vec![Change::Shut(parent, mac)],
+        )
+    }
+
+    fn released(&self, router: &Known) -> Vec<Change> {
+        vec![Change::Release(
+            router.plan.parent,
+            virtual_mac(&router.plan),
+        )]
+    }
+
+    fn puts(&self, plan: &Plan, address: IpAddr) -> bool {
+        plan.accept && !plan.own.contains(&address)
+    }
+
+    fn entries(&self, plan: &Plan, _: Option<Mac>, _: u32) -> Vec<Entry> {
+        let addresses = plan.addresses.iter().map(|(address, _)| *address);
+        addresses
+            .filter(|address| self.puts(plan, *address))
+            .map(|address| Entry::Address {
+                interface: plan.parent_name.clone(),
+                address,
+                prefix: host_prefix(address),
+            })
+            .collect()
+    }
+
+    fn duties(
+        &self,
+        router: &Known,
+        step: Step,
+        ioctl: &Ioctl,
+        batch: &mut Batch,
+    ) -> Result<(), Error> {
+        (0..router.plan.addresses.len())
+            .try_for_each(|at| self.address(router, at, step, ioctl, batch))
+    }
+
+    fn address(
+        &self,
+        router: &Known,
+        at: usize,
+        step: Step,
+        _: &Ioctl,
+        batch: &mut Batch,
+    ) -> Result<(), Error> {
+        let plan = &router.plan;
+        let Some(&(address, _)) = plan.addresses.get(at) else {
+            return Ok(());
+        };
+        if !self.puts(plan, address) {
+            return Ok(());
+        }
+        let prefix = host_prefix(address);
+        let request = match step {
+            Step::Add => netlink::add_address(plan.parent, address, prefix, Flavour::Guest),
+            Step::Take => netlink::delete_address(plan.parent, address, prefix),
+        };
+        let what = format!("address {address}/{prefix} on {}", plan.parent_name);
+        batch.push(plan.id, what, request);
+        Ok(())
     }
 }
 
@@ -308,7 +404,8 @@ pub(super) fn label(plan: &Plan, at: usize) -> String {
     }
 }
 
-const fn host_prefix(address: IpAddr) -> u8 {
+/// Prefix length of an address that is alone.
+pub(super) const fn host_prefix(address: IpAddr) -> u8 {
     match address {
         IpAddr::V4(_) => 32,
         IpAddr::V6(_) => 128,

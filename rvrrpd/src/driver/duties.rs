@@ -11,6 +11,9 @@ use crate::wire::Family;
 impl Kernel {
     /// What the gate does for a router, as Master or not.
     pub(super) fn duties(&self, router: &Known, active: bool) -> Vec<Change> {
+        if router.plan.carrier == Carrier::Ebpf {
+            return carried(&router.plan, active).collect();
+        }
         let (plan, carrier) = (&router.plan, router.carrier());
         let on_macvlan = matches!(plan.carrier, Carrier::Macvlan { .. });
         // The parent is silent while the macvlan speaks, and no longer: an owner that cannot run
@@ -46,7 +49,7 @@ impl Kernel {
         let changes: Vec<Change> = self
             .duties(old, true)
             .into_iter()
-            .filter(|duty| !wanted.contains(duty))
+            .filter(|duty| !wanted.iter().any(|wanted| wanted.replaces(*duty)))
             .map(Change::opposite)
             .collect();
         if let Err(error) = self.gate.apply(&changes, &mut self.journal) {
@@ -56,6 +59,32 @@ impl Kernel {
             ));
         }
     }
+}
+
+/// What the gate does for a router that the eBPF gate carries. It answers whoever asks for a virtual
+/// address, as Master, and nobody as Backup; for an address that the host has itself only as
+/// Master, for an owner that cannot run must not take it from its host.
+///
+/// The parent must not ask in the name of a virtual address that it has, with the physical MAC. Of
+/// IPv4 a setting sees to that, except for an owner's address, and of IPv6 nothing but the tables.
+fn carried(plan: &Plan, active: bool) -> impl Iterator<Item = Change> {
+    let (parent, mac) = (plan.parent, virtual_mac(plan));
+    let asks = match plan.source {
+        IpAddr::V6(source) if plan.accept && (active || !plan.owner) => {
+            Some(Change::AskFrom(parent, source))
+        }
+        _ => None,
+    };
+    let addresses = plan.addresses.iter().map(|(address, _)| *address);
+    let addresses = addresses.filter(move |address| active || !plan.own.contains(address));
+    let of_each = addresses.flat_map(move |address| {
+        let silent = plan.accept && (address.is_ipv6() || plan.own.contains(&address));
+        let silence = silent.then_some(Change::Own(parent, address));
+        [Change::Answer(parent, mac, address, plan.accept)]
+            .into_iter()
+            .chain(silence)
+    });
+    asks.into_iter().chain(of_each)
 }
 
 /// What refuses packets to a virtual address (`accept_mode = false`): at the parent the eBPF gate

@@ -13,6 +13,8 @@
 //! ```
 
 mod announce;
+mod choice;
+mod conflict;
 mod dataplane;
 mod duties;
 mod election;
@@ -35,7 +37,7 @@ mod thread;
 mod undo;
 pub mod view;
 
-pub use gate::Guard;
+pub use gate::{Absence, Guard};
 pub use monitor::{Monitor, snapshot};
 pub use place::has_leftovers;
 pub use thread::{Driver, DriverHandle};
@@ -45,6 +47,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::config::model::{NetworkDriver, Route};
+use crate::net::kernel::StoppedFrames;
 use crate::net::namespace::{Namespace, NamespaceId};
 use crate::net::sender::Sender;
 use crate::wire::{Family, Mac, Vrid};
@@ -83,6 +86,8 @@ pub struct Plan {
     pub source: IpAddr,
     /// Whether packets to the virtual addresses are accepted.
     pub accept: bool,
+    /// Whether applications can be bound to the virtual addresses while it is not Master.
+    pub nonlocal_bind: bool,
     /// Routes that are there while the router is Master.
     pub routes: Vec<Route>,
     /// Unicast peers; their neighbour entries are kept, whatever the state of the router.
@@ -109,6 +114,54 @@ pub enum Carrier {
         /// How the kernel is told.
         netdrv: NetworkDriver,
     },
+    /// The eBPF gate of the parent. There is no interface; packets to the virtual addresses are
+    /// accepted by these on the parent, or not at all.
+    Ebpf,
+    /// The eBPF gate where it runs, else a macvlan: the driver chooses when it prepares the router.
+    Best {
+        /// Name of the macvlan.
+        name: String,
+    },
+}
+
+impl Carrier {
+    /// Whether the parent itself has the virtual addresses, while Master.
+    #[must_use]
+    pub const fn is_parent(&self) -> bool {
+        matches!(self, Self::Ether { .. } | Self::Ebpf)
+    }
+}
+
+/// A data plane, as users name it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Plane {
+    /// The interface itself.
+    Ether,
+    /// A macvlan.
+    Macvlan,
+    /// The eBPF gate.
+    Ebpf,
+}
+
+impl Plane {
+    /// Its name, which is that of `iftype`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ether => "ether",
+            Self::Macvlan => "macvlan",
+            Self::Ebpf => "ebpf",
+        }
+    }
+}
+
+/// What carries a virtual router, where that is not only for the configuration to say.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Choice {
+    /// The data plane; none: the wanted one does not run here, or nothing was chosen yet.
+    pub plane: Option<Plane>,
+    /// Why no better one.
+    pub why: Option<String>,
 }
 
 /// What the driver is asked to do. Commands about one router are carried out in their order.
@@ -149,8 +202,16 @@ pub enum Report {
     ActivationFailed(RouterId, Error),
     /// Something of ours was removed by somebody else and put back.
     Repaired(RouterId, String),
-    /// The interface with this index and name has a gate.
-    Guarded(NamespaceId, u32, String, Guard),
+    /// What carries a router, where the driver had to find out.
+    Chosen(RouterId, Choice),
+    /// Somebody else says that he has this virtual address of an active router; his Ethernet
+    /// address, and in how many packets since it was told last.
+    Conflict(RouterId, IpAddr, Mac, u64),
+    /// The eBPF gate of a network namespace is loaded; what it stops is counted there.
+    Loaded(NamespaceId, StoppedFrames),
+    /// The interface with this index and name has a gate, and these programs of others see its
+    /// frames before that does.
+    Guarded(NamespaceId, u32, String, Guard, Vec<String>),
     /// It has none any more.
     Unguarded(NamespaceId, u32),
     /// What the kernel says has happened.

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use crossbeam_channel::Sender;
 
-use super::gate::Gate;
+use super::gate::{Absence, Gate};
 use super::herald::Herald;
 use super::journal::{Entry, Journal};
 use super::kernel::Kernel;
@@ -21,8 +21,9 @@ use super::{Error, Report, undo};
 use crate::net::kernel;
 use crate::net::namespace::{Namespace, NamespaceId};
 
-/// Why there is no eBPF gate in a namespace with a name.
-const ELSEWHERE: &str = "the eBPF gate is for the daemon's own network namespace; nftables is used";
+/// Why there is no eBPF gate in a namespace with a name where nobody needs one.
+const ELSEWHERE: &str = "in other network namespaces than the daemon's own the eBPF gate is for \
+                         iftype = \"ebpf\"; nftables is used";
 /// Directory in the runtime directory that has a directory for each namespace with a name, where
 /// the journal of that namespace is.
 const DIRECTORY: &str = "netns";
@@ -47,7 +48,7 @@ impl Place {
     /// there has been taken back.
     pub(super) fn own(
         run_dir: &Path,
-        program: Result<kernel::Gate, String>,
+        program: Result<kernel::Gate, Absence>,
         reports: Sender<Report>,
     ) -> Result<Self, Error> {
         Ok(Self {
@@ -73,7 +74,8 @@ impl Place {
         let text = || format!("directory {}", directory.display());
         fs::create_dir_all(&directory).map_err(|error| Error::new(text(), error))?;
         // The state of the eBPF gate is known by the index of an interface, which is another one's
-        // in another namespace; and 256 kB of it for each of hundreds would be too much.
+        // in another namespace; and 256 kB of it for each of hundreds would be too much. So one is
+        // loaded where a virtual router cannot do without.
         let opened = namespace.enter(|| {
             let gate = || Gate::of_tables(ELSEWHERE);
             open(namespace.id, &directory, gate, reports)

@@ -8,7 +8,7 @@ use super::announce;
 use super::journal::Entry;
 use super::kernel::{Batch, Kernel, Known};
 use super::netlink::{self, Ipv4Silence};
-use super::parent::{Parent, UNDER_MACVLANS, WITH_ADDRESSES, WITHOUT_REDIRECTS};
+use super::parent::{Parent, of_all, of_parent};
 use super::{Carrier, Error, Link, Plan, Report, RouterId, sysctl};
 use crate::config::model::{NetworkDriver, Route};
 use crate::driver::dataplane::{Step, uses_virtual_mac, virtual_mac};
@@ -19,7 +19,7 @@ type Failures = BTreeMap<RouterId, Error>;
 
 impl Kernel {
     /// Makes what a Backup needs for each plan, or changes what differs from the plan before.
-    pub(super) fn prepare(&mut self, plans: Vec<Plan>) {
+    pub(super) fn prepare(&mut self, mut plans: Vec<Plan>) {
         let links = match self.netlink.links() {
             Ok(links) => links,
             Err(error) => {
@@ -30,6 +30,7 @@ impl Kernel {
                 return;
             }
         };
+        self.choose(&mut plans);
         // First of all: what the journal does not have must not be made.
         if let Err(error) = self.journal_plans(&plans, &links) {
             let error = Error::new("journal", error);
@@ -58,12 +59,17 @@ impl Kernel {
             .filter(|id| self.routers.get(id).is_some_and(|router| !router.prepared))
             .collect();
         let renamed = self.rename(&changed, &links);
-        self.prepare_parents(&fresh, &mut failures);
+        self.prepare_parents(&ids, &mut failures);
         self.set_gate(&ids, &mut failures);
+        self.enter_stations(&ids, &mut failures);
         self.make_macvlans(&fresh, &mut failures);
         self.find_unmade(&fresh, &mut failures);
         for (old, id) in changed {
             self.follow(&old, id, renamed.get(&id).copied());
+            self.leave_station(&old, Some(id));
+        }
+        for id in &ids {
+            self.need_only(*id);
         }
         // The interface itself may have the virtual MAC, or an address made of it.
         self.doubt.links |= ids.iter().any(|id| {
@@ -164,44 +170,68 @@ impl Kernel {
         entries
     }
 
-    fn prepare_parents(&mut self, fresh: &[RouterId], failures: &mut Failures) {
-        for id in fresh {
-            let Some(plan) = self.routers.get(id).map(|router| &router.plan) else {
+    /// The settings and the gate of the parents. What the plan before needed and this one does not
+    /// is still there after.
+    fn prepare_parents(&mut self, ids: &[RouterId], failures: &mut Failures) {
+        for id in ids {
+            let Some(router) = self.routers.get(id) else {
                 continue;
             };
-            let under_macvlan = matches!(plan.carrier, Carrier::Macvlan { .. });
-            let settings = if under_macvlan {
-                UNDER_MACVLANS
-            } else {
-                WITH_ADDRESSES
-            };
+            let (plan, prepared) = (&router.plan, router.prepared);
             let (index, name) = (plan.parent, plan.parent_name.clone());
+            let (settings, of_all) = (of_parent(plan), of_all(plan));
+            let (on_macvlan, by_ebpf) = match plan.carrier {
+                Carrier::Macvlan { .. } => (true, false),
+                Carrier::Ebpf => (false, true),
+                _ => (false, false),
+            };
             let parent = self
                 .parents
                 .entry(index)
                 .or_insert_with(|| Parent::new(&name));
-            parent.users.insert(*id);
-            self.all.users.insert(*id);
-            let silenced = self
+            let mut result = self
                 .all
-                .set(WITHOUT_REDIRECTS, &mut self.journal)
-                .and_then(|()| parent.set(WITHOUT_REDIRECTS, &mut self.journal));
-            if let Err(error) = silenced {
-                tracing::warn!("ICMP redirects on interface {name} not switched off: {error}");
-            }
-            let mut result = parent.set(settings, &mut self.journal);
-            if under_macvlan && !parent.attached {
+                .need(*id, &of_all, &mut self.journal)
+                .and_then(|()| parent.need(*id, settings, &mut self.journal));
+            let (attached, carries) = (parent.attached, parent.carries);
+            if prepared {
+                // It has a gate already.
+            } else if on_macvlan && !attached {
+                result = result.and_then(|()| self.guard(index, &name));
+            } else if by_ebpf && !carries {
                 result = result.and_then(|()| {
-                    let guard = self.gate.attach(&name, index, &mut self.journal)?;
-                    parent.attached = true;
-                    let guarded = Report::Guarded(self.namespace, index, name.clone(), guard);
-                    let _ended = self.reports.send(guarded);
-                    Ok(())
+                    let attached = self.attach_carrier(index, &name);
+                    attached.map_err(|why| self.cannot_carry(*id, why))
                 });
             }
             if let Err(error) = result {
                 failures.insert(*id, Error::new(format!("interface {name}"), error));
             }
+        }
+    }
+
+    /// Makes the gate of a parent that macvlans are on.
+    fn guard(&mut self, index: u32, name: &str) -> io::Result<()> {
+        let guard = self.gate.attach(name, index, &mut self.journal)?;
+        if let Some(parent) = self.parents.get_mut(&index) {
+            parent.attached = true;
+        }
+        self.tell_guard(index, name, guard);
+        Ok(())
+    }
+
+    /// What a router needs of settings, and nothing else.
+    fn need_only(&mut self, id: RouterId) {
+        let Some(plan) = self.routers.get(&id).map(|router| &router.plan) else {
+            return;
+        };
+        let all = self.all.need_only(id, &of_all(plan), &mut self.journal);
+        let parent = self.parents.get_mut(&plan.parent);
+        let of_parent = parent.map_or(Ok(()), |parent| {
+            parent.need_only(id, of_parent(plan), &mut self.journal)
+        });
+        if let Err(error) = all.and(of_parent) {
+            tracing::error!("settings of interface {}: {error}", plan.parent_name);
         }
     }
 
@@ -460,7 +490,7 @@ impl Kernel {
         let id = plan.id;
         let mut batch = Batch::default();
         let mut results = Vec::new();
-        if matches!(plan.carrier, Carrier::Ether { .. }) {
+        if plan.carrier.is_parent() {
             self.examine_settings(Some(plan.parent));
         }
         let ours = if old.own == plan.own {
@@ -481,8 +511,10 @@ impl Kernel {
                 ..
             }
         );
-        let on_parent = matches!(plan.carrier, Carrier::Ether { .. });
-        let anew = !on_parent && old.owner != plan.owner
+        let on_parent = plan.carrier.is_parent();
+        let accepts_otherwise = plan.carrier == Carrier::Ebpf && old.accept != plan.accept;
+        let anew = accepts_otherwise
+            || !on_parent && old.owner != plan.owner
             || by_place && (&old.addresses, &old.own) != (&plan.addresses, &plan.own);
         let became_own =
             |address| on_parent && plan.own.contains(address) && !old.own.contains(address);
@@ -550,32 +582,24 @@ impl Kernel {
 
     /// A router leaves its parent; the last one takes the changes of the parent along.
     pub(super) fn leave_parent(&mut self, index: u32, id: RouterId) {
-        self.all.users.remove(&id);
-        if self.all.users.is_empty() {
-            let mut all = core::mem::replace(&mut self.all, Parent::new("all"));
-            if let Err(error) = all.restore(&mut self.journal) {
-                tracing::error!("settings of all interfaces are not as they were: {error}");
-            }
+        if let Err(error) = self.all.leave(id, &mut self.journal) {
+            tracing::error!("settings of all interfaces are not as they were: {error}");
         }
         let Some(parent) = self.parents.get_mut(&index) else {
             return;
         };
-        parent.users.remove(&id);
-        if !parent.users.is_empty() {
-            return;
-        }
-        let attached = core::mem::take(&mut parent.attached);
-        let detached = if attached {
-            self.report(Report::Unguarded(self.namespace, index));
-            self.gate.detach(index, &mut self.journal)
-        } else {
-            Ok(())
-        };
-        if let Some(mut parent) = self.parents.remove(&index) {
-            let restored = parent.restore(&mut self.journal);
-            if let Err(error) = detached.and(restored) {
-                tracing::error!("interface with index {index} not as it was: {error}");
+        let restored = parent.leave(id, &mut self.journal);
+        let mut detached = Ok(());
+        if parent.is_unused() {
+            let attached = parent.attached || parent.carries;
+            self.parents.remove(&index);
+            if attached {
+                self.report(Report::Unguarded(self.namespace, index));
+                detached = self.gate.detach(index, &mut self.journal);
             }
+        }
+        if let Err(error) = detached.and(restored) {
+            tracing::error!("interface with index {index} not as it was: {error}");
         }
     }
 }

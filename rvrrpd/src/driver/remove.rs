@@ -7,7 +7,6 @@ use super::gate::Change;
 use super::journal::Entry;
 use super::kernel::{Kernel, Known};
 use super::netlink::{self, Request};
-use super::parent::Parent;
 use super::{Error, RouterId};
 
 /// Single links up to this number are deleted one by one, 15 ms each; more of them by group, 40 ms
@@ -29,7 +28,7 @@ impl Kernel {
             .collect();
         // Before the macvlans go: another daemon on the interface sees these go, and makes at once
         // the settings again that it needs.
-        self.restore_settings();
+        self.restore_settings(&leaving);
         let vifs: BTreeSet<u32> = leaving.iter().filter_map(|router| router.vif).collect();
         let mut result = self
             .delete_links(&vifs)
@@ -40,12 +39,13 @@ impl Kernel {
         // What was behind the closed gate is gone, so it may open.
         let opened: Vec<Change> = leaving
             .iter()
-            .flat_map(|router| router.dataplane().gate(router).0)
+            .flat_map(|router| router.dataplane().released(router))
             .collect();
         let moved = self.gate.apply(&opened, &mut self.journal);
         let moved = moved.map_err(|error| Error::new("gate", error));
         result = result.and(moved);
         for router in &leaving {
+            self.leave_station(&router.plan, None);
             self.leave_parent(router.plan.parent, router.plan.id);
         }
         let kept: Vec<Entry> = self
@@ -73,19 +73,15 @@ impl Kernel {
             .map_err(|error| Error::new("journal", error))
     }
 
-    /// Takes back the settings that no router needs any more.
-    fn restore_settings(&mut self) {
-        let needed: BTreeSet<u32> = self.routers.values().map(|of| of.plan.parent).collect();
-        let unneeded = self
-            .parents
-            .iter_mut()
-            .filter(|(index, _)| !needed.contains(index));
-        let mut unneeded: Vec<&mut Parent> = unneeded.map(|(_, parent)| parent).collect();
-        if self.routers.is_empty() {
-            unneeded.push(&mut self.all);
-        }
-        for parent in unneeded {
-            if let Err(error) = parent.restore(&mut self.journal) {
+    /// Takes back the settings that nobody but these routers needs.
+    fn restore_settings(&mut self, leaving: &[Known]) {
+        for Known { plan, .. } in leaving {
+            let all = self.all.need_only(plan.id, &[], &mut self.journal);
+            let parent = self.parents.get_mut(&plan.parent);
+            let restored = parent.map_or(Ok(()), |parent| {
+                parent.need_only(plan.id, &[], &mut self.journal)
+            });
+            if let Err(error) = all.and(restored) {
                 tracing::error!("settings of an interface are not as they were: {error}");
             }
         }

@@ -71,6 +71,7 @@ impl Kernel {
                             .addresses
                             .iter()
                             .any(|(vip, _)| *vip == gone.address)
+                        && router.dataplane().puts(&router.plan, gone.address)
                 });
                 self.doubt.routes |= routes;
             }
@@ -126,14 +127,17 @@ impl Kernel {
                 tracing::error!("journal: {error}");
                 true
             });
-        if !renamed || !parent.attached {
+        if !renamed {
+            return;
+        }
+        if !parent.attached {
+            if let Some(guard) = self.gate.guard(link.index) {
+                self.tell_guard(link.index, &link.name, guard);
+            }
             return;
         }
         match self.gate.attach(&link.name, link.index, &mut self.journal) {
-            Ok(guard) => {
-                let name = link.name.clone();
-                self.report(Report::Guarded(self.namespace, link.index, name, guard));
-            }
+            Ok(guard) => self.tell_guard(link.index, &link.name, guard),
             Err(error) => tracing::error!("gate of {}: {error}", link.name),
         }
     }
@@ -200,6 +204,9 @@ impl Kernel {
         if doubt.settings {
             self.examine_settings(None);
         }
+        if doubt.links {
+            self.look_at_groups();
+        }
         let links = doubt.links && self.look_at_links();
         if links {
             // Whether it helped is seen whatever the next event says.
@@ -220,6 +227,9 @@ impl Kernel {
         self.doubt.routes |= self.doubt.refused_routes;
         self.doubt.links |= !self.refused.is_empty();
         self.restore_gate();
+        self.look_at_neighbours();
+        self.tell_conflicts();
+        self.look_at_groups();
         self.examine_settings(None);
         self.doubt.routes |= self.has_routes() && self.routes_may_be_listed();
     }
@@ -230,8 +240,8 @@ impl Kernel {
             Vec::new()
         });
         for parent in restored.iter().filter_map(|at| self.parents.get(at)) {
-            if let Some(user) = parent.users.first() {
-                self.report(Report::Repaired(*user, "eBPF gate".to_owned()));
+            if let Some(user) = parent.any_user() {
+                self.report(Report::Repaired(user, "eBPF gate".to_owned()));
             }
         }
     }
@@ -247,7 +257,7 @@ impl Kernel {
                 tracing::error!("settings of an interface: {error}");
                 Vec::new()
             });
-            let user = parent.users.first().copied();
+            let user = parent.any_user();
             put_back.extend(made.into_iter().filter_map(|what| Some((user?, what))));
         }
         for (id, what) in put_back {
@@ -314,7 +324,7 @@ impl Kernel {
                         batch.push(*id, format!("own MAC of {}", link.name), request);
                     }
                 }
-                (Carrier::Ether { .. }, _) => {}
+                (Carrier::Ether { .. } | Carrier::Ebpf | Carrier::Best { .. }, _) => {}
             }
         }
         let mut repaired = self.put_back(batch);
@@ -453,7 +463,8 @@ impl Kernel {
                 continue;
             };
             for (at, (address, _)) in router.plan.addresses.iter().enumerate() {
-                if there.contains(&(index, *address)) {
+                let is_put = router.dataplane().puts(&router.plan, *address);
+                if !is_put || there.contains(&(index, *address)) {
                     continue;
                 }
                 let before = batch.requests.len();

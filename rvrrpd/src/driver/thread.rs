@@ -15,7 +15,7 @@ use super::kernel::{Batch, Kernel};
 use super::monitor::Monitor;
 use super::place::{self, Place, Prepare, all_at_once};
 use super::repair::ROUND;
-use super::{Command, Error, Plan, Report, RouterId, netlink};
+use super::{Absence, Command, Error, Plan, Report, RouterId, netlink};
 use crate::config::model::Route;
 use crate::net::kernel;
 use crate::net::namespace::NamespaceId;
@@ -41,15 +41,15 @@ pub struct DriverHandle {
 impl Driver {
     /// Takes back what a predecessor left, then starts the thread, which calls `prepare` once
     /// (scheduling), as those do that help it in many namespaces, and tells through `reports` what
-    /// happens and in `performance` how long it took. `program` is the eBPF gate, or a line for the
-    /// log that says why there is none.
+    /// happens and in `performance` how long it took. `program` is the eBPF gate, or why there is
+    /// none.
     ///
     /// # Errors
     /// The kernel or the journal in `run_dir` cannot be used.
     pub fn start(
         run_dir: &Path,
         reports: Sender<Report>,
-        program: Result<kernel::Gate, String>,
+        program: Result<kernel::Gate, Absence>,
         performance: Arc<Performance>,
         prepare: impl Fn() + Send + Sync + 'static,
     ) -> Result<DriverHandle, Error> {

@@ -37,11 +37,13 @@ pub enum Reason {
     NoSocket,
     /// The kernel objects of the virtual router (macvlan, gate) are not there yet.
     NotPrepared,
+    /// `iftype = "ebpf"` is wanted, and eBPF does not run here.
+    NoEbpf,
 }
 
 impl Reason {
     /// All reasons, in the order in which they are shown.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Disabled,
         Self::Stopping,
         Self::NoNamespace,
@@ -57,6 +59,7 @@ impl Reason {
         Self::ExceedsMtu,
         Self::NoSocket,
         Self::NotPrepared,
+        Self::NoEbpf,
     ];
 
     /// Name that users see in logs and in `not_ready`.
@@ -78,6 +81,7 @@ impl Reason {
             Self::ExceedsMtu => "exceeds-mtu",
             Self::NoSocket => "no-socket",
             Self::NotPrepared => "not-prepared",
+            Self::NoEbpf => "no-ebpf",
         }
     }
 

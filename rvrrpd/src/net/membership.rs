@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
+use std::net::Ipv6Addr;
 
 use crate::wire::{Family, GROUP_V4, GROUP_V6};
 
@@ -41,6 +42,17 @@ impl Members {
     }
 }
 
+/// The IPv6 groups that the interface with this index has joined, in the network namespace of the
+/// calling thread.
+///
+/// # Errors
+/// The list cannot be read: the kernel lacks IPv6 or its multicast.
+pub(super) fn groups_ipv6(index: u32) -> io::Result<BTreeSet<Ipv6Addr>> {
+    let list = fs::read_to_string("/proc/thread-self/net/igmp6")?;
+    let of_it = memberships_ipv6(&list).filter(|(of, _)| *of == index);
+    Ok(of_it.map(|(_, group)| group).collect())
+}
+
 /// A line `INDEX NAME : …` for an interface, then an indented one for each of its groups, which
 /// begins with the address as a number in the byte order of the host.
 fn of_ipv4(list: &str) -> BTreeSet<u32> {
@@ -60,13 +72,17 @@ fn of_ipv4(list: &str) -> BTreeSet<u32> {
 
 /// A line `INDEX NAME GROUP …` for each group, the address as 32 hexadecimal digits.
 fn of_ipv6(list: &str) -> BTreeSet<u32> {
-    let group = format!("{:032x}", GROUP_V6.to_bits());
-    let member = |line: &str| {
+    let members = memberships_ipv6(list).filter(|(_, group)| *group == GROUP_V6);
+    members.map(|(index, _)| index).collect()
+}
+
+fn memberships_ipv6(list: &str) -> impl Iterator<Item = (u32, Ipv6Addr)> {
+    list.lines().filter_map(|line| {
         let mut fields = line.split_whitespace();
         let index = fields.next()?.parse().ok()?;
-        (fields.nth(1) == Some(&group)).then_some(index)
-    };
-    list.lines().filter_map(member).collect()
+        let group = u128::from_str_radix(fields.nth(1)?, 16).ok()?;
+        Some((index, Ipv6Addr::from_bits(group)))
+    })
 }
 
 #[cfg(test)]

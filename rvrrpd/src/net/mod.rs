@@ -14,5 +14,6 @@ pub mod namespace;
 pub mod sender;
 pub mod socket;
 pub mod solicitation;
+pub mod station;
 pub mod sys;
 pub mod unicast;

@@ -120,6 +120,9 @@ pub struct Status {
     /// How often a sender was found to speak version 3 alone, while this router speaks both
     /// (MIX-1).
     pub v3_alone: Counter,
+    /// ARP packets and neighbour advertisements in which somebody else said that he has a virtual
+    /// address, while this router was Master, as far as the eBPF gate sees them.
+    pub address_conflicts: Counter,
     /// Refused packets with the VRID of this router, by rule, that were delivered; see
     /// [`Self::refused`].
     pub rejects: Rejects,
@@ -160,6 +163,7 @@ impl Default for Status {
             address_list_mismatches: Counter::default(),
             v2_ignored: Counter::default(),
             v3_alone: Counter::default(),
+            address_conflicts: Counter::default(),
             rejects: Rejects::default(),
         }
     }

@@ -7,6 +7,7 @@ use rvrrpd_tests::deadline::{until, within};
 use rvrrpd_tests::family::{FAMILIES, Family};
 use rvrrpd_tests::frame::{Frame, Mac};
 use rvrrpd_tests::host::Host;
+use rvrrpd_tests::lab::in_user_namespace;
 use rvrrpd_tests::process::Line;
 use rvrrpd_tests::rvrrpd::{Files, State, Vrouter, config, run};
 use rvrrpd_tests::scene::{Scene, VRID};
@@ -84,10 +85,12 @@ fn never_a_physical_mac(family: Family, iftype: &str, role: Role) {
     // An owner's address is on the interface before it is Master.
     until("the Master has taken up its duties", within(5.0), || {
         let carriers = scene.r1.carriers_of(address);
-        let taken_up = if iftype == "macvlan" {
-            carriers.iter().any(|name| name.starts_with("standby"))
-        } else {
-            !carriers.is_empty() && scene.r1.mac("eth0") == family.vmac()
+        let taken_up = match iftype {
+            "macvlan" => carriers.iter().any(|name| name.starts_with("standby")),
+            "ebpf" => lan.frames_since(start).iter().any(|frame| {
+                frame.source() == family.vmac() && (frame.arp().is_some() || frame.nd().is_some())
+            }),
+            _ => !carriers.is_empty() && scene.r1.mac("eth0") == family.vmac(),
         };
         taken_up.then_some(())
     });
@@ -140,6 +143,19 @@ fn never_a_physical_mac_by_ether() {
     for family in FAMILIES {
         never_a_physical_mac(*family, "ether", Role::Master);
         never_a_physical_mac(*family, "ether", Role::Owner);
+    }
+}
+
+/// ARP-1, ARP-4, ND-1, ND-2: where no interface carries the virtual MAC.
+#[test]
+fn never_a_physical_mac_by_ebpf() {
+    if in_user_namespace() {
+        println!("skipped: never_a_physical_mac_by_ebpf (no eBPF in a user namespace)");
+        return;
+    }
+    for family in FAMILIES {
+        never_a_physical_mac(*family, "ebpf", Role::Master);
+        never_a_physical_mac(*family, "ebpf", Role::Owner);
     }
 }
 

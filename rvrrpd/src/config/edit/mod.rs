@@ -24,7 +24,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::model::{Config, RouterKey, VirtualRouter};
+use super::model::{Config, InterfaceType, RouterKey, VirtualRouter};
 use super::{Diagnostic, Errors, Format};
 
 mod difference;
@@ -359,7 +359,7 @@ impl Document {
             .collect();
         new.iter()
             .enumerate()
-            .filter(|(at, _)| Some(*at) != subject)
+            .filter(|(at, router)| Some(*at) != subject && router.iftype != InterfaceType::Ebpf)
             .filter_map(|(at, router)| {
                 let vifname = before.get(&router.key())?;
                 (router.vifname != *vifname).then(|| (at, (*vifname).to_owned()))

@@ -11,6 +11,19 @@ pub enum Change {
     Close(u32, Mac),
     /// They are let through.
     Open(u32, Mac),
+    /// The eBPF gate itself carries this virtual MAC at the parent (interface index): frames to it
+    /// are taken as frames to this host, and its addresses are answered for.
+    Carry(u32, Mac),
+    /// It carries it, too, but its virtual router is not Master: nothing is answered, and frames to
+    /// it are dropped.
+    Shut(u32, Mac),
+    /// It has nothing to do with it.
+    Release(u32, Mac),
+    /// The eBPF gate answers for this address of the virtual router with this virtual MAC while it
+    /// carries that; whether packets to it are accepted.
+    Answer(u32, Mac, IpAddr, bool),
+    /// It does not.
+    Forget(u32, Mac, IpAddr),
     /// Packets that arrive at the parent (interface index) for this address of the virtual router
     /// with this virtual MAC are not accepted while that is open (`accept_mode = false`), except
     /// for ND. Of parents with an eBPF gate.
@@ -48,11 +61,26 @@ pub enum Change {
 }
 
 impl Change {
+    /// Whether both are about the same thing, so that the later one replaces the earlier.
+    pub(in crate::driver) fn replaces(self, other: Self) -> bool {
+        match (self, other) {
+            // An address has one virtual router.
+            (Self::Answer(at, _, address, _), Self::Answer(there, _, same, _)) => {
+                (at, address) == (there, same)
+            }
+            _ => self == other,
+        }
+    }
+
     /// What takes this change back.
     pub(in crate::driver) const fn opposite(self) -> Self {
         match self {
             Self::Close(parent, mac) => Self::Open(parent, mac),
             Self::Open(parent, mac) => Self::Close(parent, mac),
+            Self::Carry(parent, mac) | Self::Shut(parent, mac) => Self::Release(parent, mac),
+            Self::Release(parent, mac) => Self::Shut(parent, mac),
+            Self::Answer(parent, mac, address, _) => Self::Forget(parent, mac, address),
+            Self::Forget(parent, mac, address) => Self::Answer(parent, mac, address, false),
             Self::RefuseAt(parent, mac, address) => Self::AcceptAt(parent, mac, address),
             Self::AcceptAt(parent, mac, address) => Self::RefuseAt(parent, mac, address),
             Self::Refuse(address) => Self::Accept(address),

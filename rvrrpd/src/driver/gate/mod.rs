@@ -8,6 +8,7 @@
 //! |---|---|---|
 //! | frames to a virtual MAC that arrive at a parent | the eBPF gate ([`crate::net::kernel::Gate`]), else [`Tables`] | with each election |
 //! | packets to addresses of `accept_mode = false` that arrive at a parent | the same | never: the program looks whether the virtual MAC is open |
+//! | all that is to a virtual MAC without an interface (`iftype = "ebpf"`): frames, ARP requests, neighbour solicitations | the eBPF gate alone | with each election, one store |
 //! | the same packets, by another interface | [`Tables`] | never |
 //! | what leaves by the macvlan of an IPv6 router | [`Tables`] | never |
 //! | what an owner's interface answers and asks | [`Tables`] | with its own elections |
@@ -17,10 +18,12 @@
 //! while something needs them; for IPv4 routers that accept, nothing does.
 
 mod change;
+mod program;
 pub mod tables;
 
 pub use change::Change;
 pub(super) use change::voices;
+pub use program::Absence;
 pub use tables::Tables;
 
 use std::collections::BTreeMap;
@@ -30,8 +33,9 @@ use std::io;
 use rvrrpd_ebpf::GateState;
 
 use super::journal::{Entry, Journal};
-use crate::net::kernel::{self, Hook};
+use crate::net::kernel::{self, Conflict, Hook, StoppedFrames};
 use crate::wire::{Family, Mac, Vrid};
+use program::Program;
 
 /// Name of the nftables tables.
 const TABLE: &str = "rvrrpd";
@@ -58,8 +62,7 @@ impl fmt::Display for Guard {
 /// The gate of this process.
 #[derive(Debug)]
 pub(super) struct Gate {
-    /// The eBPF gate, or why there is none.
-    program: Result<kernel::Gate, String>,
+    program: Program,
     tables: Option<Tables>,
     guards: BTreeMap<u32, Guard>,
     /// What the journal has of filters that outlive this process.
@@ -71,7 +74,7 @@ pub(super) struct Gate {
 impl Gate {
     /// A gate that is attached nowhere, and takes the place of tables that a dead predecessor left
     /// without a journal.
-    pub(super) fn new(program: Result<kernel::Gate, String>) -> Self {
+    pub(super) fn new(program: Result<kernel::Gate, Absence>) -> Self {
         match Tables::remove_leftover(TABLE) {
             // They are another daemon's.
             Err(error) if error.kind() != io::ErrorKind::PermissionDenied => {
@@ -80,7 +83,7 @@ impl Gate {
             _ => {}
         }
         Self {
-            program,
+            program: Program::new(program),
             tables: None,
             guards: BTreeMap::new(),
             filters: BTreeMap::new(),
@@ -88,11 +91,12 @@ impl Gate {
         }
     }
 
-    /// The tables alone, and why; that is nothing to warn of.
+    /// The tables alone until a virtual router cannot do without the eBPF gate, and why; that is
+    /// nothing to warn of.
     pub(super) fn of_tables(why: &str) -> Self {
         Self {
             told: why.to_owned(),
-            ..Self::new(Err(why.to_owned()))
+            ..Self::new(Err(Absence::Unneeded(why.to_owned())))
         }
     }
 
@@ -135,27 +139,55 @@ impl Gate {
         index: u32,
         journal: &mut Journal,
     ) -> Result<Hook, String> {
-        let program = self.program.as_mut().map_err(|why| why.clone())?;
-        let explain = |error| {
-            format!("the eBPF gate cannot be attached to {parent}: {error}; nftables is used")
-        };
-        if program.hook(index) != Some(Hook::Clsact) {
-            match program.attach_by(index, Hook::Tcx) {
-                // A kernel before 6.6.
-                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
-                result => return result.map(|_| Hook::Tcx).map_err(explain),
-            }
-        }
-        // Before it is there, for it outlives this process.
-        let entry = Entry::Filter {
-            interface: parent.to_owned(),
-        };
-        journal.record([entry.clone()]).map_err(explain)?;
-        self.filters.entry(index).or_default().push(entry);
-        if program.hook(index).is_none() {
-            program.attach_by(index, Hook::Clsact).map_err(explain)?;
-        }
-        Ok(Hook::Clsact)
+        let program = self.program.loaded()?;
+        link(program, parent, index, journal, &mut self.filters)
+            .map_err(|why| format!("{why}; nftables is used"))
+    }
+
+    /// Makes sure that the eBPF gate is at a parent, for virtual routers that it carries itself,
+    /// and says whose the gate of the parent is. Loads it where it is not; some 10 ms, with loading
+    /// some 50 ms, so never in an election.
+    ///
+    /// # Errors
+    /// Why it does not run here.
+    pub(super) fn attach_carrier(
+        &mut self,
+        parent: &str,
+        index: u32,
+        journal: &mut Journal,
+    ) -> Result<Guard, String> {
+        let program = self.program.load()?;
+        let hook = link(program, parent, index, journal, &mut self.filters)?;
+        let guard = self.guards.entry(index);
+        Ok(guard.or_insert(Guard::Ebpf(hook)).clone())
+    }
+
+    /// Whose the gate of a parent is; none where there is none.
+    pub(super) fn guard(&self, index: u32) -> Option<Guard> {
+        self.guards.get(&index).cloned()
+    }
+
+    /// What the eBPF gate has stopped; none where there is none.
+    pub(super) fn stopped(&mut self) -> Option<StoppedFrames> {
+        self.program.gate().map(|gate| gate.stopped().clone())
+    }
+
+    /// Names of the programs of others that see the frames of a parent before the eBPF gate does;
+    /// none as well where this process may not know them.
+    pub(super) fn before(&mut self, index: u32) -> Vec<String> {
+        let gate = self.program.at(index);
+        let others = gate.and_then(|gate| gate.neighbours(index).ok());
+        let others = others.into_iter().flatten();
+        others
+            .filter(|other| other.is_before)
+            .map(|other| format!("{} (id {})", other.name, other.id))
+            .collect()
+    }
+
+    /// Who else has said since the last call that one of our addresses is his.
+    pub(super) fn conflicts(&mut self) -> Vec<Conflict> {
+        let gate = self.program.gate();
+        gate.map_or_else(Vec::new, kernel::Gate::conflicts)
     }
 
     /// Whether the eBPF gate is that of a parent.
@@ -169,8 +201,8 @@ impl Gate {
     /// # Errors
     /// What the kernel says about the tables, which have not changed then, or the file system.
     pub(super) fn detach(&mut self, index: u32, journal: &mut Journal) -> io::Result<()> {
-        if let (Ok(program), Some(Guard::Ebpf(_))) = (&mut self.program, self.guards.remove(&index))
-        {
+        self.guards.remove(&index);
+        if let Some(program) = self.program.gate() {
             program.detach(index);
         }
         let filters = self.filters.remove(&index).unwrap_or_default();
@@ -209,6 +241,9 @@ impl Gate {
 
     /// Makes a change by the eBPF gate; none where it is none of its.
     fn by_program(&mut self, change: Change) -> Option<io::Result<()>> {
+        if let Some(carried) = self.by_carrier(change) {
+            return Some(carried);
+        }
         let (Change::Close(parent, _)
         | Change::Open(parent, _)
         | Change::RefuseAt(parent, ..)
@@ -219,7 +254,7 @@ impl Gate {
         if !self.is_ebpf(parent) {
             return None;
         }
-        let program = self.program.as_mut().ok()?;
+        let program = self.program.gate()?;
         Some(match change {
             Change::Close(_, mac) => {
                 router(mac).and_then(|router| program.set(parent, router, GateState::Closed))
@@ -238,6 +273,37 @@ impl Gate {
         })
     }
 
+    /// Makes a change about a virtual MAC that the eBPF gate carries itself; none where it is about
+    /// something else. What ends where the gate is not at all has ended.
+    fn by_carrier(&mut self, change: Change) -> Option<io::Result<()>> {
+        Some(match change {
+            Change::Carry(parent, mac) => self.program.attached(parent).and_then(|program| {
+                router(mac).and_then(|router| program.set(parent, router, GateState::Carried))
+            }),
+            Change::Answer(parent, mac, address, accepts) => {
+                self.program.attached(parent).and_then(|program| {
+                    router(mac).and_then(|router| program.answer(parent, router, address, accepts))
+                })
+            }
+            Change::Shut(parent, mac) | Change::Release(parent, mac) => {
+                let state = match change {
+                    Change::Shut(..) => GateState::Closed,
+                    _ => GateState::Foreign,
+                };
+                self.program.at(parent).map_or(Ok(()), |program| {
+                    router(mac).and_then(|router| program.set(parent, router, state))
+                })
+            }
+            Change::Forget(parent, _, address) => {
+                if let Some(program) = self.program.at(parent) {
+                    program.forget(parent, address);
+                }
+                Ok(())
+            }
+            _ => return None,
+        })
+    }
+
     /// Makes again what others took away without an event, and returns the parents where that was
     /// so as far as they are known.
     ///
@@ -249,7 +315,7 @@ impl Gate {
             _ => Ok(()),
         };
         let mut restored = Vec::new();
-        if let Ok(program) = &mut self.program {
+        if let Some(program) = self.program.gate() {
             for index in self.guards.keys() {
                 match program.examine(*index) {
                     Ok(true) => restored.push(*index),
@@ -312,4 +378,35 @@ fn router(mac: Mac) -> io::Result<(Family, Vrid)> {
             format!("{mac} is no virtual MAC (00:00:5e:00:01:… or 00:00:5e:00:02:…)"),
         )
     })
+}
+
+/// Attaches the eBPF gate to a parent, by tcx or, where the kernel has none, by clsact.
+///
+/// # Errors
+/// Why it cannot be.
+fn link(
+    program: &mut kernel::Gate,
+    parent: &str,
+    index: u32,
+    journal: &mut Journal,
+    filters: &mut BTreeMap<u32, Vec<Entry>>,
+) -> Result<Hook, String> {
+    let explain = |error| format!("the eBPF gate cannot be attached to {parent}: {error}");
+    if program.hook(index) != Some(Hook::Clsact) {
+        match program.attach_by(index, Hook::Tcx) {
+            // A kernel before 6.6.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
+            result => return result.map(|_| Hook::Tcx).map_err(explain),
+        }
+    }
+    // Before it is there, for it outlives this process.
+    let entry = Entry::Filter {
+        interface: parent.to_owned(),
+    };
+    journal.record([entry.clone()]).map_err(explain)?;
+    filters.entry(index).or_default().push(entry);
+    if program.hook(index).is_none() {
+        program.attach_by(index, Hook::Clsact).map_err(explain)?;
+    }
+    Ok(Hook::Clsact)
 }

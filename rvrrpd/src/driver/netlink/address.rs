@@ -5,9 +5,9 @@ use std::net::{IpAddr, Ipv6Addr};
 use super::PROTOCOL;
 use super::message::Request;
 use super::uapi::{
-    AF_INET, AF_INET6, IFA_ADDRESS, IFA_F_NODAD, IFA_F_NOPREFIXROUTE, IFA_FLAGS, IFA_LOCAL,
-    IFA_PROTO, IFAPROT_KERNEL_LL, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, RTM_DELADDR, RTM_GETADDR,
-    RTM_NEWADDR,
+    AF_INET, AF_INET6, IFA_ADDRESS, IFA_CACHEINFO, IFA_F_NODAD, IFA_F_NOPREFIXROUTE, IFA_FLAGS,
+    IFA_LOCAL, IFA_PROTO, IFAPROT_KERNEL_LL, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, RTM_DELADDR,
+    RTM_GETADDR, RTM_NEWADDR,
 };
 
 /// Whether the subnet of an address becomes reachable through its interface.
@@ -17,6 +17,9 @@ pub(in crate::driver) enum Flavour {
     Connected,
     /// It does not (`IFA_F_NOPREFIXROUTE`): another interface has the subnet.
     Alone,
+    /// It does not, and of IPv6 the host uses it as a source where it has no other: it is
+    /// deprecated from the start (RFC 4862 §5.5.4, RFC 6724 §5 rule 3).
+    Guest,
 }
 
 /// Adds an address that is ours, without duplicate address detection.
@@ -27,13 +30,13 @@ pub(in crate::driver) fn add_address(
     flavour: Flavour,
 ) -> Request {
     let mut flags = 0;
-    if flavour == Flavour::Alone {
+    if flavour != Flavour::Connected {
         flags |= IFA_F_NOPREFIXROUTE;
     }
     if address.is_ipv6() {
         flags |= IFA_F_NODAD;
     }
-    named(
+    let request = named(
         RTM_NEWADDR,
         NLM_F_CREATE | NLM_F_EXCL,
         index,
@@ -42,8 +45,15 @@ pub(in crate::driver) fn add_address(
     )
     .number(IFA_FLAGS, flags)
     .bytes(IFA_PROTO, &[PROTOCOL])
-    .tolerate(&[libc::EEXIST])
+    .tolerate(&[libc::EEXIST]);
+    if flavour == Flavour::Guest && address.is_ipv6() {
+        return request.bytes(IFA_CACHEINFO, &NEVER_PREFERRED);
+    }
+    request
 }
+
+/// `struct ifa_cacheinfo`: preferred for 0 s, valid for ever; the time stamps are the kernel's.
+const NEVER_PREFERRED: [u8; 16] = [0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0];
 
 /// Adds a link-local address as the kernel makes one when the link is set up.
 pub(in crate::driver) fn add_link_local(index: u32, address: Ipv6Addr) -> Request {

@@ -77,6 +77,7 @@ pub(super) const IN6_ADDR_GEN_MODE_NONE: u8 = 1;
 pub(super) const IFA_ADDRESS: u16 = 1;
 pub(super) const IFA_LOCAL: u16 = 2;
 pub(super) const IFA_LABEL: u16 = 3;
+pub(super) const IFA_CACHEINFO: u16 = 6;
 pub(super) const IFA_FLAGS: u16 = 8;
 pub(super) const IFA_PROTO: u16 = 11;
 pub(super) const IFA_F_SECONDARY: u32 = 0x01;

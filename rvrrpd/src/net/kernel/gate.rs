@@ -7,15 +7,18 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use aya::Ebpf;
-use aya::maps::{HashMap, Map, MapData};
+use aya::maps::Map;
 use aya::programs::links::{Link as _, LinkOrder};
 use aya::programs::tc::{
     NlOptions, SchedClassifier, SchedClassifierLink, TcAttachOptions, TcAttachType, TcHandle,
 };
 use aya::programs::{ProgramError, tc};
-use rvrrpd_ebpf::{GateState, MAPPED, RefusedKey};
+use rvrrpd_ebpf::{ANSWERED, Address, GateState, REFUSED};
 
+use super::addresses::{Addresses, Known};
+use super::conflicts::{Conflict, Conflicts};
 use super::counters::{Counters, StoppedFrames};
+use super::interfaces::Interfaces;
 use super::states::{Place, States, index};
 use super::{io_error, os_error, take};
 use crate::net::sys::interface;
@@ -54,8 +57,9 @@ pub struct Neighbour {
 #[derive(Debug)]
 pub struct Gate {
     ebpf: Ebpf,
-    numbers: HashMap<MapData, u32, u32>,
-    refused: HashMap<MapData, [u8; 20], u32>,
+    interfaces: Interfaces,
+    addresses: Addresses,
+    conflicts: Conflicts,
     stopped: StoppedFrames,
     states: Arc<States>,
     attached: BTreeMap<u32, Attached>,
@@ -65,7 +69,7 @@ pub struct Gate {
 struct Attached {
     place: Place,
     link: Link,
-    refused: BTreeSet<IpAddr>,
+    addresses: Known,
 }
 
 #[derive(Debug)]
@@ -98,11 +102,18 @@ impl Gate {
         let Map::Array(states) = take(&mut ebpf, "STATES")? else {
             return Err("the map STATES is no array".into());
         };
+        let Map::Array(conflicts) = take(&mut ebpf, "CONFLICTS")? else {
+            return Err("the map CONFLICTS is no array".into());
+        };
         Ok(Self {
-            numbers: HashMap::try_from(take(&mut ebpf, "INTERFACES")?)?,
-            refused: HashMap::try_from(take(&mut ebpf, "REFUSED")?)?,
+            interfaces: Interfaces::new(
+                take(&mut ebpf, "INTERFACES")?,
+                take(&mut ebpf, "NUMBERS")?,
+            )?,
+            addresses: Addresses::new(take(&mut ebpf, "ADDRESSES")?)?,
+            conflicts: Conflicts::map(&conflicts)?,
             stopped: StoppedFrames(Arc::new(Counters::new(take(&mut ebpf, "STOPPED")?)?)),
-            states: Arc::new(States::map(states)?),
+            states: Arc::new(States::of(states)),
             attached: BTreeMap::new(),
             ebpf,
         })
@@ -140,9 +151,7 @@ impl Gate {
         };
         if known.is_none() {
             self.states.open(place)?;
-            self.numbers
-                .insert(ifindex, place.0, 0)
-                .map_err(|error| io_error(&error))?;
+            self.interfaces.insert(ifindex, place)?;
         }
         let program = program(&mut self.ebpf).map_err(|error| io_error(&*error))?;
         let linked = match hook {
@@ -151,9 +160,9 @@ impl Gate {
         };
         match linked {
             Ok(link) => {
-                let mut refused = BTreeSet::new();
+                let mut addresses = Known::default();
                 if let Some(known) = self.attached.remove(&ifindex) {
-                    refused = known.refused;
+                    addresses = known.addresses;
                     if known.link.hook() != hook {
                         known.link.detach(ifindex);
                     }
@@ -161,7 +170,7 @@ impl Gate {
                 let attached = Attached {
                     place,
                     link,
-                    refused,
+                    addresses,
                 };
                 self.attached.insert(ifindex, attached);
                 Ok(place)
@@ -170,7 +179,7 @@ impl Gate {
             Err(error) if known.is_some() && os_error(&error) == Some(libc::EEXIST) => Ok(place),
             Err(error) => {
                 if known.is_none() {
-                    let _never_there = self.numbers.remove(&ifindex);
+                    self.interfaces.remove(ifindex);
                 }
                 Err(io_error(&error))
             }
@@ -211,11 +220,8 @@ impl Gate {
         let Some(attached) = self.attached.remove(&ifindex) else {
             return;
         };
-        for address in &attached.refused {
-            let _gone = self.refused.remove(&key(ifindex, *address));
-        }
-        self.publish_count();
-        let _gone = self.numbers.remove(&ifindex);
+        self.addresses.clear(ifindex, &attached.addresses);
+        self.interfaces.remove(ifindex);
         attached.link.detach(ifindex);
         self.states.clear(attached.place);
     }
@@ -245,7 +251,7 @@ impl Gate {
     }
 
     /// Packets to this address that arrive at the interface are not accepted while the virtual
-    /// router is open (`accept_mode = false`), except for ND. What arrives elsewhere is not
+    /// router is Master (`accept_mode = false`), except for ND. What arrives elsewhere is not
     /// concerned.
     ///
     /// # Errors
@@ -256,27 +262,91 @@ impl Gate {
         router: (Family, Vrid),
         address: IpAddr,
     ) -> io::Result<()> {
-        let attached = self.attached.get_mut(&ifindex).ok_or_else(not_attached)?;
-        self.refused
-            .insert(key(ifindex, address), index(attached.place, router), 0)
-            .map_err(|error| io_error(&error))?;
-        attached.refused.insert(address);
-        self.publish_count();
-        Ok(())
+        self.change(ifindex, address, |place, known| {
+            let place = index(place, router);
+            let known = known.filter(|known| known.place == place);
+            let flags = known.map_or(0, |known| known.flags) | REFUSED;
+            Some(Address { place, flags })
+        })
     }
 
     /// Packets to this address are accepted again.
     pub fn accept(&mut self, ifindex: u32, address: IpAddr) {
-        let Some(attached) = self.attached.get_mut(&ifindex) else {
-            return;
-        };
-        if attached.refused.remove(&address) {
-            let _gone = self.refused.remove(&key(ifindex, address));
-            self.publish_count();
-        }
+        let _nothing_known = self.change(ifindex, address, |_, known| {
+            let Address { place, flags } = known?;
+            let flags = flags & !REFUSED;
+            (flags != 0).then_some(Address { place, flags })
+        });
     }
 
-    /// What was dropped.
+    /// The gate answers ARP requests and neighbour solicitations for this address that arrive at
+    /// the interface while the virtual router is [`GateState::Carried`], with its virtual MAC, and
+    /// drops them while it is [`GateState::Closed`]. Unless the router `accepts`, packets to the
+    /// address are [refused](Self::refuse) as well.
+    ///
+    /// # Errors
+    /// `NotFound` where the interface is not attached; `InvalidInput` for an address of the other
+    /// family; the map is full, which is 16384 addresses.
+    pub fn answer(
+        &mut self,
+        ifindex: u32,
+        router: (Family, Vrid),
+        address: IpAddr,
+        accepts: bool,
+    ) -> io::Result<()> {
+        if address.is_ipv4() != (router.0 == Family::V4) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("{address} is no address of this family"),
+            ));
+        }
+        self.change(ifindex, address, |place, _| {
+            Some(Address {
+                place: index(place, router),
+                flags: if accepts {
+                    ANSWERED
+                } else {
+                    ANSWERED | REFUSED
+                },
+            })
+        })
+    }
+
+    /// The gate has nothing to do with this address any more.
+    pub fn forget(&mut self, ifindex: u32, address: IpAddr) {
+        let _nothing_known = self.change(ifindex, address, |_, _| None);
+    }
+
+    /// Changes what is known of an address of an interface.
+    fn change(
+        &mut self,
+        ifindex: u32,
+        address: IpAddr,
+        to: impl FnOnce(Place, Option<Address>) -> Option<Address>,
+    ) -> io::Result<()> {
+        let attached = self.attached.get_mut(&ifindex).ok_or_else(not_attached)?;
+        let known = &mut attached.addresses;
+        let result = match to(attached.place, known.of(address)) {
+            Some(what) => self.addresses.put(ifindex, known, address, what),
+            None => {
+                self.addresses.remove(ifindex, known, address);
+                Ok(())
+            }
+        };
+        self.states
+            .set_addresses(attached.place, known.refused, known.answered);
+        result
+    }
+
+    /// Who said since the last call that he has an address that is answered or refused on an
+    /// interface with answered addresses, and whose virtual router is Master. While somebody goes
+    /// on to say it, he is told of once a second at the most; of several addresses one may stand for
+    /// others. No system call, and where nothing happened one read of memory.
+    pub fn conflicts(&mut self) -> Vec<Conflict> {
+        self.conflicts.take()
+    }
+
+    /// What was dropped, answered and noted.
     #[must_use]
     pub const fn stopped(&self) -> &StoppedFrames {
         &self.stopped
@@ -326,11 +396,6 @@ impl Gate {
                 format!("{} interfaces have a gate already", Place::ALL.end),
             )
         })
-    }
-
-    fn publish_count(&self) {
-        let counts = self.attached.values().map(|one| one.refused.len() as u64);
-        self.states.set_refused(counts.sum());
     }
 }
 
@@ -384,27 +449,4 @@ fn not_attached() -> io::Error {
         io::ErrorKind::NotFound,
         "the gate is not attached to this interface",
     )
-}
-
-/// A [`RefusedKey`] as bytes.
-fn key(ifindex: u32, address: IpAddr) -> [u8; 20] {
-    let address = match address {
-        IpAddr::V4(address) => {
-            let [a, b, c] = MAPPED;
-            [a, b, c, u32::from_ne_bytes(address.octets())]
-        }
-        IpAddr::V6(address) => {
-            let octets = address.octets();
-            core::array::from_fn(|word| {
-                u32::from_ne_bytes(core::array::from_fn(|byte| octets[word * 4 + byte]))
-            })
-        }
-    };
-    let key = RefusedKey { address, ifindex };
-    let mut bytes = [0; 20];
-    let words = key.address.into_iter().chain([key.ifindex]);
-    for (bytes, word) in bytes.chunks_exact_mut(4).zip(words) {
-        bytes.copy_from_slice(&word.to_ne_bytes());
-    }
-    bytes
 }

@@ -9,9 +9,12 @@
 //! says how it is made. Loading needs CAP_BPF, for the gate CAP_NET_ADMIN as well; after it
 //! everything works without capabilities, except where a function says otherwise.
 
+mod addresses;
+mod conflicts;
 mod counters;
 mod filter;
 mod gate;
+mod interfaces;
 mod refusal;
 mod slots;
 mod states;
@@ -21,7 +24,9 @@ use std::io;
 
 use aya::maps::Map;
 use aya::{Ebpf, EbpfLoader};
+use parking_lot::Mutex;
 
+pub use conflicts::Conflict;
 pub use counters::StoppedFrames;
 pub use filter::{Demands, Filter};
 pub use gate::{Gate, Hook, Neighbour};
@@ -56,13 +61,46 @@ impl Kernel {
         if cfg!(target_endian = "big") {
             return Err(Refusal::of_this_machine(Part::Filter));
         }
-        let mut ebpf = EbpfLoader::new()
-            .load(OBJECT)
-            .map_err(|error| refused(&error))?;
+        let mut loader = EbpfLoader::new();
+        loader.btf(None);
+        let mut ebpf = loader.load(OBJECT).map_err(|error| refused(&error))?;
         let filter = Filter::load(&mut ebpf).map_err(|error| refused(&*error))?;
         let gate = Gate::load(ebpf).map_err(|error| Refusal::new(Part::Gate, &*error));
+        *GATES.lock() = Some(without_filter(loader));
         Ok(Self { filter, gate })
     }
+}
+
+/// What loads further gates. A new loader would read the description of the kernel's types, which
+/// nothing here needs, but takes most of the time and memory of [`Kernel::load`].
+static GATES: Mutex<Option<EbpfLoader<'static>>> = Mutex::new(None);
+
+/// Loads a gate of its own for a network namespace, as interface indexes are those of one. It needs
+/// CAP_BPF and CAP_NET_ADMIN, and some 2 ms after [`Kernel::load`], without which it takes as long
+/// as that; 600 KiB in the kernel.
+///
+/// # Errors
+/// What the kernel lacks or does not permit.
+pub fn load_gate() -> Result<Gate, Refusal> {
+    if cfg!(target_endian = "big") {
+        return Err(Refusal::of_this_machine(Part::Gate));
+    }
+    let mut loader = GATES.lock();
+    let loader = loader.get_or_insert_with(|| {
+        let mut loader = EbpfLoader::new();
+        loader.btf(None);
+        without_filter(loader)
+    });
+    let refused = |error: &(dyn Error + 'static)| Refusal::new(Part::Gate, error);
+    let ebpf = loader.load(OBJECT).map_err(|error| refused(&error))?;
+    Gate::load(ebpf).map_err(|error| refused(&*error))
+}
+
+/// Leaves the maps of the filter no room.
+fn without_filter(mut loader: EbpfLoader<'static>) -> EbpfLoader<'static> {
+    loader.map_max_entries("SLOTS", 1);
+    loader.map_max_entries("DEMANDS", 1);
+    loader
 }
 
 fn take(ebpf: &mut Ebpf, name: &str) -> io::Result<Map> {

@@ -112,9 +112,21 @@ impl Refusal {
     }
 }
 
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (name, fallback) = (self.part.name(), self.part.fallback());
+impl Refusal {
+    /// What is missing, without what is used instead.
+    #[must_use]
+    pub fn cause(&self) -> String {
+        struct Missing<'a>(&'a Refusal);
+        impl fmt::Display for Missing<'_> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.say(f)
+            }
+        }
+        Missing(self).to_string()
+    }
+
+    fn say(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.part.name();
         match &self.cause {
             Cause::Capabilities(missing) => {
                 let missing: Vec<_> = missing.iter().map(ToString::to_string).collect();
@@ -135,8 +147,14 @@ impl fmt::Display for Refusal {
             }
             Cause::Machine => write!(f, "{name} is built for little-endian machines only"),
             Cause::Other => write!(f, "{name} cannot be loaded: {}", self.said),
-        }?;
-        write!(f, "; {fallback}")
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.say(f)?;
+        write!(f, "; {}", self.part.fallback())
     }
 }
 

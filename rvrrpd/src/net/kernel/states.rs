@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::sync::OnceLock;
 
 use aya::maps::MapData;
-use rvrrpd_ebpf::{GATE_STATES, GATED_INTERFACES, GateState, REFUSED_COUNT};
+use rvrrpd_ebpf::{ANSWERED_COUNT, GATE_STATES, GATED_INTERFACES, GateState, REFUSED_COUNT};
 
 use crate::net::sys::shared::{Words, page_size};
 use crate::wire::{Family, Vrid};
@@ -28,21 +28,18 @@ pub struct States {
     parts: Box<[OnceLock<Words>]>,
     /// Places whose states are in the same page; a power of two.
     together: u32,
-    refused: Words,
     map: MapData,
 }
 
 impl States {
-    pub(super) fn map(map: MapData) -> io::Result<Self> {
-        let refused = Words::map(map.fd().as_fd(), REFUSED_COUNT as usize, 1)?;
+    pub(super) fn of(map: MapData) -> Self {
         let of_place = GATE_STATES as usize * size_of::<u64>();
         let together = u32::try_from(page_size() / of_place).unwrap_or(1).max(1);
-        Ok(Self {
+        Self {
             parts: Place::ALL.map(|_| OnceLock::new()).collect(),
             together,
-            refused,
             map,
-        })
+        }
     }
 
     /// Makes the states of an interface reachable, all of them foreign. Memory for all interfaces
@@ -78,30 +75,33 @@ impl States {
         match word.map(|word| word.load(Ordering::Acquire)) {
             Some(1) => GateState::Closed,
             Some(2) => GateState::Open,
+            Some(3) => GateState::Carried,
             _ => GateState::Foreign,
         }
     }
 
-    /// Forgets all virtual routers of an interface.
+    /// Forgets all virtual routers and addresses of an interface.
     pub(super) fn clear(&self, place: Place) {
-        for word in self.of(place) {
+        for word in self.words(place) {
             word.store(GateState::Foreign as u64, Ordering::Release);
         }
     }
 
-    /// Tells the gate how many addresses are refused.
-    pub(super) fn set_refused(&self, count: u64) {
-        if let Some(word) = self.refused.all().first() {
-            word.store(count, Ordering::Release);
+    /// Tells the gate how many addresses of an interface are refused, and how many answered.
+    pub(super) fn set_addresses(&self, place: Place, refused: u64, answered: u64) {
+        for (at, count) in [(REFUSED_COUNT, refused), (ANSWERED_COUNT, answered)] {
+            if let Some(word) = self.words(place).get(at as usize) {
+                word.store(count, Ordering::Release);
+            }
         }
     }
 
     fn word(&self, place: Place, router: (Family, Vrid)) -> Option<&AtomicU64> {
-        self.of(place).get(offset(router) as usize)
+        self.words(place).get(offset(router) as usize)
     }
 
     /// The states of an interface; none before [`Self::open`].
-    fn of(&self, place: Place) -> &[AtomicU64] {
+    fn words(&self, place: Place) -> &[AtomicU64] {
         let part = self.parts.get((place.0 / self.together) as usize);
         let words = part.and_then(OnceLock::get).map(Words::all);
         let first = (place.0 % self.together * GATE_STATES) as usize;

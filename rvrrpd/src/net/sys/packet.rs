@@ -11,6 +11,8 @@ const AF_PACKET: u16 = libc::AF_PACKET as u16;
 #[allow(clippy::cast_possible_truncation, reason = "constants that fit")]
 const MR_MULTICAST: u16 = libc::PACKET_MR_MULTICAST as u16;
 #[allow(clippy::cast_possible_truncation, reason = "constants that fit")]
+const MR_UNICAST: u16 = libc::PACKET_MR_UNICAST as u16;
+#[allow(clippy::cast_possible_truncation, reason = "constants that fit")]
 const LINK_ADDRESS_SIZE: libc::socklen_t = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
 #[allow(clippy::cast_possible_truncation, reason = "constants that fit")]
 const MEMBERSHIP_SIZE: libc::socklen_t = size_of::<libc::packet_mreq>() as libc::socklen_t;
@@ -71,10 +73,40 @@ pub(crate) fn hardware_type(socket: BorrowedFd<'_>) -> io::Result<u16> {
 /// # Errors
 /// That of setsockopt(2).
 pub(crate) fn join(socket: BorrowedFd<'_>, interface: i32, group: [u8; 6]) -> io::Result<()> {
-    let [a, b, c, d, e, f] = group;
+    let add = libc::PACKET_ADD_MEMBERSHIP;
+    membership(socket, add, interface, MR_MULTICAST, group)
+}
+
+/// Receives frames to a MAC address of its own on an interface, for as long as the socket is open:
+/// the interface has an entry more in its filter, or is promiscuous where it has none.
+///
+/// # Errors
+/// That of setsockopt(2): `ENODEV` where the interface is gone.
+pub(crate) fn add_unicast(socket: BorrowedFd<'_>, interface: i32, mac: [u8; 6]) -> io::Result<()> {
+    let add = libc::PACKET_ADD_MEMBERSHIP;
+    membership(socket, add, interface, MR_UNICAST, mac)
+}
+
+/// Ends [`add_unicast`].
+///
+/// # Errors
+/// That of setsockopt(2): `EADDRNOTAVAIL` where it was not there, or the interface is gone.
+pub(crate) fn drop_unicast(socket: BorrowedFd<'_>, interface: i32, mac: [u8; 6]) -> io::Result<()> {
+    let drop = libc::PACKET_DROP_MEMBERSHIP;
+    membership(socket, drop, interface, MR_UNICAST, mac)
+}
+
+fn membership(
+    socket: BorrowedFd<'_>,
+    option: libc::c_int,
+    interface: i32,
+    kind: u16,
+    address: [u8; 6],
+) -> io::Result<()> {
+    let [a, b, c, d, e, f] = address;
     let request = libc::packet_mreq {
         mr_ifindex: interface,
-        mr_type: MR_MULTICAST,
+        mr_type: kind,
         mr_alen: 6,
         mr_address: [a, b, c, d, e, f, 0, 0],
     };
@@ -84,7 +116,7 @@ pub(crate) fn join(socket: BorrowedFd<'_>, interface: i32, group: [u8; 6]) -> io
         libc::setsockopt(
             socket.as_raw_fd(),
             libc::SOL_PACKET,
-            libc::PACKET_ADD_MEMBERSHIP,
+            option,
             (&raw const request).cast(),
             MEMBERSHIP_SIZE,
         )

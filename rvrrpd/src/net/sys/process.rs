@@ -47,15 +47,17 @@ pub(crate) fn trim_heap() {
 /// `mappings` is the text of /proc/self/smaps. Data that the loader has changed stays.
 pub(crate) fn unmap_files(mappings: &str) {
     for (start, end) in unchanged_files(mappings) {
-        // SAFETY: a private mapping of a file without any page that differs from the file, and
-        // nobody writes to it, because it is not writable: its pages come back as they were.
-        unsafe {
-            libc::madvise(
-                core::ptr::without_provenance_mut(start),
-                end.saturating_sub(start),
-                libc::MADV_DONTNEED,
-            )
+        let unmap = |advice| {
+            let (start, length) = (core::ptr::without_provenance_mut(start), end - start);
+            // SAFETY: a private mapping of a file without any page that differs from the file,
+            // and nobody writes to it, because it is not writable: its pages come back as they
+            // were.
+            unsafe { libc::madvise(start, length, advice) }
         };
+        // Also where it is locked; before Linux 5.18 only where it is not.
+        if unmap(libc::MADV_DONTNEED_LOCKED) != 0 {
+            unmap(libc::MADV_DONTNEED);
+        }
     }
 }
 
@@ -81,7 +83,8 @@ fn unchanged_files(mappings: &str) -> Vec<(usize, usize)> {
 fn bounds(range: &str) -> Option<(usize, usize)> {
     let (start, end) = range.split_once('-')?;
     let number = |text| usize::from_str_radix(text, 16).ok();
-    Some((number(start)?, number(end)?))
+    let (start, end) = (number(start)?, number(end)?);
+    (start < end).then_some((start, end))
 }
 
 /// Large buffers are mapped each for itself for ever, so that they are returned when they are freed

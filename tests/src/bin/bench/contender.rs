@@ -12,24 +12,32 @@ use rvrrpd_tests::rvrrpd::{self, Change, Files, State, Vrouter, config};
 
 use crate::load::Load;
 
-/// A daemon.
+/// A daemon, on one of its data planes.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Contender {
+    /// rvrrpd on macvlans, as keepalived.
     Rvrrpd,
+    /// rvrrpd with a virtual MAC that needs no interface.
+    Ebpf,
+    /// rvrrpd with the addresses on the interface itself, which keeps its Ethernet address: many
+    /// virtual routers cannot share one.
+    Ether,
     Keepalived,
 }
 
 impl Contender {
-    pub(crate) const ALL: [Self; 2] = [Self::Rvrrpd, Self::Keepalived];
+    pub(crate) const ALL: [Self; 4] = [Self::Rvrrpd, Self::Ebpf, Self::Ether, Self::Keepalived];
+    /// Those that do the same in the same way.
+    pub(crate) const PAIR: [Self; 2] = [Self::Rvrrpd, Self::Keepalived];
 
     /// Writes the configuration of `host`. One router, the first, has `first` as its priority.
     pub(crate) fn configure(self, lab: &Lab, host: &Host, load: Load, priority: u8, first: u8) {
         let text = match self {
-            Self::Rvrrpd => rvrrpd(load, priority, first),
+            Self::Rvrrpd | Self::Ebpf | Self::Ether => self.rvrrpd(load, priority, first),
             Self::Keepalived => keepalived(load, priority, first),
         };
         match self {
-            Self::Rvrrpd => Files::of(lab, host).write(&text),
+            Self::Rvrrpd | Self::Ebpf | Self::Ether => Files::of(lab, host).write(&text),
             Self::Keepalived => {
                 std::fs::write(keepalived_file(lab, host, "conf"), text).expect("configuration");
             }
@@ -39,7 +47,7 @@ impl Contender {
     /// Starts it on `host`.
     pub(crate) fn start(self, lab: &Lab, host: &Host) -> Process {
         let command = match self {
-            Self::Rvrrpd => {
+            Self::Rvrrpd | Self::Ebpf | Self::Ether => {
                 let mut command = rvrrpd::command_on(host);
                 let config = Files::of(lab, host).config;
                 command.args(["-m", "1", "-c"]).arg(config);
@@ -65,7 +73,7 @@ impl Contender {
     /// The virtual router that has become Backup, if `line` of its log says so.
     pub(crate) fn became_backup(self, line: &str) -> Option<String> {
         match self {
-            Self::Rvrrpd => {
+            Self::Rvrrpd | Self::Ebpf | Self::Ether => {
                 let change = Change::parse(line)?;
                 (change.to == State::Backup.to_string()).then_some(change.name)
             }
@@ -76,14 +84,37 @@ impl Contender {
         }
     }
 
+    fn rvrrpd(self, load: Load, priority: u8, first: u8) -> String {
+        let vrouters: Vec<Vrouter> = load
+            .each()
+            .enumerate()
+            .map(|(number, router)| {
+                let (interface, vrid) = router;
+                let vrouter = Vrouter::new(vrid, &[&Load::vip(router).to_string()])
+                    .text("interface", &format!("eth{interface}"))
+                    .interval(load.interval.as_secs_f64())
+                    .preemption(true)
+                    .priority(if number == 0 { first } else { priority });
+                match self {
+                    Self::Ebpf => vrouter.iftype("ebpf").key("accept_mode", false),
+                    Self::Ether => vrouter.iftype("ether").key("virtual_mac", false),
+                    Self::Rvrrpd | Self::Keepalived => vrouter
+                        .macvlan()
+                        .text("vifname", &format!("v{interface}.{vrid}")),
+                }
+            })
+            .collect();
+        config(&vrouters)
+    }
+
     /// What it says of its version.
     pub(crate) fn version(self) -> String {
         let mut command = match self {
-            Self::Rvrrpd => Command::new(rvrrpd::program()),
+            Self::Rvrrpd | Self::Ebpf | Self::Ether => Command::new(rvrrpd::program()),
             Self::Keepalived => Command::new(keepalived_program()),
         };
         let option = match self {
-            Self::Rvrrpd => "-V",
+            Self::Rvrrpd | Self::Ebpf | Self::Ether => "-V",
             Self::Keepalived => "-v",
         };
         let said = command.arg(option).output().ok();
@@ -112,6 +143,8 @@ impl fmt::Display for Contender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Rvrrpd => "rvrrpd",
+            Self::Ebpf => "ebpf",
+            Self::Ether => "ether",
             Self::Keepalived => "keepalived",
         })
     }
@@ -122,26 +155,8 @@ impl FromStr for Contender {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let known = Self::ALL.into_iter().find(|one| one.to_string() == text);
-        known.ok_or_else(|| format!("{text}: rvrrpd or keepalived"))
+        known.ok_or_else(|| format!("{text}: rvrrpd, ebpf, ether or keepalived"))
     }
-}
-
-fn rvrrpd(load: Load, priority: u8, first: u8) -> String {
-    let vrouters: Vec<Vrouter> = load
-        .each()
-        .enumerate()
-        .map(|(number, router)| {
-            let (interface, vrid) = router;
-            Vrouter::new(vrid, &[&Load::vip(router).to_string()])
-                .text("interface", &format!("eth{interface}"))
-                .macvlan()
-                .text("vifname", &format!("v{interface}.{vrid}"))
-                .interval(load.interval.as_secs_f64())
-                .preemption(true)
-                .priority(if number == 0 { first } else { priority })
-        })
-        .collect();
-    config(&vrouters)
 }
 
 fn keepalived(load: Load, priority: u8, first: u8) -> String {

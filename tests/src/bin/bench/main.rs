@@ -50,8 +50,7 @@ fn main() {
         std::process::exit(2);
     }
     leave_nothing_behind();
-    let versions = options.contenders.iter().map(|who| who.version());
-    let versions = versions.collect::<Vec<_>>().join(", ");
+    let versions = Contender::PAIR.map(|who| who.version()).join(", ");
     let about = format!("{}; {versions}.", host::description());
     println!("{about}");
     let table = measure(&options);
@@ -69,12 +68,13 @@ fn main() {
 
 /// All rounds and trials; the table of each load is printed as soon as it is complete.
 fn measure(options: &Options) -> Table {
-    let mut table = Table::new(&options.contenders);
+    let mut table = Table::default();
     for load in &options.loads {
         for run in 0..options.runs {
-            let mut order = options.contenders.clone();
+            let mut order = options.contenders(*load);
             // Who is second meets a machine that the first has warmed.
-            order.rotate_left(run % options.contenders.len());
+            let first = run % order.len();
+            order.rotate_left(first);
             for contender in order {
                 if contender == Contender::Keepalived && load.routers > MOST_OF_KEEPALIVED {
                     continue;

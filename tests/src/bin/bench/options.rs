@@ -9,11 +9,11 @@ use crate::trial::Strain;
 
 pub(crate) const USAGE: &str = "\
 usage: bench [--write FILE] [--quick] [--runs N] [--load ROUTERS@SECONDS]...
-             [--only rvrrpd|keepalived] [--trial calm|busy|flood]...
+             [--only rvrrpd|ebpf|ether|keepalived] [--trial calm|busy|flood]...
 
 --write FILE  writes the document, unless --quick, --load, --only or --trial make the run a part
 --quick       one short run of the loads that have goals, no trials; about two minutes
---load, --only  these loads, this daemon alone, no trials
+--load, --only  these loads, these daemons alone, no trials; each can be given several times
 --runs N      how often each daemon gets its turn, 3 unless told otherwise
 --trial NAME  these trials of rvrrpd alone and nothing else
 KEEPALIVED=PATH in the environment names another keepalived than the one of the search path.";
@@ -45,7 +45,8 @@ const TRIALS: [(Load, Strain, u64); 3] = [
 pub(crate) struct Options {
     pub(crate) runs: usize,
     pub(crate) loads: Vec<Load>,
-    pub(crate) contenders: Vec<Contender>,
+    /// Those of all loads; none: two, and all of them under the load that has the goals.
+    contenders: Vec<Contender>,
     pub(crate) trials: Vec<(Load, Strain, u64)>,
     /// Where the document goes; none unless the run is a whole one.
     pub(crate) write: Option<String>,
@@ -59,14 +60,14 @@ impl Options {
     /// What is wrong and what is allowed.
     pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
         let (mut runs, mut loads, mut write) = (None, Vec::new(), None);
-        let mut contenders = Contender::ALL.to_vec();
+        let mut contenders = Vec::new();
         let (mut is_quick, mut strains) = (false, Vec::new());
         while let Some(word) = words.next() {
             let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
             match word.as_str() {
                 "--runs" => runs = Some(count(&value()?)?),
                 "--load" => loads.push(value()?.parse()?),
-                "--only" => contenders = vec![value()?.parse()?],
+                "--only" => contenders.push(value()?.parse()?),
                 "--write" => write = Some(value()?),
                 "--quick" => is_quick = true,
                 "--trial" => strains.push(value()?.parse::<Strain>()?),
@@ -74,8 +75,7 @@ impl Options {
             }
         }
         let is_trials = !strains.is_empty();
-        let is_whole =
-            !is_quick && !is_trials && loads.is_empty() && contenders.len() == Contender::ALL.len();
+        let is_whole = !is_quick && !is_trials && loads.is_empty() && contenders.is_empty();
         let mut trials = TRIALS.to_vec();
         trials.retain(|(_, strain, _)| is_whole || strains.contains(strain));
         if loads.is_empty() && !is_trials {
@@ -93,6 +93,17 @@ impl Options {
             write: write.filter(|_| is_whole),
             is_quick,
         })
+    }
+
+    /// Who is compared under a load.
+    pub(crate) fn contenders(&self, load: Load) -> Vec<Contender> {
+        if !self.contenders.is_empty() {
+            self.contenders.clone()
+        } else if load == THOUSAND {
+            Contender::ALL.to_vec()
+        } else {
+            Contender::PAIR.to_vec()
+        }
     }
 
     /// For how long processor time is counted.

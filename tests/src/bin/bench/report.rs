@@ -14,23 +14,14 @@ use crate::trial::{Strain, Trial};
 const BAR: f64 = 40.0;
 
 /// Everything that was measured.
+#[derive(Default)]
 pub(crate) struct Table {
-    contenders: Vec<Contender>,
     rounds: Vec<(Load, Contender, Round)>,
     trials: Vec<Trial>,
     failures: Vec<String>,
 }
 
 impl Table {
-    pub(crate) fn new(contenders: &[Contender]) -> Self {
-        Self {
-            contenders: contenders.to_vec(),
-            rounds: Vec::new(),
-            trials: Vec::new(),
-            failures: Vec::new(),
-        }
-    }
-
     /// Adds a round, or why there is none.
     pub(crate) fn add(&mut self, load: Load, who: Contender, round: Result<Round, String>) {
         match round {
@@ -73,25 +64,33 @@ impl Table {
         loads
     }
 
+    /// Who was measured under a load.
+    fn contenders(&self, load: Load) -> Vec<Contender> {
+        let mut all = Contender::ALL.to_vec();
+        all.retain(|who| self.of(load, *who).next().is_some());
+        all
+    }
+
     /// The table of one load.
     pub(crate) fn of_load(&self, load: Load) -> String {
+        let contenders = self.contenders(load);
         let mut text = format!("\n### {load}\n\n| median (least to greatest) |");
-        for contender in &self.contenders {
+        for contender in &contenders {
             let _ = write!(text, " {contender} |");
         }
-        text.push_str(" ratio | steal |\n|---|");
-        text.push_str(&"---|".repeat(self.contenders.len() + 2));
+        text.push_str(" first by last | steal |\n|---|");
+        text.push_str(&"---|".repeat(contenders.len() + 2));
         text.push('\n');
         for row in ROWS {
             let _ = write!(text, "| {} |", row.name);
             let mut medians = Vec::new();
-            for contender in &self.contenders {
+            for contender in &contenders {
                 let sample = self.sample(load, *contender, row.of);
                 medians.push(sample.median());
                 let _ = write!(text, " {} |", cell(&sample, row.unit));
             }
             let ratio = match medians[..] {
-                [ours, theirs] if row.has_ratio => ratio(ours, theirs),
+                [ours, .., theirs] if row.has_ratio => ratio(ours, theirs),
                 _ => None,
             };
             let ratio = ratio.map_or_else(String::new, |ratio| format!("{ratio:.3}"));
@@ -102,9 +101,9 @@ impl Table {
 
     /// What the hypervisor took away while a row was measured, for each contender.
     fn steal(&self, load: Load, row: Row) -> String {
-        let each = self.contenders.iter().map(|who| {
+        let each = self.contenders(load).into_iter().map(|who| {
             let steal = self
-                .of(load, *who)
+                .of(load, who)
                 .map(|round| round.steal[row.phase as usize]);
             let median = Sample::new(steal).median();
             median.map_or_else(|| "—".to_owned(), |percent| format!("{percent:.1} %"))
@@ -137,7 +136,7 @@ impl Table {
             let bars: Vec<(String, f64)> = self
                 .loads()
                 .into_iter()
-                .flat_map(|load| self.contenders.iter().map(move |who| (load, *who)))
+                .flat_map(|load| Contender::ALL.map(|who| (load, who)))
                 .filter_map(|(load, who)| {
                     let median = self.sample(load, who, row.of).median()?;
                     Some((format!("{load:24} {who:10}"), median))
@@ -246,7 +245,7 @@ mod tests {
     }
 
     fn table() -> Table {
-        let mut table = Table::new(&Contender::ALL);
+        let mut table = Table::default();
         for cpu in [1.0, 9.0, 2.0] {
             table.add(LOAD, Contender::Rvrrpd, Ok(round(cpu, 0.5)));
             table.add(LOAD, Contender::Keepalived, Ok(round(cpu * 4.0, 2.0)));

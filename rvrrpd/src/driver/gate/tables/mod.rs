@@ -60,7 +60,13 @@ impl Change {
         Some(match self {
             Self::Close(parent, mac) => (Element::Closed(parent, mac), true),
             Self::Open(parent, mac) => (Element::Closed(parent, mac), false),
-            Self::RefuseAt(..) | Self::AcceptAt(..) => return None,
+            Self::RefuseAt(..)
+            | Self::AcceptAt(..)
+            | Self::Carry(..)
+            | Self::Shut(..)
+            | Self::Release(..)
+            | Self::Answer(..)
+            | Self::Forget(..) => return None,
             Self::Refuse(address) => (Element::Refused(address), true),
             Self::Accept(address) => (Element::Refused(address), false),
             Self::RefuseLinkLocal(index, address) => {
