@@ -52,6 +52,8 @@ pub(super) struct Supervisor {
     pub(super) driver: DriverHandle,
     reports: Receiver<Report>,
     pub(super) workers: Vec<pool::Handle>,
+    /// What they are to be told, each all at once: it is woken once for a thousand routers.
+    orders: Vec<Vec<Control>>,
     pub(super) interfaces: BTreeMap<Site, Interface>,
     /// The eBPF filter; none where the kernel does not permit it.
     filter: Option<Arc<Filter>>,
@@ -170,6 +172,7 @@ impl Supervisor {
             namespaces: Namespaces::new(view),
             driver,
             reports,
+            orders: workers.iter().map(|_| Vec::new()).collect(),
             workers,
             interfaces: BTreeMap::new(),
             filter,
@@ -351,7 +354,8 @@ impl Supervisor {
 
     /// Lets the routers of each worker leave it. When this returns their last advertisements have
     /// left.
-    pub(super) fn let_go(&self, leaving: Vec<Vec<RouterId>>) {
+    pub(super) fn let_go(&mut self, leaving: Vec<Vec<RouterId>>) {
+        self.tell_workers();
         let (left, all_left) = crossbeam_channel::unbounded();
         for (worker, ids) in self.workers.iter().zip(leaving) {
             if !ids.is_empty() {
@@ -389,13 +393,24 @@ impl Supervisor {
         // After the driver: what a worker does at once, as an owner that becomes Master, it has to
         // do by the new plan.
         for (worker, setup) in setups {
-            let _ended = self.workers[worker].control.send(Control::Set(setup));
+            self.orders[worker].push(Control::Set(setup));
         }
         // Only now: a router starts when all that it needs has been told.
         for key in keys.values().flatten() {
             self.tell_readiness(key);
         }
+        self.tell_workers();
         self.publish_snapshot();
+    }
+
+    /// Passes on what the workers are to be told, in its order.
+    fn tell_workers(&mut self) {
+        for (worker, orders) in self.workers.iter().zip(&mut self.orders) {
+            if !orders.is_empty() {
+                let several = Control::Several(core::mem::take(orders));
+                let _ended = worker.control.send(several);
+            }
+        }
     }
 
     /// From now on what these texts say runs; [`Self::update`] is to follow.
@@ -707,7 +722,7 @@ impl Supervisor {
             events.send(Event::since(&managed.status, change, before));
         }
         let control = Control::Readiness(managed.id, reasons);
-        let _ended = self.workers[managed.worker].control.send(control);
+        self.orders[managed.worker].push(control);
     }
 
     /// Takes this report and those that wait behind it, then draws the consequences of all.
@@ -804,12 +819,11 @@ impl Supervisor {
         }
     }
 
-    fn activated(&self, id: RouterId) {
+    fn activated(&mut self, id: RouterId) {
         tracing::debug!("VR {} - Addresses are in", self.title(id));
         let key = self.keys.get(&id);
         if let Some(managed) = key.and_then(|key| self.routers.get(key)) {
-            let control = &self.workers[managed.worker].control;
-            let _ended = control.send(Control::Activated(id));
+            self.orders[managed.worker].push(Control::Activated(id));
         }
     }
 

@@ -154,6 +154,8 @@ pub enum Control<P = Arc<Port>> {
     /// They leave: as Master with priority 0. Everything of theirs is then taken out of the
     /// kernel. The sender is dropped when the last advertisements have left.
     Remove(Vec<RouterId>, Sender<()>),
+    /// These, in their order: the worker is woken once for all of them.
+    Several(Vec<Self>),
     /// All leave, and the thread ends.
     Stop,
 }

@@ -173,7 +173,10 @@ impl Node {
                 Control::Readiness(id, reasons) => {
                     rim.deeds.push(Deed::Ready(*id, reasons.is_ready()));
                 }
-                Control::Remove(..) | Control::Activated(_) | Control::Solicited(..) => {}
+                Control::Remove(..)
+                | Control::Activated(_)
+                | Control::Solicited(..)
+                | Control::Several(_) => {}
                 Control::Stop => {
                     runs = false;
                     let ids = (0..self.status.len()).map(id);

@@ -131,6 +131,13 @@ impl<P> Engine<P> {
                 self.advertise(id, |slot| slot.solicited(received, random));
             }
             Control::Remove(ids, _left) => self.remove(ids, host),
+            Control::Several(controls) => {
+                for control in controls {
+                    self.control(control, host);
+                    // An advertisement that is due does not wait for a thousand orders.
+                    self.pass(host);
+                }
+            }
             Control::Stop => self.stop(host),
         }
     }
