@@ -411,7 +411,7 @@ vip = \"10.0.1.1\"
                     source: "10.0.0.9".parse().unwrap(),
                     mac: Mac::of_virtual_router(router.family, router.vrid),
                 }),
-                choice: Choice::default(),
+                choice: crate::driver::Choice::default(),
             })
         });
         Snapshot {

@@ -19,7 +19,7 @@ use crate::scene::{R1, R2, R3, Scene, wait};
 const CALM: Duration = Duration::from_millis(500);
 /// How long what follows from a start lasts, as announcements that are repeated after 5 s, and from
 /// a change of the interfaces, which the daemons look at.
-const AFTERMATH: Duration = Duration::from_secs(7);
+const AFTERMATH: Duration = Duration::from_secs(12);
 
 /// Parts of a round. The machine's noise is taken down for each.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
