@@ -10,6 +10,8 @@
 mod lab;
 
 mod absorption;
+mod answers;
+mod ask;
 mod filter;
 mod gate;
 mod hooks;
