@@ -12,6 +12,7 @@ mod lab;
 mod absorption;
 mod answers;
 mod ask;
+mod carried;
 mod filter;
 mod gate;
 mod hooks;
