@@ -8,11 +8,10 @@ use aya_ebpf::helpers::generated::{bpf_csum_diff, bpf_skb_load_bytes};
 use rvrrpd_ebpf::{GateState, Stopped};
 
 use crate::conflict;
-use crate::frame::{Frame, is_station};
+use crate::frame::{Frame, ICMPV6, is_station};
 use crate::gate;
 
 const HEADER: u32 = 40;
-const ICMPV6: u8 = 58;
 const SOLICITATION: u8 = 135;
 const ADVERTISEMENT: u8 = 136;
 const HOP_LIMIT: u8 = 255;
@@ -23,11 +22,11 @@ const REPLY: u32 = 86;
 const SOURCE_MAC: u8 = 1;
 const TARGET_MAC: u8 = 2;
 /// Options that are looked at.
-const OPTIONS: u32 = 16;
+const OPTIONS: u32 = 8;
 /// Bytes whose checksum is taken at a time, and how often: 1280 bytes, as neighbour discovery is
 /// not fragmented (RFC 6980) and has no reason to be longer.
-const CHUNK: u32 = 64;
-const CHUNKS: u32 = 20;
+const CHUNK: u32 = 128;
+const CHUNKS: u32 = 10;
 /// Router, solicited, override.
 const FLAGS: u8 = 0xe0;
 const FLAGS_TO_ALL: u8 = 0xa0;
@@ -86,29 +85,41 @@ pub fn judge(frame: &Frame, packet: &Packet, is_carried: bool) -> Option<i32> {
     }
     let known = gate::known(frame.ifindex, target)?;
     let state = gate::state(known.place)?;
-    if kind == ADVERTISEMENT {
-        if gate::is_master(state) && is_valid(frame, packet, code) {
-            let mac = options(frame, packet, TARGET_MAC)?.mac;
-            let mac = mac.unwrap_or(frame.source());
-            conflict::note(frame.ifindex, target, known.place, mac);
+    let is_question = kind == SOLICITATION;
+    if is_question {
+        gate::answering(known)?;
+        if state == GateState::Closed as u64 {
+            return Some(gate::drop_for(Stopped::ClosedNeighbour));
         }
+        if state != GateState::Carried as u64 {
+            return None;
+        }
+    } else if !gate::is_master(state) {
         return None;
     }
-    gate::answering(known)?;
-    if state == GateState::Closed as u64 {
-        return Some(gate::drop_for(Stopped::ClosedNeighbour));
-    }
-    if state != GateState::Carried as u64 {
+    // Once for both, as the verifier walks through all of it each time.
+    let wanted = if is_question { SOURCE_MAC } else { TARGET_MAC };
+    let options = if is_valid(frame, packet, code) {
+        options(frame, packet, wanted)
+    } else {
+        None
+    };
+    let Some(options) = options else {
+        return if is_question {
+            gate::not_answerable()
+        } else {
+            None
+        };
+    };
+    if !is_question {
+        let mac = options.mac.unwrap_or(frame.source());
+        conflict::note(frame.ifindex, target, known.place, mac);
         return None;
     }
     let is_probe = packet.source == [0; 4];
-    let from = packet.source[0].to_ne_bytes()[0];
-    if from == 0xff || !frame.is_answerable() || !is_valid(frame, packet, code) {
+    if packet.source[0].to_ne_bytes()[0] == 0xff || !frame.is_answerable() {
         return gate::not_answerable();
     }
-    let Some(options) = options(frame, packet, SOURCE_MAC) else {
-        return gate::not_answerable();
-    };
     if is_probe {
         // ff02::1:ff00:0/104, and nobody says where he is (RFC 4861 §7.1.1).
         let [g, h, i, j] = packet.destination;
@@ -279,7 +290,7 @@ fn is_summed(frame: &Frame, packet: &Packet) -> bool {
                     $(write_volatile(words.add($word), 0);)*
                 };
             }
-            each_word!(0 1 2 3 4 5 6 7);
+            each_word!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
             let wanted = if left > CHUNK { CHUNK } else { left };
             // The helper wants a length that it can see the bounds of, whatever the optimiser knows.
             let bounded = (core::ptr::read_volatile(&wanted).wrapping_sub(8) & (CHUNK - 8)) + 8;
