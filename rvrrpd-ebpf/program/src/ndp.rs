@@ -67,10 +67,11 @@ impl Packet {
     }
 }
 
-/// What a message says in its options.
-struct Options {
-    mac: Option<[u8; 6]>,
-}
+/// In place of a MAC address in the low six bytes of what [`options`] says: there is none. An
+/// `Option` of one would have bytes that nothing is written to, which the verifier does not take.
+const NONE: u64 = 1 << 48;
+/// Likewise: the message is wrong.
+const WRONG: u64 = 1 << 49;
 
 /// What becomes of a neighbour solicitation or advertisement; none is that it goes on.
 #[inline(always)]
@@ -99,20 +100,25 @@ pub fn judge(frame: &Frame, packet: &Packet, is_carried: bool) -> Option<i32> {
     }
     // Once for both, as the verifier walks through all of it each time.
     let wanted = if is_question { SOURCE_MAC } else { TARGET_MAC };
-    let options = if is_valid(frame, packet, code) {
+    let said = if is_valid(frame, packet, code) {
         options(frame, packet, wanted)
     } else {
-        None
+        WRONG
     };
-    let Some(options) = options else {
+    if said == WRONG {
         return if is_question {
             gate::not_answerable()
         } else {
             None
         };
+    }
+    let [m0, m1, m2, m3, m4, m5, ..] = said.to_le_bytes();
+    let mac = if said == NONE {
+        frame.source()
+    } else {
+        [m0, m1, m2, m3, m4, m5]
     };
     if !is_question {
-        let mac = options.mac.unwrap_or(frame.source());
         conflict::note(frame.ifindex, target, known.place, mac);
         return None;
     }
@@ -127,7 +133,7 @@ pub fn judge(frame: &Frame, packet: &Packet, is_carried: bool) -> Option<i32> {
             && h == 0
             && i == 1_u32.to_be()
             && j.to_ne_bytes()[0] == 0xff;
-        if !is_group || options.mac.is_some() {
+        if !is_group || said != NONE {
             return gate::not_answerable();
         }
     } else if let Some(source) = gate::known(frame.ifindex, packet.source)
@@ -136,7 +142,6 @@ pub fn judge(frame: &Frame, packet: &Packet, is_carried: bool) -> Option<i32> {
         // Who has the address does not ask in its name.
         return gate::not_answerable();
     }
-    let mac = options.mac.unwrap_or(frame.source());
     if !is_station(mac) {
         return gate::not_answerable();
     }
@@ -308,26 +313,30 @@ fn is_summed(frame: &Frame, packet: &Packet) -> bool {
     false
 }
 
-/// The options behind a message; none if one of them has no length, which no message may have.
+/// The MAC address that an option behind a message names; [`WRONG`] if one of them has no length,
+/// which no message may have.
 #[inline(always)]
-fn options(frame: &Frame, packet: &Packet, wanted: u8) -> Option<Options> {
-    let mut options = Options { mac: None };
+fn options(frame: &Frame, packet: &Packet, wanted: u8) -> u64 {
+    let mut mac = NONE;
     let mut at = frame.network + HEADER + MESSAGE;
     let end = frame.network + HEADER + packet.length;
     for _ in 0..OPTIONS {
         if at + 8 > end {
             break;
         }
-        let [kind, length, a, b, c, d, e, f]: [u8; 8] = frame.load(at)?;
+        let Some(option) = frame.load::<[u8; 8]>(at) else {
+            return WRONG;
+        };
+        let [kind, length, a, b, c, d, e, f] = option;
         if length == 0 {
-            return None;
+            return WRONG;
         }
-        if kind == wanted && length == 1 && options.mac.is_none() {
-            options.mac = Some([a, b, c, d, e, f]);
+        if kind == wanted && length == 1 && mac == NONE {
+            mac = u64::from_le_bytes([a, b, c, d, e, f, 0, 0]);
         }
         at += u32::from(length) * 8;
     }
-    Some(options)
+    mac
 }
 
 #[inline(always)]
