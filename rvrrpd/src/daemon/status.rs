@@ -5,6 +5,7 @@ use core::fmt::{self, Write as _};
 use std::time::SystemTime;
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use rvrrpd_ebpf::Stopped;
 
 use super::supervisor::{Managed, Supervisor};
 use crate::config::model::Protocol;
@@ -36,9 +37,14 @@ pub(super) fn log(supervisor: &Supervisor) {
     );
     append(&mut line, rejects);
     if let Some(stopped) = &supervisor.stopped {
-        for (name, count) in stopped.all() {
-            // Writing to a string cannot fail.
-            let _infallible = write!(line, " {name}={count}");
+        for (name, reason) in [
+            ("gate-closed-frames", Stopped::Closed),
+            ("gate-refused-packets", Stopped::Refused),
+        ] {
+            if let Some(count) = stopped.count(reason) {
+                // Writing to a string cannot fail.
+                let _infallible = write!(line, " {name}={count}");
+            }
         }
     }
     tracing::info!("{line}");

@@ -72,7 +72,7 @@ pub(crate) fn seen(lab: &Lab) -> u64 {
     lab.counted("ether saddr 02:00:00:00:00:51")
 }
 
-/// ARP-2: requests for a virtual address are answered with the virtual MAC, by whatever way they
+/// ARP-1, FSM-A-1: requests for a virtual address are answered with the virtual MAC, by whatever way they
 /// come, and once.
 #[test]
 fn arp_requests_are_answered_with_the_virtual_mac() {
@@ -156,7 +156,7 @@ fn arp_requests_are_answered_with_the_virtual_mac() {
     });
 }
 
-/// ND-2: the same by neighbour discovery, with whatever options.
+/// ND-1, FSM-A-2: the same by neighbour discovery, with whatever options.
 #[test]
 fn neighbour_solicitations_are_answered_with_the_virtual_mac() {
     let test = "answers::neighbour_solicitations_are_answered_with_the_virtual_mac";

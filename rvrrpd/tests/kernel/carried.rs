@@ -15,6 +15,8 @@ use crate::gate::{MAC, MAC6, gate};
 use crate::lab::{Lab, inside};
 use crate::wire::vrid;
 
+/// The VRID where another one than that of [`answering`] is meant.
+const VRID: u8 = 9;
 const FAR: &str = "198.51.100.10";
 const FAR6: &str = "2001:db8:2::10";
 /// What the kernel does with the addresses of a network that it has by default, and worse: nothing
@@ -107,7 +109,7 @@ fn a_master_forwards_large_transfers() {
     });
 }
 
-/// FSM-A-5: with the address on this host a Master accepts. That of IPv6 is not on the parent: its
+/// FSM-A-5, ND-2: with the address on this host a Master accepts. That of IPv6 is not on the parent: its
 /// kernel would ask for neighbours in the name of the address and with the MAC of the parent, and
 /// they would learn that one (for IPv4 there is `arp_announce`).
 #[test]
@@ -136,7 +138,7 @@ fn a_master_accepts_by_an_address_of_its_own() {
     });
 }
 
-/// A host that wants to take a virtual address finds it taken (RFC 5227, RFC 4862 §5.4).
+/// A host that wants to take a virtual address finds it taken (RFC 4862 §5.4).
 #[test]
 fn nobody_else_takes_a_virtual_address() {
     let test = "carried::nobody_else_takes_a_virtual_address";
@@ -313,7 +315,7 @@ fn namespaces_do_not_mix() {
         let mut other = load_gate().unwrap();
         let place = own.attach(77).unwrap();
         let theirs = far.enter(|| other.attach(77).unwrap()).unwrap();
-        let router = (Family::V4, vrid(V));
+        let router = (Family::V4, vrid(VRID));
         own.set(77, router, GateState::Closed).unwrap();
         own.answer(77, router, VIP.into(), true).unwrap();
         assert_eq!(other.states().state(theirs, router), GateState::Foreign);
@@ -327,5 +329,3 @@ fn namespaces_do_not_mix() {
         assert_eq!(own.hook(77), Some(Hook::Tcx));
     });
 }
-
-const V: u8 = 9;

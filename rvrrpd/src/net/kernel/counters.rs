@@ -31,22 +31,6 @@ impl StoppedFrames {
     pub fn count(&self, reason: Stopped) -> Option<u64> {
         self.0.count(reason as u32)
     }
-
-    /// All of them, by the names that they have wherever they are shown.
-    pub fn all(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        Stopped::ALL.into_iter().filter_map(|reason| {
-            let name = match reason {
-                Stopped::Closed => "gate-closed-frames",
-                Stopped::Refused => "gate-refused-packets",
-                Stopped::ClosedNeighbour => "gate-closed-solicitations",
-                Stopped::AnsweredArp => "gate-answered-arp",
-                Stopped::AnsweredNd => "gate-answered-nd",
-                Stopped::NotAnswerable => "gate-not-answerable",
-                Stopped::Conflict => "gate-conflicts",
-            };
-            Some((name, self.count(reason)?))
-        })
-    }
 }
 
 impl fmt::Debug for Counters {
