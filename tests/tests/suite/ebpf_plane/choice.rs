@@ -50,7 +50,10 @@ fn without_ebpf() {
             (status["not-ready"] == "not-prepared,no-ebpf").then_some(())
         });
     }
-    let told = lines(&daemon, "Not prepared");
+    let told = until("it is told", within(5.0), || {
+        let told = lines(&daemon, "Not prepared");
+        (!told.is_empty()).then_some(told)
+    });
     assert_eq!(told.len(), 1, "{told:#?}");
     for word in ["CAP_BPF", "macvlan", "auto"] {
         assert!(told[0].contains(word), "{}", told[0]);

@@ -31,7 +31,7 @@ fn is_skipped(test: &str) -> bool {
 
 /// The usual virtual router of a family.
 fn router(family: Family, accept: bool) -> Vrouter {
-    family.vrouter().iftype(&std::env::var("IFT").unwrap_or("ebpf".into())).key("accept_mode", accept)
+    family.vrouter().iftype("ebpf").key("accept_mode", accept)
 }
 
 /// r1 is Master, r2 Backup.
