@@ -11,6 +11,7 @@ pub const ETHERNET_HEADER: u32 = 14;
 pub const TYPE_IPV4: u16 = 0x0800;
 pub const TYPE_ARP: u16 = 0x0806;
 pub const TYPE_IPV6: u16 = 0x86dd;
+pub const ICMPV6: u8 = 58;
 const TYPE_VLAN: u16 = 0x8100;
 const TYPE_PROVIDER_VLAN: u16 = 0x88a8;
 const TAG: u32 = 4;
@@ -20,6 +21,8 @@ const TO_THIS_HOST: u32 = 0;
 
 pub struct Frame {
     pub skb: *mut __sk_buff,
+    data: usize,
+    end: usize,
     pub ifindex: u32,
     /// Ethernet header.
     pub header: [u8; 14],
@@ -48,6 +51,8 @@ impl Frame {
         let header = unsafe { (data as *const [u8; 14]).read_unaligned() };
         let mut frame = Self {
             skb,
+            data,
+            end,
             ifindex,
             header,
             kind: u16::from_be_bytes([header[12], header[13]]),
@@ -61,6 +66,18 @@ impl Frame {
             frame.network += TAG;
         }
         Some(frame)
+    }
+
+    /// Whether an IPv6 packet is ICMPv6, as far as that can be seen without a helper, which costs
+    /// more than all the rest; else it may be.
+    #[inline(always)]
+    pub fn may_be_icmpv6(&self) -> bool {
+        const NEXT_HEADER: usize = ETHERNET_HEADER as usize + 6;
+        if self.network != ETHERNET_HEADER || self.data + NEXT_HEADER + 1 > self.end {
+            return true;
+        }
+        // SAFETY: that the byte is in the data was just checked.
+        unsafe { ((self.data + NEXT_HEADER) as *const u8).read() == ICMPV6 }
     }
 
     /// Whether it can be made an answer: a second tag would be in the way.

@@ -84,7 +84,7 @@ fn judge(skb: *mut __sk_buff, data: usize, end: usize) -> Option<i32> {
         TYPE_IPV6 => {
             let is_refusing = state(first + REFUSED_COUNT)? != 0;
             let is_answering = state(first + ANSWERED_COUNT)? != 0;
-            if !is_refusing && !is_answering {
+            if !is_refusing && !(is_answering && frame.may_be_icmpv6()) {
                 return None;
             }
             let packet = ndp::Packet::read(&frame)?;

@@ -8,11 +8,10 @@ use aya_ebpf::helpers::generated::{bpf_csum_diff, bpf_skb_load_bytes};
 use rvrrpd_ebpf::{GateState, Stopped};
 
 use crate::conflict;
-use crate::frame::{Frame, is_station};
+use crate::frame::{Frame, ICMPV6, is_station};
 use crate::gate;
 
 const HEADER: u32 = 40;
-const ICMPV6: u8 = 58;
 const SOLICITATION: u8 = 135;
 const ADVERTISEMENT: u8 = 136;
 const HOP_LIMIT: u8 = 255;
@@ -23,11 +22,11 @@ const REPLY: u32 = 86;
 const SOURCE_MAC: u8 = 1;
 const TARGET_MAC: u8 = 2;
 /// Options that are looked at.
-const OPTIONS: u32 = 16;
+const OPTIONS: u32 = 8;
 /// Bytes whose checksum is taken at a time, and how often: 1280 bytes, as neighbour discovery is
 /// not fragmented (RFC 6980) and has no reason to be longer.
-const CHUNK: u32 = 64;
-const CHUNKS: u32 = 20;
+const CHUNK: u32 = 128;
+const CHUNKS: u32 = 10;
 /// Router, solicited, override.
 const FLAGS: u8 = 0xe0;
 const FLAGS_TO_ALL: u8 = 0xa0;
@@ -68,10 +67,11 @@ impl Packet {
     }
 }
 
-/// What a message says in its options.
-struct Options {
-    mac: Option<[u8; 6]>,
-}
+/// In place of a MAC address in the low six bytes of what [`options`] says: there is none. An
+/// `Option` of one would have bytes that nothing is written to, which the verifier does not take.
+const NONE: u64 = 1 << 48;
+/// Likewise: the message is wrong.
+const WRONG: u64 = 1 << 49;
 
 /// What becomes of a neighbour solicitation or advertisement; none is that it goes on.
 #[inline(always)]
@@ -86,29 +86,46 @@ pub fn judge(frame: &Frame, packet: &Packet, is_carried: bool) -> Option<i32> {
     }
     let known = gate::known(frame.ifindex, target)?;
     let state = gate::state(known.place)?;
-    if kind == ADVERTISEMENT {
-        if gate::is_master(state) && is_valid(frame, packet, code) {
-            let mac = options(frame, packet, TARGET_MAC)?.mac;
-            let mac = mac.unwrap_or(frame.source());
-            conflict::note(frame.ifindex, target, known.place, mac);
+    let is_question = kind == SOLICITATION;
+    if is_question {
+        gate::answering(known)?;
+        if state == GateState::Closed as u64 {
+            return Some(gate::drop_for(Stopped::ClosedNeighbour));
         }
+        if state != GateState::Carried as u64 {
+            return None;
+        }
+    } else if !gate::is_master(state) {
         return None;
     }
-    gate::answering(known)?;
-    if state == GateState::Closed as u64 {
-        return Some(gate::drop_for(Stopped::ClosedNeighbour));
+    // Once for both, as the verifier walks through all of it each time.
+    let wanted = if is_question { SOURCE_MAC } else { TARGET_MAC };
+    let said = if is_valid(frame, packet, code) {
+        options(frame, packet, wanted)
+    } else {
+        WRONG
+    };
+    if said == WRONG {
+        return if is_question {
+            gate::not_answerable()
+        } else {
+            None
+        };
     }
-    if state != GateState::Carried as u64 {
+    let [m0, m1, m2, m3, m4, m5, ..] = said.to_le_bytes();
+    let mac = if said == NONE {
+        frame.source()
+    } else {
+        [m0, m1, m2, m3, m4, m5]
+    };
+    if !is_question {
+        conflict::note(frame.ifindex, target, known.place, mac);
         return None;
     }
     let is_probe = packet.source == [0; 4];
-    let from = packet.source[0].to_ne_bytes()[0];
-    if from == 0xff || !frame.is_answerable() || !is_valid(frame, packet, code) {
+    if packet.source[0].to_ne_bytes()[0] == 0xff || !frame.is_answerable() {
         return gate::not_answerable();
     }
-    let Some(options) = options(frame, packet, SOURCE_MAC) else {
-        return gate::not_answerable();
-    };
     if is_probe {
         // ff02::1:ff00:0/104, and nobody says where he is (RFC 4861 §7.1.1).
         let [g, h, i, j] = packet.destination;
@@ -116,7 +133,7 @@ pub fn judge(frame: &Frame, packet: &Packet, is_carried: bool) -> Option<i32> {
             && h == 0
             && i == 1_u32.to_be()
             && j.to_ne_bytes()[0] == 0xff;
-        if !is_group || options.mac.is_some() {
+        if !is_group || said != NONE {
             return gate::not_answerable();
         }
     } else if let Some(source) = gate::known(frame.ifindex, packet.source)
@@ -125,7 +142,6 @@ pub fn judge(frame: &Frame, packet: &Packet, is_carried: bool) -> Option<i32> {
         // Who has the address does not ask in its name.
         return gate::not_answerable();
     }
-    let mac = options.mac.unwrap_or(frame.source());
     if !is_station(mac) {
         return gate::not_answerable();
     }
@@ -279,7 +295,7 @@ fn is_summed(frame: &Frame, packet: &Packet) -> bool {
                     $(write_volatile(words.add($word), 0);)*
                 };
             }
-            each_word!(0 1 2 3 4 5 6 7);
+            each_word!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
             let wanted = if left > CHUNK { CHUNK } else { left };
             // The helper wants a length that it can see the bounds of, whatever the optimiser knows.
             let bounded = (core::ptr::read_volatile(&wanted).wrapping_sub(8) & (CHUNK - 8)) + 8;
@@ -297,26 +313,30 @@ fn is_summed(frame: &Frame, packet: &Packet) -> bool {
     false
 }
 
-/// The options behind a message; none if one of them has no length, which no message may have.
+/// The MAC address that an option behind a message names; [`WRONG`] if one of them has no length,
+/// which no message may have.
 #[inline(always)]
-fn options(frame: &Frame, packet: &Packet, wanted: u8) -> Option<Options> {
-    let mut options = Options { mac: None };
+fn options(frame: &Frame, packet: &Packet, wanted: u8) -> u64 {
+    let mut mac = NONE;
     let mut at = frame.network + HEADER + MESSAGE;
     let end = frame.network + HEADER + packet.length;
     for _ in 0..OPTIONS {
         if at + 8 > end {
             break;
         }
-        let [kind, length, a, b, c, d, e, f]: [u8; 8] = frame.load(at)?;
+        let Some(option) = frame.load::<[u8; 8]>(at) else {
+            return WRONG;
+        };
+        let [kind, length, a, b, c, d, e, f] = option;
         if length == 0 {
-            return None;
+            return WRONG;
         }
-        if kind == wanted && length == 1 && options.mac.is_none() {
-            options.mac = Some([a, b, c, d, e, f]);
+        if kind == wanted && length == 1 && mac == NONE {
+            mac = u64::from_le_bytes([a, b, c, d, e, f, 0, 0]);
         }
         at += u32::from(length) * 8;
     }
-    Some(options)
+    mac
 }
 
 #[inline(always)]

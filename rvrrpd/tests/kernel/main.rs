@@ -10,6 +10,9 @@
 mod lab;
 
 mod absorption;
+mod answers;
+mod ask;
+mod carried;
 mod filter;
 mod gate;
 mod hooks;

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use caps::{CapSet, Capability, CapsHashSet};
 use rvrrpd::net::filter::Channel;
-use rvrrpd::net::kernel::{Cause, Hook, Kernel, Part};
+use rvrrpd::net::kernel::{Cause, Hook, Kernel, Part, load_gate};
 use rvrrpd::wire::Family;
 use rvrrpd_ebpf::{GateState, Stopped};
 
@@ -102,7 +102,15 @@ fn what_is_loaded_needs_no_capability() {
         let kernel = Kernel::load().unwrap();
         let mut gate = kernel.gate.unwrap();
         gate.attach(wan).unwrap();
+        load_gate().unwrap();
         confine(&[]);
+        let refusal = load_gate().unwrap_err();
+        assert_eq!(refusal.part, Part::Gate);
+        assert!(
+            refusal
+                .to_string()
+                .contains("needs CAP_BPF and CAP_NET_ADMIN")
+        );
 
         kernel
             .filter
@@ -125,6 +133,10 @@ fn what_is_loaded_needs_no_capability() {
         gate.set(lan, router, GateState::Open).unwrap();
         gate.refuse(lan, router, VIP.parse().unwrap()).unwrap();
         gate.accept(lan, VIP.parse().unwrap());
+        gate.answer(lan, router, VIP.parse().unwrap(), true)
+            .unwrap();
+        gate.forget(lan, VIP.parse().unwrap());
+        assert!(gate.conflicts().is_empty());
         gate.detach(lan);
 
         gate.attach(wire.index).unwrap();

@@ -119,9 +119,14 @@ impl Lab {
         must(script, self.in_host().args(["sh", "-ec", script]))
     }
 
+    /// Name of the network namespace of the host of the LAN (`h`), or of the one behind (`f`).
+    pub fn namespace(&self, of: char) -> String {
+        format!("{}{of}", self.names)
+    }
+
     fn in_host(&self) -> Command {
         let mut command = Command::new("ip");
-        command.args(["netns", "exec", &format!("{}h", self.names)]);
+        command.args(["netns", "exec", &self.namespace('h')]);
         command
     }
 
@@ -166,18 +171,12 @@ impl Lab {
 
     /// Packets that the counters of the rules with this text have seen.
     pub fn counted(&self, rule: &str) -> u64 {
-        self.router("nft list ruleset")
-            .lines()
-            .filter(|line| line.contains(rule))
-            .filter_map(|line| {
-                line.split("packets ")
-                    .nth(1)?
-                    .split(' ')
-                    .next()?
-                    .parse::<u64>()
-                    .ok()
-            })
-            .sum()
+        counted(&self.router("nft list ruleset"), rule)
+    }
+
+    /// The same on the host of the LAN.
+    pub fn counted_on_host(&self, rule: &str) -> u64 {
+        counted(&self.host("nft list ruleset"), rule)
     }
 
     /// A macvlan on `lan` (or another parent) that is silent but for what is asked of it.
@@ -193,6 +192,21 @@ impl Lab {
              ip link set {name} up"
         ));
     }
+}
+
+fn counted(ruleset: &str, rule: &str) -> u64 {
+    ruleset
+        .lines()
+        .filter(|line| line.contains(rule))
+        .filter_map(|line| {
+            line.split("packets ")
+                .nth(1)?
+                .split(' ')
+                .next()?
+                .parse::<u64>()
+                .ok()
+        })
+        .sum()
 }
 
 /// Waits until the predicate is true.

@@ -21,7 +21,7 @@ impl Counters {
     }
 }
 
-/// Frames that the gate has dropped, for any thread.
+/// Frames that the gate has dropped, answered and noted, for any thread.
 #[derive(Clone, Debug)]
 pub struct StoppedFrames(pub(super) Arc<Counters>);
 

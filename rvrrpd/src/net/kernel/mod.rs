@@ -3,7 +3,7 @@
 //! | part | program | what it does |
 //! |---|---|---|
 //! | [`Filter`] | socket filter, attached to raw sockets | passes what a virtual router may want, counts the rest by reason, and keeps repetitions of a Master's advertisement to itself ([`Slots`]) |
-//! | [`Gate`] | classifier at the ingress of a parent | drops frames to a virtual MAC that is closed and packets to addresses that are refused ([`States`]) |
+//! | [`Gate`] | classifier at the ingress of a parent | drops frames to a virtual MAC that is closed and packets to addresses that are refused; takes frames to a virtual MAC that is carried, and answers ARP and ND for its addresses ([`States`]) |
 //!
 //! The source of both is rvrrpd-ebpf/program, the object is in the repository, and docs/ebpf.md
 //! says how it is made. Loading needs CAP_BPF, for the gate CAP_NET_ADMIN as well; after it
@@ -76,8 +76,8 @@ impl Kernel {
 static GATES: Mutex<Option<EbpfLoader<'static>>> = Mutex::new(None);
 
 /// Loads a gate of its own for a network namespace, as interface indexes are those of one. It needs
-/// CAP_BPF and CAP_NET_ADMIN, and some 2 ms after [`Kernel::load`], without which it takes as long
-/// as that; 600 KiB in the kernel.
+/// CAP_BPF and CAP_NET_ADMIN, and some 15 ms after [`Kernel::load`], most of them for the verifier,
+/// else as long as that; 600 KiB in the kernel.
 ///
 /// # Errors
 /// What the kernel lacks or does not permit.
