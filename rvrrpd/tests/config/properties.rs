@@ -371,9 +371,8 @@ fn router_pairs(router: &VirtualRouter) -> Pairs {
         ("vifname", json!(router.vifname)),
         ("socket_filter", json!(router.socket_filter)),
         ("socket_filter_absorb", json!(router.socket_filter_absorb)),
-        ("nonlocal_bind", json!(router.nonlocal_bind)),
         ("socket_filter_type", word(&router.socket_filter_type)),
-        ("nonlocal_bind", json!(false)),
+        ("nonlocal_bind", json!(router.nonlocal_bind)),
         ("enabled", json!(router.enabled)),
         (
             "routes",
