@@ -210,6 +210,15 @@ pub struct Router {
     /// Virtual interface, if there is one.
     #[serde(default)]
     pub vif: Option<String>,
+    /// What carries the virtual addresses: `ether`, `macvlan` or `ebpf`.
+    #[serde(default)]
+    pub data_plane: Option<String>,
+    /// Why no better one.
+    #[serde(default)]
+    pub data_plane_why: Option<String>,
+    /// Virtual MAC, if there is one.
+    #[serde(default)]
+    pub virtual_mac: Option<String>,
     /// Family; follows from the addresses where the daemon does not say.
     #[serde(default)]
     pub family: Option<Family>,

@@ -30,7 +30,8 @@ const fn inner(name: &'static str, value: fn(&Router) -> Option<String>) -> Fiel
     }
 }
 
-/// All fields, in the order of a block. `not_ready` is not one of Sun's.
+/// All fields, in the order of a block. `not_ready` is not one of Sun's, nor are `data_plane`, what
+/// carries the virtual addresses, `data_plane_why`, why no better one, and `virtual_mac`.
 pub(crate) const FIELDS: &[Field] = &[
     field("name", |it| Some(it.name.clone())),
     field("vrid", |it| Some(it.group.to_string())),
@@ -41,6 +42,9 @@ pub(crate) const FIELDS: &[Field] = &[
     field("interface", |it| Some(it.link().to_owned())),
     field("primary_ipaddr", |it| it.primary.clone()),
     field("assoc_ipaddrs", |it| Some(addresses(it))),
+    field("data_plane", |it| it.data_plane.clone()),
+    field("data_plane_why", |it| it.data_plane_why.clone()),
+    field("virtual_mac", |it| it.virtual_mac.clone()),
     field("protected_service", |it| list(&it.protects)),
     field("prev_state", |it| {
         let last = it.last_transition.as_ref()?;

@@ -228,6 +228,7 @@ pub(super) mod tests {
     use super::*;
     use crate::api::{Bound, Gauges};
     use crate::config::{Format, parse};
+    use crate::driver::Choice;
     use crate::fsm::{Advert, Cause, NewMasterReason, Reasons, Time, Transition};
     use crate::wire::Mac;
 

@@ -201,10 +201,9 @@ impl Kernel {
             let Some(station) = &mut parent.station else {
                 continue;
             };
-            match station.join_again() {
-                Ok(true) => joined.extend(parent.any_user()),
-                // The interface is about to go, or has no IPv6 now.
-                Ok(false) | Err(_) => {}
+            // An error: the interface is about to go, or has no IPv6 now.
+            if let Ok(true) = station.join_again() {
+                joined.extend(parent.any_user());
             }
         }
         for user in joined {

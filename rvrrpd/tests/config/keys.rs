@@ -447,16 +447,16 @@ fn every_key_that_comes_later_is_refused_by_name() {
 }
 
 #[test]
-fn every_value_that_comes_later_is_refused_by_name() {
+fn every_value_of_the_data_plane_is_taken() {
     let vrouter = Place::of("vrouter");
-    vrouter.refuses("iftype", "\"ebpf\"", "not supported yet");
-    vrouter.refuses("iftype", "\"auto\"", "not supported yet");
+    for value in ["\"ebpf\"", "\"auto\""] {
+        vrouter.accepts("iftype", value);
+    }
     vrouter.accepts("socket_filter_type", "\"ebpf\"");
-    vrouter.refuses("nonlocal_bind", "true", "not supported yet");
     vrouter.refuses("vip", "\"2001:db8::1\"", "not link-local");
     vrouter.accepts("vip", "[\"fe80::1\", \"2001:db8::1\"]");
-    vrouter.accepts("nonlocal_bind", "false");
     for value in ["true", "false"] {
+        vrouter.accepts("nonlocal_bind", value);
         vrouter.accepts("socket_filter_absorb", value);
     }
 }

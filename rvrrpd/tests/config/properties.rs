@@ -108,7 +108,7 @@ fn router() -> impl Strategy<Value = VirtualRouter> {
     let election = (
         option::of(any::<[u8; 3]>()),
         1..=254_u8,
-        any::<[bool; 7]>(),
+        any::<[bool; 8]>(),
         0..=3_600_000_u64,
         0..=3_600_000_u64,
     );
@@ -141,6 +141,7 @@ fn router() -> impl Strategy<Value = VirtualRouter> {
                 socket_filter,
                 enabled,
                 socket_filter_absorb,
+                nonlocal_bind,
             ] = flags;
             let proprietary = matches!(auth, Auth::P0Sha256(_) | Auth::P1Shake256(_));
             VirtualRouter {
@@ -176,6 +177,7 @@ fn router() -> impl Strategy<Value = VirtualRouter> {
                 socket_filter,
                 socket_filter_type,
                 socket_filter_absorb,
+                nonlocal_bind,
                 enabled,
                 routes,
                 router_advertisement: None,
@@ -370,7 +372,7 @@ fn router_pairs(router: &VirtualRouter) -> Pairs {
         ("socket_filter", json!(router.socket_filter)),
         ("socket_filter_absorb", json!(router.socket_filter_absorb)),
         ("socket_filter_type", word(&router.socket_filter_type)),
-        ("nonlocal_bind", json!(false)),
+        ("nonlocal_bind", json!(router.nonlocal_bind)),
         ("enabled", json!(router.enabled)),
         (
             "routes",

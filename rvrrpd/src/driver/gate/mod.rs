@@ -172,16 +172,12 @@ impl Gate {
         self.program.gate().map(|gate| gate.stopped().clone())
     }
 
-    /// Names of the programs of others that see the frames of a parent before the eBPF gate does;
-    /// none as well where this process may not know them.
+    /// The programs of others that see the frames of a parent before the eBPF gate does, as far as
+    /// the kernel tells.
     pub(super) fn before(&mut self, index: u32) -> Vec<String> {
         let gate = self.program.at(index);
-        let others = gate.and_then(|gate| gate.neighbours(index).ok());
-        let others = others.into_iter().flatten();
-        others
-            .filter(|other| other.is_before)
-            .map(|other| format!("{} (id {})", other.name, other.id))
-            .collect()
+        gate.and_then(|gate| gate.before(index).ok())
+            .unwrap_or_default()
     }
 
     /// Who else has said since the last call that one of our addresses is his.

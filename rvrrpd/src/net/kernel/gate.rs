@@ -21,7 +21,7 @@ use super::counters::{Counters, StoppedFrames};
 use super::interfaces::Interfaces;
 use super::states::{Place, States, index};
 use super::{io_error, os_error, take};
-use crate::net::sys::interface;
+use crate::net::sys::{interface, programs};
 use crate::wire::{Family, Vrid};
 
 const PROGRAM: &str = "rvrrpd_gate";
@@ -376,6 +376,30 @@ impl Gate {
             });
         }
         Ok(neighbours)
+    }
+
+    /// The tcx programs of others that see frames of an interface before the gate does, each by its
+    /// name and number; by its number alone where this process may not look at programs of others
+    /// (CAP_SYS_ADMIN).
+    ///
+    /// # Errors
+    /// Without CAP_NET_ADMIN; `EINVAL` where the kernel has no tcx.
+    pub fn before(&mut self, ifindex: u32) -> io::Result<Vec<String>> {
+        let numbers = programs::at_ingress(ifindex)?;
+        let program = program(&mut self.ebpf).map_err(|error| io_error(&*error))?;
+        let own = program.info().map_err(|error| io_error(&error))?.id();
+        let Some(before) = numbers.iter().position(|number| *number == own) else {
+            return Ok(Vec::new());
+        };
+        if before == 0 {
+            return Ok(Vec::new());
+        }
+        let named = self.neighbours(ifindex).unwrap_or_default();
+        let name = |number: &u32| match named.iter().find(|one| one.id == *number) {
+            Some(one) => format!("{} (id {number})", one.name),
+            None => format!("with id {number}"),
+        };
+        Ok(numbers.iter().take(before).map(name).collect())
     }
 
     /// Removes the filter that a predecessor, attached by [`Hook::Clsact`], left behind on an

@@ -12,5 +12,6 @@ pub(crate) mod namespace;
 pub(crate) mod packet;
 pub(crate) mod peers;
 pub(crate) mod process;
+pub(crate) mod programs;
 pub mod shared;
 pub mod socket;

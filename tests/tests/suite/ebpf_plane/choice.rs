@@ -4,6 +4,7 @@ use rvrrpd_tests::bpf::{self, Dropper};
 use rvrrpd_tests::deadline::{until, within};
 use rvrrpd_tests::family::Family;
 use rvrrpd_tests::host::Host;
+use rvrrpd_tests::process::Line;
 use rvrrpd_tests::rvrrpd::{Files, Rvrrpd, State, Vrouter, config, program, run};
 use rvrrpd_tests::scene::{NAME, Scene, VIP, VIP_TEXT, VRID};
 
@@ -41,13 +42,18 @@ fn without_ebpf() {
             .map(|(group, vip)| Vrouter::new(group, &[vip]).iftype(iftype))
     };
     let daemon = start_without_bpf(&scene, &scene.r1, &config(&two("ebpf")));
+    let started = |line: &Line| line.text.contains("daemon started").then_some(());
+    daemon.log().wait_after(0, "it runs", within(8.0), started);
     for name in [NAME, "eth0-8"] {
         until("it waits in Init", within(8.0), || {
             let status = daemon.status(name);
             (status["not-ready"] == "not-prepared,no-ebpf").then_some(())
         });
     }
-    let told = lines(&daemon, "Not prepared");
+    let told = until("it is told", within(5.0), || {
+        let told = lines(&daemon, "Not prepared");
+        (!told.is_empty()).then_some(told)
+    });
     assert_eq!(told.len(), 1, "{told:#?}");
     for word in ["CAP_BPF", "macvlan", "auto"] {
         assert!(told[0].contains(word), "{}", told[0]);
@@ -66,9 +72,7 @@ fn without_ebpf() {
     // The macvlan is what it asks for by name: nothing changes.
     let mark = daemon.log().mark();
     daemon.reload(&config(&two("macvlan")));
-    let reloaded = |line: &rvrrpd_tests::process::Line| {
-        line.text.contains("0 replaced, 2 changed").then_some(())
-    };
+    let reloaded = |line: &Line| line.text.contains("0 replaced, 2 changed").then_some(());
     daemon
         .log()
         .wait_after(mark, "it is the same", within(5.0), reloaded);
@@ -115,9 +119,7 @@ fn auto_takes_ebpf_and_is_seen() {
     // What auto has taken may be asked for by its name.
     let mark = daemon.log().mark();
     daemon.reload(&text("ebpf"));
-    let reloaded = |line: &rvrrpd_tests::process::Line| {
-        line.text.contains("0 replaced, 1 changed").then_some(())
-    };
+    let reloaded = |line: &Line| line.text.contains("0 replaced, 1 changed").then_some(());
     daemon
         .log()
         .wait_after(mark, "it is the same", within(5.0), reloaded);

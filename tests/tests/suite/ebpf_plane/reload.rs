@@ -197,6 +197,8 @@ fn the_interface_changes() {
     }
     let scene = Scene::with_upstream("the_interface_changes");
     let lan = scene.lan.capture();
+    // Linux answers for all its addresses on every interface, unless it is told not to.
+    scene.r1.sysctl("ipv4/conf/eth0/arp_ignore", "1");
     let before = snapshot(&scene.r1);
     let of = |interface: &str| config(&[router(Family::V4, true).text("interface", interface)]);
     let daemon = scene.start(&scene.r1, &of("eth0"));
