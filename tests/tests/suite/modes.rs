@@ -10,6 +10,7 @@ use rvrrpd_tests::rvrrpd::{self, Vrouter, config, run};
 use rvrrpd_tests::scene::{Scene, VIP, VIP_TEXT, VRID, advert_from};
 use rvrrpd_tests::snapshot::snapshot;
 use rvrrpd_tests::sys::{self, Stamp};
+use serde_json::{Value, json};
 
 /// `-V` and `-h` succeed; without arguments, with unknown ones or wrong values there is a usage or
 /// a message, exit code 1, and never a panic.
@@ -74,6 +75,28 @@ fn check_touches_nothing() {
     let (code, out, err) = run(&scene.r1, &["-t", "-c", &path.display().to_string()]);
     assert_eq!(code, Some(0), "{out:?} {err:?}");
     before.assert_same(&snapshot(&scene.r1), "rvrrpd -t");
+}
+
+/// A change of state can be read from the fields of a line of JSON, without its words.
+#[test]
+fn changes_of_state_are_fields_for_programs() {
+    let scene = Scene::new("changes_of_state_are_fields_for_programs");
+    let text = config(&[Vrouter::new(VRID, &[VIP_TEXT]).macvlan()]);
+    let text = format!("log_format = \"json\"\n{text}");
+    let daemon = scene.start(&scene.r1, &text);
+    daemon.wait_state("eth0-7", rvrrpd::State::Master, within(10.0));
+    let lines = daemon.log().texts_after(0);
+    daemon.stop();
+    let fields: Vec<Value> = lines
+        .iter()
+        .filter(|line| line.contains("Changed from"))
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["fields"].take())
+        .collect();
+    let master = json!({
+        "name": "eth0-7", "group": VRID, "interface": "eth0",
+        "from": "Backup", "to": "Master", "cause": "master-timeout",
+    });
+    assert!(fields.contains(&master), "{fields:#?}");
 }
 
 /// Mode 2: the caller returns, the PID file holds the process, the log files are written with mode
