@@ -9,7 +9,7 @@ use super::journal::Entry;
 use super::kernel::{Batch, Kernel, Known};
 use super::netlink::{self, Ipv4Silence};
 use super::parent::{Parent, UNDER_MACVLANS, WITH_ADDRESSES, WITHOUT_REDIRECTS};
-use super::{Carrier, Error, Link, Plan, Report, RouterId, sysctl};
+use super::{Carrier, Error, Link, Plan, Report, RouterId, group, sysctl};
 use crate::config::model::{NetworkDriver, Route};
 use crate::driver::dataplane::{Step, uses_virtual_mac, virtual_mac};
 use crate::wire::{Family, Mac};
@@ -58,6 +58,7 @@ impl Kernel {
             .filter(|id| self.routers.get(id).is_some_and(|router| !router.prepared))
             .collect();
         let renamed = self.rename(&changed, &links);
+        self.leave_to_others(&fresh, &links, &mut failures);
         self.prepare_parents(&fresh, &mut failures);
         self.set_gate(&ids, &mut failures);
         self.make_macvlans(&fresh, &mut failures);
@@ -137,7 +138,11 @@ impl Kernel {
             } else {
                 own_mac(plan, links).or(before)
             };
-            entries.extend(super::dataplane::of(&plan.carrier).entries(plan, own_mac, self.group));
+            entries.extend(super::dataplane::of(&plan.carrier).entries(
+                plan,
+                own_mac,
+                self.group.number,
+            ));
             entries.extend(plan.routes.iter().map(entry));
         }
         // Of an interface one Ethernet address is put back: the one that it has now.
@@ -157,15 +162,49 @@ impl Kernel {
         let Some(router) = self.routers.get(&id) else {
             return Vec::new();
         };
-        let mut entries = router
-            .dataplane()
-            .entries(&router.plan, router.own_mac, self.group);
+        let mut entries =
+            router
+                .dataplane()
+                .entries(&router.plan, router.own_mac, self.group.number);
         entries.extend(router.plan.routes.iter().map(entry));
         entries
     }
 
+    /// Lets alone what another daemon has in this network namespace: two of the same virtual router
+    /// would take the macvlan and the frames from each other.
+    fn leave_to_others(&self, fresh: &[RouterId], links: &[Link], failures: &mut Failures) {
+        for router in fresh.iter().filter_map(|id| self.routers.get(id)) {
+            let plan = &router.plan;
+            if !matches!(plan.carrier, Carrier::Macvlan { .. }) {
+                continue;
+            }
+            let mac = virtual_mac(plan);
+            let other = links.iter().find(|link| {
+                link.is_of_rvrrpd()
+                    && (link.mac, link.lower) == (Some(mac), Some(plan.parent))
+                    && link.group != self.group.number
+                    && group::is_held(link.group)
+            });
+            if let Some(other) = other {
+                let taken = io::Error::new(
+                    io::ErrorKind::AlreadyExists,
+                    format!(
+                        "another rvrrpd that runs in this network namespace has this virtual \
+                         router on interface {}; allowed: one of them",
+                        plan.parent_name
+                    ),
+                );
+                let what = format!("macvlan {}", other.name);
+                failures.insert(plan.id, Error::new(what, taken));
+            }
+        }
+    }
+
     fn prepare_parents(&mut self, fresh: &[RouterId], failures: &mut Failures) {
         for id in fresh {
+            if failures.contains_key(id) {
+                continue;
+            }
             let Some(plan) = self.routers.get(id).map(|router| &router.plan) else {
                 continue;
             };
@@ -266,13 +305,14 @@ impl Kernel {
                     failures.insert(*id, Error::new(format!("macvlan {name}"), taken));
                     continue;
                 }
-                // Left by a predecessor whose journal was lost.
+                // Left by a predecessor that is dead and whose journal was lost.
                 Some(link) => {
-                    let request = netlink::set_group(link.index, self.group);
+                    let request = netlink::set_group(link.index, self.group.number);
                     batch.push(*id, format!("macvlan {name}"), request);
                 }
                 None => {
-                    let request = netlink::create_macvlan(name, mac, plan.parent, self.group);
+                    let request =
+                        netlink::create_macvlan(name, mac, plan.parent, self.group.number);
                     batch.push(*id, format!("macvlan {name}"), request);
                 }
             }
@@ -434,7 +474,7 @@ impl Kernel {
         let own_mac = self.routers.get(&id).and_then(|router| router.own_mac);
         let now = self.entries(id);
         let mut gone: Vec<Entry> = super::dataplane::of(&old.carrier)
-            .entries(old, own_mac, self.group)
+            .entries(old, own_mac, self.group.number)
             .into_iter()
             .chain(old.routes.iter().map(entry))
             .filter(|entry| !now.contains(entry))
