@@ -16,6 +16,7 @@
 #![forbid(unsafe_code)]
 
 mod access;
+mod advertising;
 mod basic;
 mod bounded;
 mod change;
@@ -25,6 +26,7 @@ mod credentials;
 mod errors;
 mod group;
 mod health;
+mod hidden;
 mod history;
 mod idle;
 mod keys;

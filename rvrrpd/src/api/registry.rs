@@ -87,6 +87,8 @@ pub struct Gauges {
     pub driver: Sender<driver::Command>,
     /// Configuration file.
     pub conf: PathBuf,
+    /// Runtime directory.
+    pub run_dir: PathBuf,
 }
 
 impl Snapshot {

@@ -424,6 +424,7 @@ vip = \"10.0.1.1\"
                 workers: Vec::new(),
                 driver: crossbeam_channel::unbounded().0,
                 conf: PathBuf::new(),
+                run_dir: PathBuf::new(),
             }),
             reloads: 0,
         }

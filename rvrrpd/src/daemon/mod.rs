@@ -138,6 +138,7 @@ pub fn run(document: Document, mut context: Context, ready: impl FnOnce()) -> Re
         workers: workers.iter().map(|one| one.adverts.clone()).collect(),
         driver: driver.commands.clone(),
         conf: context.conf.clone(),
+        run_dir: context.run_dir.path().to_owned(),
     };
     let link = Link {
         registry: None,
