@@ -39,6 +39,7 @@ mod page;
 mod patience;
 mod places;
 mod problem;
+mod query;
 mod refusals;
 mod registry;
 mod routes;

@@ -69,6 +69,11 @@ fn a_router_in_detail_begins_with_the_documented_fields() {
         ("/run/vrrp/7/eth1", 404),
         ("/run/vrrp/7/eth0?family=ipv6", 404),
         ("/run/vrrp/7/eth0?family=7", 400),
+        ("/run/vrrp/7/eth0?netns=", 200),
+        ("/run/vrrp/7/eth0?netns=blue", 404),
+        ("/run/vrrp/7/eth0?nam=eth0-7", 400),
+        ("/run/vrrp?family=ipv4", 400),
+        ("/events?since=1", 400),
         ("/nothing", 404),
     ] {
         let answer = get(&scene.r1, &cookies, path);
