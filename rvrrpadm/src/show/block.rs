@@ -30,7 +30,7 @@ const fn inner(name: &'static str, value: fn(&Router) -> Option<String>) -> Fiel
     }
 }
 
-/// All fields, in the order of a block. `not_ready` is not one of Sun's.
+/// All fields, in the order of a block. `not_ready`, `socket_filter` and `gate` are none of Sun's.
 pub(crate) const FIELDS: &[Field] = &[
     field("name", |it| Some(it.name.clone())),
     field("vrid", |it| Some(it.group.to_string())),
@@ -42,6 +42,8 @@ pub(crate) const FIELDS: &[Field] = &[
     field("primary_ipaddr", |it| it.primary.clone()),
     field("assoc_ipaddrs", |it| Some(addresses(it))),
     field("protected_service", |it| list(&it.protects)),
+    field("socket_filter", |it| it.socket_filter.clone()),
+    field("gate", |it| it.gate.clone()),
     field("prev_state", |it| {
         let last = it.last_transition.as_ref()?;
         last.from.map(|state| state.short().to_owned())

@@ -56,5 +56,5 @@ mod view;
 mod yang;
 
 pub use order::{Applied, Done, Order, QUEUE, Refusal, Request};
-pub use registry::{Bound, Gauges, Published, Registry, Snapshot};
+pub use registry::{AtWork, Bound, Gauges, Published, Registry, Snapshot};
 pub use thread::Handle;

@@ -29,6 +29,18 @@ pub struct Published {
     pub status: Arc<Status>,
     /// What it takes from its interface; none while there is nothing to take.
     pub bound: Option<Bound>,
+    /// What works for it in the kernel.
+    pub at_work: AtWork,
+}
+
+/// What works for a virtual router in the kernel.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct AtWork {
+    /// The filter of its receive socket: `none`, `classic` or `ebpf`.
+    pub socket_filter: &'static str,
+    /// The gate in front of its macvlan: `ebpf` or `nftables`; none where there is no macvlan, or not
+    /// yet.
+    pub gate: Option<&'static str>,
 }
 
 /// What a virtual router takes from its interface.

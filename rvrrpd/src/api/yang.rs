@@ -226,7 +226,7 @@ pub(super) mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::api::{Bound, Gauges};
+    use crate::api::{AtWork, Bound, Gauges};
     use crate::config::{Format, parse};
     use crate::fsm::{Advert, Cause, NewMasterReason, Reasons, Time, Transition};
     use crate::wire::Mac;
@@ -411,6 +411,7 @@ vip = \"10.0.1.1\"
                     source: "10.0.0.9".parse().unwrap(),
                     mac: Mac::of_virtual_router(router.family, router.vrid),
                 }),
+                at_work: AtWork::default(),
             })
         });
         Snapshot {

@@ -7,6 +7,7 @@
 //!  (reports)    view, readiness     └─▶ interfaces (tables, filters)
 //! ```
 
+mod at_work;
 mod documents;
 mod interface;
 mod namespaces;
