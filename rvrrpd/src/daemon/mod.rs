@@ -171,6 +171,7 @@ pub fn run(document: Document, mut context: Context, ready: impl FnOnce()) -> Re
         api.stop();
     }
     stopped?;
+    context.run_dir.leave();
     tracing::info!("Exiting...");
     match end {
         End::Requested => Ok(()),
