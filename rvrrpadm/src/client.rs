@@ -413,6 +413,13 @@ impl Client {
     fn unreachable(&self, error: ureq::Error) -> Error {
         let source = match error {
             ureq::Error::Io(error) => error,
+            // What a server of HTTPS says to who does not encrypt is no HTTP.
+            ureq::Error::Protocol(error)
+                if self.url.starts_with("http://") && self.socket.is_none() =>
+            {
+                let https = self.url.replacen("http", "https", 1);
+                io::Error::other(format!("{error}; the port may be one of HTTPS: {https}"))
+            }
             other => io::Error::other(other.to_string()),
         };
         Error::Unreachable {

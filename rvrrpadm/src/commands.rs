@@ -75,7 +75,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
             if it.force {
                 put_primary(&daemon, &it)?;
             }
-            client.create(&it.name, &settings)?
+            let created = client.create(&it.name, &settings);
+            created.map_err(|error| with_force(error, it.force))?
         }
         Command::Create(it) => client.create(&it.name, &old_new(&it))?,
         Command::ModifyRouter(it) => client.modify(&it.name, &changed(&it)?)?,
@@ -232,6 +233,17 @@ fn new(asked: &CreateRouter) -> Result<Settings, Failure> {
         }
     }
     Ok(with_modes(settings, asked.modes.iter().copied()))
+}
+
+/// Says of `-f` where it would help: the interface has no room for another virtual MAC.
+fn with_force(error: Error, force: bool) -> Failure {
+    let is_crowded = |message: &str| message.lines().any(|line| line.starts_with("iftype: "));
+    match error {
+        Error::Refused { message, .. } if !force && is_crowded(&message) => {
+            Failure::Refused(format!("{message}\n-f gives it a macvlan of its own"))
+        }
+        other => other.into(),
+    }
 }
 
 /// `-f -P ADDR/P`: the address is put on the interface, if it is not there.

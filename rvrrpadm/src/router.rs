@@ -252,6 +252,12 @@ pub struct Router {
     /// Skew time in seconds.
     #[serde(default)]
     pub skew_time: Option<f64>,
+    /// The filter of its receive socket.
+    #[serde(default)]
+    pub socket_filter: Option<String>,
+    /// The gate in front of its virtual interface, if there is one.
+    #[serde(default)]
+    pub gate: Option<String>,
     /// Ethernet address of the parent.
     #[serde(default)]
     pub interface_hwaddress: Option<String>,

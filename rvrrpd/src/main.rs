@@ -60,7 +60,7 @@ fn main() -> ExitCode {
 fn sniff(interface: &str) -> ExitCode {
     match sniffer::run(interface) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(RUNTIME, format_args!("{interface}: {error}")),
+        Err(error) => fail(RUNTIME, error),
     }
 }
 

@@ -40,7 +40,13 @@ pub fn run(interface: &str) -> io::Result<()> {
     }
     let index = packet::interface_index(interface)
         .map_err(|error| named(interface, "no such interface", &error))?;
-    let socket = open(index).map_err(|error| named(interface, "cannot listen", &error))?;
+    let socket = open(index).map_err(|error| {
+        let what = match error.kind() {
+            ErrorKind::PermissionDenied => "cannot listen without root or CAP_NET_RAW",
+            _ => "cannot listen",
+        };
+        named(interface, what, &error)
+    })?;
     match show_all(interface, index, &socket, &mut io::stdout().lock()) {
         // The reader has seen enough.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),

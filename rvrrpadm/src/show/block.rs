@@ -30,8 +30,8 @@ const fn inner(name: &'static str, value: fn(&Router) -> Option<String>) -> Fiel
     }
 }
 
-/// All fields, in the order of a block. `not_ready` is not one of Sun's, nor are `data_plane`, what
-/// carries the virtual addresses, `data_plane_why`, why no better one, and `virtual_mac`.
+/// All fields, in the order of a block. None of Sun's are `not_ready`, `data_plane`, what carries the
+/// virtual addresses, `data_plane_why`, why no better one, `virtual_mac`, `socket_filter` and `gate`.
 pub(crate) const FIELDS: &[Field] = &[
     field("name", |it| Some(it.name.clone())),
     field("vrid", |it| Some(it.group.to_string())),
@@ -46,6 +46,8 @@ pub(crate) const FIELDS: &[Field] = &[
     field("data_plane_why", |it| it.data_plane_why.clone()),
     field("virtual_mac", |it| it.virtual_mac.clone()),
     field("protected_service", |it| list(&it.protects)),
+    field("socket_filter", |it| it.socket_filter.clone()),
+    field("gate", |it| it.gate.clone()),
     field("prev_state", |it| {
         let last = it.last_transition.as_ref()?;
         last.from.map(|state| state.short().to_owned())

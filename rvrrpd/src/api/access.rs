@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header::{HOST, HeaderMap, ORIGIN};
+use axum::http::header::{ACCEPT, HOST, HeaderMap, ORIGIN};
 use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
@@ -140,9 +140,14 @@ pub(super) async fn authorise(
         }
     }
     let Some(access) = access else {
-        return Problem::new(StatusCode::UNAUTHORIZED)
-            .detail("no session, or one that has ended; POST /auth begins one")
-            .into_response();
+        let problem = Problem::new(StatusCode::UNAUTHORIZED)
+            .detail("no session, or one that has ended; POST /auth begins one");
+        let problem = if reads && !is_script(request.headers()) {
+            problem.challenge()
+        } else {
+            problem
+        };
+        return problem.into_response();
     };
     if !reads {
         if access.level < Level::Write {
@@ -174,11 +179,39 @@ pub(super) fn is_foreign(headers: &HeaderMap) -> bool {
     origin.is_none() || origin != host
 }
 
+/// Whether a script of a page sent this, as far as browsers say: one that is offered Basic
+/// authentication asks for a password with a window of its own. Without encryption they do not say
+/// it (Fetch Metadata), so our own page does, except where it follows events.
+fn is_script(headers: &HeaderMap) -> bool {
+    let mode = headers.get("sec-fetch-mode");
+    let accepts = headers
+        .get(ACCEPT)
+        .and_then(|accepts| accepts.to_str().ok());
+    mode.is_some_and(|mode| mode != "navigate")
+        || headers.contains_key("x-requested-with")
+        || accepts.is_some_and(|accepts| accepts.contains("text/event-stream"))
+}
+
 #[cfg(test)]
 mod tests {
     use axum::http::HeaderValue;
 
     use super::*;
+
+    #[test]
+    fn scripts_of_pages_are_known() {
+        for (name, value, script) in [
+            ("accept", "*/*", false),
+            ("accept", "text/event-stream", true),
+            ("sec-fetch-mode", "navigate", false),
+            ("sec-fetch-mode", "cors", true),
+            ("x-requested-with", "fetch", true),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, HeaderValue::from_static(value));
+            assert_eq!(is_script(&headers), script, "{name}: {value}");
+        }
+    }
 
     #[test]
     fn pages_of_other_sites_are_known() {

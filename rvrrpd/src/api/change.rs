@@ -18,7 +18,7 @@ use super::config::ConfigVrouter;
 use super::problem::Problem;
 use super::routes::{self, App};
 use super::view::Router;
-use super::{Applied, Done, Order, Published, Refusal, Request, refusals, secret_files};
+use super::{Applied, Done, Order, Published, Refusal, Request, hidden, refusals, secret_files};
 use crate::config::edit::{Change, EditError};
 use crate::fsm::Reason;
 
@@ -80,6 +80,7 @@ pub(super) async fn create(
 ) -> Result<Response, Problem> {
     let persist = persist(query.as_deref())?;
     let keys = keys(request).await?;
+    hidden::check(&keys)?;
     secret_files::check(&keys, &app.snapshot().gauges.conf)?;
     let router = changed(&app, &access, Change::Create(keys), persist).await?;
     let location = [(LOCATION, format!("/config/vrouter/{}", router.config.name))];
@@ -117,6 +118,7 @@ pub(super) async fn modify(
 ) -> Result<Json<ConfigVrouter>, Problem> {
     let persist = persist(query.as_deref())?;
     let keys = keys(request).await?;
+    hidden::check(&keys)?;
     secret_files::check(&keys, &app.snapshot().gauges.conf)?;
     let router = changed(&app, &access, Change::Modify { name, keys }, persist).await?;
     Ok(Json(ConfigVrouter::of(&router.config)))

@@ -7,20 +7,23 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, State};
 use serde::Serialize;
-use serde_json::Number;
+use serde_json::{Number, Value};
 use utoipa::ToSchema;
 
+use super::Snapshot;
+use super::advertising::ConfigRouterAdvertisement;
+use super::hidden::HIDDEN;
+use super::keys;
+use super::listen::Listeners;
 use super::problem::Problem;
 use super::routes::App;
 use super::run::{mask, time_format_name, time_zone_name};
-use super::view::{authentication, family, seconds, version};
+use super::view::{authentication, seconds};
 use crate::config::model::{
     self, Auth, ChecksumPolicy, FilterType, InterfaceType, LogFormat, LogTarget, NetworkDriver,
-    Route, Secret, Vip, VirtualRouter,
+    Protocol, Route, Secret, Vip, VirtualRouter,
 };
-
-/// What stands in the place of a secret.
-const HIDDEN: &str = "***";
+use crate::wire::auth::{HmacKey, HmacKeys};
 
 /// Keys of the top level
 #[derive(Debug, Serialize, ToSchema)]
@@ -34,14 +37,15 @@ pub(super) struct ConfigGlobal {
     pid: PathBuf,
     #[schema(value_type = String)]
     working_dir: PathBuf,
-    #[schema(value_type = Option<String>)]
-    run_dir: Option<PathBuf>,
+    #[schema(value_type = String)]
+    run_dir: PathBuf,
     #[schema(value_type = String)]
     main_log: PathBuf,
     #[schema(value_type = Option<String>)]
     error_log: Option<PathBuf>,
     client_api: Option<&'static str>,
-    workers: Option<u8>,
+    /// Worker threads that run.
+    workers: usize,
     realtime: bool,
     api: Option<ConfigApi>,
 }
@@ -59,8 +63,8 @@ struct ConfigApi {
     #[schema(value_type = String)]
     tls_cert: PathBuf,
     session_lifetime: u64,
-    #[schema(value_type = Option<String>)]
-    socket: Option<PathBuf>,
+    #[schema(value_type = String)]
+    socket: PathBuf,
 }
 
 /// The top level
@@ -90,18 +94,18 @@ pub(super) async fn global(State(app): State<Arc<App>>) -> Json<ConfigGlobal> {
         },
         pid: global.pid.clone(),
         working_dir: global.working_dir.clone(),
-        run_dir: global.run_dir.clone(),
+        run_dir: snapshot.gauges.run_dir.clone(),
         main_log: global.main_log.clone(),
         error_log: global.error_log.clone(),
         client_api: api.map(|_| "http"),
-        workers: global.workers,
+        workers: snapshot.gauges.workers.len(),
         realtime: global.realtime,
-        api: api.map(ConfigApi::of),
+        api: api.map(|api| ConfigApi::of(api, &snapshot)),
     })
 }
 
 impl ConfigApi {
-    fn of(api: &model::Api) -> Self {
+    fn of(api: &model::Api, snapshot: &Snapshot) -> Self {
         Self {
             users: api.users.iter().map(user).collect(),
             secret: api.secret.as_ref().map(|_| HIDDEN),
@@ -110,7 +114,10 @@ impl ConfigApi {
             tls_key: api.tls_key.clone(),
             tls_cert: api.tls_cert.clone(),
             session_lifetime: api.session_lifetime.as_secs(),
-            socket: api.socket.clone(),
+            socket: api
+                .socket
+                .clone()
+                .unwrap_or_else(|| Listeners::default_socket(&snapshot.gauges.run_dir)),
         }
     }
 }
@@ -125,7 +132,9 @@ fn user(line: &Secret) -> String {
     }
 }
 
-/// `[[vrouter]]`
+/// `[[vrouter]]`: what may be sent back, with other values, to make another virtual router
+///
+/// Null stands for a key that is absent.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ConfigVrouter {
     group: u8,
@@ -133,10 +142,9 @@ pub(super) struct ConfigVrouter {
     /// Network namespace; null for that of the daemon.
     netns: Option<String>,
     name: String,
-    /// `2`, `3` or `2+3`.
-    version: &'static str,
-    /// `ipv4` or `ipv6`; follows from `vip`.
-    family: &'static str,
+    /// 2, 3 or `2+3`.
+    #[schema(schema_with = keys::version)]
+    version: Value,
     /// Each `ADDR` or `ADDR/PREFIX`.
     vip: Vec<String>,
     #[schema(value_type = Option<String>)]
@@ -149,7 +157,14 @@ pub(super) struct ConfigVrouter {
     startup_delay: Number,
     accept_mode: bool,
     auth_type: Option<&'static str>,
+    /// `***` where there is one.
     auth_secret: Option<&'static str>,
+    /// With `hmac-sha256`, also where the configuration has one secret, which is that of key 1.
+    auth_keys: Option<Vec<ConfigKey>>,
+    /// With `hmac-sha256`.
+    auth_active_key: Option<u8>,
+    /// Seconds, with `hmac-sha256`.
+    auth_clock_skew: Option<u64>,
     timers: ConfigTimers,
     rfc3768: bool,
     v3_checksum: &'static str,
@@ -163,13 +178,24 @@ pub(super) struct ConfigVrouter {
     socket_filter_absorb: bool,
     nonlocal_bind: bool,
     enabled: bool,
-    #[schema(value_type = Vec<String>)]
-    unicast_peers: Vec<IpAddr>,
+    /// Null with multicast.
+    #[schema(value_type = Option<Vec<String>>)]
+    unicast_peers: Option<Vec<IpAddr>>,
     #[schema(value_type = Option<String>)]
     unicast_src: Option<IpAddr>,
+    /// With `unicast_peers`.
+    unicast_min_ttl: Option<u8>,
     routes: Vec<ConfigRoute>,
-    /// Whether router advertisements are sent.
-    router_advertisement: bool,
+    /// Null where none are sent.
+    router_advertisement: Option<ConfigRouterAdvertisement>,
+}
+
+/// A key of `auth_keys`
+#[derive(Debug, Serialize, ToSchema)]
+struct ConfigKey {
+    id: u8,
+    /// `***`
+    secret: &'static str,
 }
 
 /// `timers`
@@ -257,13 +283,21 @@ impl ConfigVrouter {
     /// The virtual router without its secrets.
     pub(super) fn of(router: &VirtualRouter) -> Self {
         let unicast = router.unicast.as_ref();
+        let advertisement = router.router_advertisement.as_deref();
+        let keys = match &router.auth {
+            Auth::HmacSha256(keys) => Some(keys),
+            _ => None,
+        };
         Self {
             group: router.vrid.number(),
             interface: router.interface.clone(),
             netns: router.netns.clone(),
             name: router.name.clone(),
-            version: version(router.protocol),
-            family: family(router.family),
+            version: match router.protocol {
+                Protocol::V2 => 2.into(),
+                Protocol::V3 => 3.into(),
+                Protocol::Both => "2+3".into(),
+            },
             vip: router.vips.iter().map(vip).collect(),
             primary: router.primary,
             priority: router.priority,
@@ -272,7 +306,15 @@ impl ConfigVrouter {
             startup_delay: seconds(router.startup_delay),
             accept_mode: router.accept_mode,
             auth_type: authentication(&router.auth).1,
-            auth_secret: (router.auth != Auth::None).then_some(HIDDEN),
+            auth_secret: match router.auth {
+                Auth::None | Auth::HmacSha256(_) => None,
+                Auth::Ah(_) | Auth::Simple(_) | Auth::P0Sha256(_) | Auth::P1Shake256(_) => {
+                    Some(HIDDEN)
+                }
+            },
+            auth_keys: keys.map(ConfigKey::all),
+            auth_active_key: keys.map(|keys| keys.active.id.get()),
+            auth_clock_skew: keys.map(|keys| keys.clock_skew.as_secs()),
             timers: ConfigTimers {
                 advert: seconds(router.interval),
             },
@@ -308,10 +350,28 @@ impl ConfigVrouter {
             socket_filter_absorb: router.socket_filter_absorb,
             nonlocal_bind: router.nonlocal_bind,
             enabled: router.enabled,
-            unicast_peers: unicast.map_or_else(Vec::new, |unicast| unicast.peers.clone()),
+            unicast_peers: unicast.map(|unicast| unicast.peers.clone()),
             unicast_src: unicast.and_then(|unicast| unicast.source),
+            unicast_min_ttl: unicast.map(|unicast| unicast.min_ttl),
             routes: router.routes.iter().map(ConfigRoute::of).collect(),
-            router_advertisement: router.router_advertisement.is_some(),
+            router_advertisement: advertisement.map(ConfigRouterAdvertisement::of),
+        }
+    }
+}
+
+impl ConfigKey {
+    /// In the order of their numbers.
+    fn all(keys: &HmacKeys) -> Vec<Self> {
+        let all = keys.others.iter().chain([&keys.active]);
+        let mut all: Vec<Self> = all.map(Self::of).collect();
+        all.sort_by_key(|key| key.id);
+        all
+    }
+
+    const fn of(key: &HmacKey) -> Self {
+        Self {
+            id: key.id.get(),
+            secret: HIDDEN,
         }
     }
 }

@@ -2,13 +2,15 @@
 //! judged by. What depends on several keys is not in it: that is refused with 422.
 
 use serde_json::{Map, Value, json};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{Schema, SchemaType};
 
 use crate::config::schema::{Key, Support, TABLES, Table, VROUTER};
 
 /// What the kernel takes as the name of an interface; bytes are counted there.
 const INTERFACE: &str = r"^[^/:\s\u0000-\u001f\u007f-\u009f]{1,15}$";
 
-/// Whether `null` stands for the default.
+/// Whether keys may be absent that have no default.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Form {
     New,
@@ -21,6 +23,14 @@ pub(super) fn schemas() -> [(&'static str, Value); 2] {
         ("VrouterKeys", table(&VROUTER, Form::New)),
         ("VrouterPatch", table(&VROUTER, Form::Patch)),
     ]
+}
+
+/// What answers show as `version`.
+pub(super) fn version() -> RefOr<Schema> {
+    utoipa::openapi::ObjectBuilder::new()
+        .schema_type(SchemaType::AnyValue)
+        .enum_values(Some([json!(2), json!(3), json!("2+3")]))
+        .into()
 }
 
 fn table(table: &Table, form: Form) -> Value {
@@ -47,13 +57,15 @@ fn property(within: &Table, key: &Key, form: Form) -> Value {
     let below = TABLES.iter().find(|table| table.name == below);
     let value = match below {
         Some(below) if key.kind == "table" => table(below, form),
-        // Lists are replaced as wholes, so that there is no null in them.
+        // Lists are replaced as wholes: what is in them is new.
         Some(below) => json!({ "type": "array", "items": table(below, Form::New) }),
         None => kind(key),
     };
-    let value = match form {
-        Form::New => value,
-        Form::Patch => json!({ "oneOf": [{ "type": "null" }, value] }),
+    // In a new one it is as if the key were absent.
+    let value = if form == Form::New && key.default == "required" {
+        value
+    } else {
+        json!({ "oneOf": [{ "type": "null" }, value] })
     };
     described(value, key)
 }
@@ -76,7 +88,7 @@ fn kind(key: &Key) -> Value {
         }
         "interface name" => json!({ "type": "string", "pattern": INTERFACE }),
         "address" => address(false),
-        "2, 3, `2+3`" => json!({ "enum": [2, 3, "2+3"] }),
+        "2, 3, `2+3`" => json!({ "enum": [2, 3, "2", "3", "2+3"] }),
         "address or list of addresses" => {
             let one = address(key.name == "vip");
             let list = json!({ "type": "array", "items": one, "minItems": 1, "uniqueItems": true });
@@ -133,7 +145,12 @@ mod tests {
         let of = |name: &str| {
             let mut property = new["properties"][name].clone();
             property.as_object_mut().unwrap().remove("description");
-            property
+            let is_optional = property["oneOf"][0] == json!({ "type": "null" });
+            if is_optional {
+                property["oneOf"][1].clone()
+            } else {
+                property
+            }
         };
         let group = json!({ "type": "integer", "minimum": 1, "maximum": 255 });
         assert_eq!(of("group"), group);
@@ -144,7 +161,8 @@ mod tests {
             json!(["ether", "macvlan", "ebpf", "auto"])
         );
         assert_eq!(of("nonlocal_bind"), json!({ "type": "boolean" }));
-        assert_eq!(of("timers")["properties"]["advert"]["type"], "number");
+        let advert = &of("timers")["properties"]["advert"]["oneOf"];
+        assert_eq!(advert[1]["type"], "number");
         assert_eq!(of("routes")["items"]["required"], json!(["route", "nh"]));
         assert!(new["properties"].get("sync_group").is_none());
         let patch = table(&VROUTER, Form::Patch);

@@ -112,7 +112,7 @@ pub(super) async fn verified(app: &Arc<App>, peer: &Peer, login: Login) -> Resul
     };
     let source = peer.source();
     let admitted = app.throttle.lock().admit(source, Instant::now());
-    admitted.map_err(too_many)?;
+    let turn = admitted.map_err(too_many)?;
     let (user, is_known) = candidate(app, &login.user);
     // Goes with whoever waits.
     let waiting = Arc::new(());
@@ -129,7 +129,7 @@ pub(super) async fn verified(app: &Arc<App>, peer: &Peer, login: Login) -> Resul
         };
         let user = user.filter(|_| verified && is_known);
         if user.is_some() {
-            app.throttle.lock().succeeded(source);
+            app.throttle.lock().succeeded(source, turn);
         } else {
             if let Some(suppressed) = app.refusals.allow(clock::monotonic().as_micros()) {
                 tracing::warn!("login refused to {peer}{suppressed}");
@@ -146,9 +146,12 @@ pub(super) async fn verified(app: &Arc<App>, peer: &Peer, login: Login) -> Resul
 
 /// 429.
 pub(super) fn too_many(wait: Duration) -> Problem {
+    let seconds = wait.as_secs() + 1;
     Problem::new(StatusCode::TOO_MANY_REQUESTS)
-        .detail("too many logins from here failed")
-        .retry_after(wait.as_secs() + 1)
+        .detail(format!(
+            "too many logins from here failed; the next one may come in {seconds} s"
+        ))
+        .retry_after(seconds)
 }
 
 /// The user of this name, and whether there is one: in the place of one who is unknown somebody

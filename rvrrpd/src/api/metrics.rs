@@ -268,6 +268,19 @@ impl Seen {
         each(routers, |router, labels| {
             gauge(&mut enabled, labels, router.config.enabled.into())
         })?;
+        let mut info = encoder.encode_descriptor(
+            "router_info",
+            "What works for it in the kernel",
+            None,
+            MetricType::Gauge,
+        )?;
+        each(routers, |router, labels| {
+            let [name, group, interface, family] = *labels;
+            let filter = ("socket_filter", router.at_work.socket_filter);
+            let gate = ("gate", router.at_work.gate.unwrap_or("none"));
+            let labels = [name, group, interface, family, filter, gate];
+            gauge(&mut info, &labels, 1)
+        })?;
         let mut reasons =
             encoder.encode_descriptor("not_ready", "Why it cannot run", None, MetricType::Gauge)?;
         each(routers, |router, labels| {

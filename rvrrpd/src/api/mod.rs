@@ -16,6 +16,7 @@
 #![forbid(unsafe_code)]
 
 mod access;
+mod advertising;
 mod basic;
 mod bounded;
 mod change;
@@ -25,6 +26,7 @@ mod credentials;
 mod errors;
 mod group;
 mod health;
+mod hidden;
 mod history;
 mod idle;
 mod keys;
@@ -37,6 +39,7 @@ mod page;
 mod patience;
 mod places;
 mod problem;
+mod query;
 mod refusals;
 mod registry;
 mod routes;
@@ -53,5 +56,5 @@ mod view;
 mod yang;
 
 pub use order::{Applied, Done, Order, QUEUE, Refusal, Request};
-pub use registry::{Bound, Gauges, Published, Registry, Snapshot};
+pub use registry::{AtWork, Bound, Gauges, Published, Registry, Snapshot};
 pub use thread::Handle;

@@ -46,8 +46,9 @@ use super::{change, config, health, keys, login, metrics, problem, run, session,
 )]
 struct Document;
 
-/// What else may come of a name and a password.
-const LOGIN: [(&str, &str); 2] = [
+/// What else may come of a query, and of a name and a password.
+const READING: [(&str, &str); 3] = [
+    ("400", "A parameter that is not known here"),
     ("429", "Too many logins from here failed"),
     ("503", "Too many logins at a time"),
 ];
@@ -93,7 +94,7 @@ fn whole() -> Value {
         let Some(responses) = get.get_mut("responses").and_then(Value::as_object_mut) else {
             continue;
         };
-        for (status, says) in LOGIN {
+        for (status, says) in READING {
             let schema = json!({ "schema": { "$ref": "#/components/schemas/Problem" } });
             let content = json!({ problem::MEDIA_TYPE: schema });
             let response = json!({ "description": says, "content": content });

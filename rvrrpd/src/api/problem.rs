@@ -67,8 +67,7 @@ impl Problem {
         }
     }
 
-    /// The same for who tried [basic](super::basic) authentication. To others it is not offered:
-    /// browsers would ask for a password with a window of their own.
+    /// The same, offering [basic](super::basic) authentication where it is a 401.
     pub(super) fn challenge(self) -> Self {
         Self {
             challenge: self.status == StatusCode::UNAUTHORIZED.as_u16(),

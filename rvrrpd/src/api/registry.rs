@@ -31,6 +31,18 @@ pub struct Published {
     pub bound: Option<Bound>,
     /// What carries it.
     pub choice: Choice,
+    /// What works for it in the kernel.
+    pub at_work: AtWork,
+}
+
+/// What works for a virtual router in the kernel.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct AtWork {
+    /// The filter of its receive socket: `none`, `classic` or `ebpf`.
+    pub socket_filter: &'static str,
+    /// The gate in front of its virtual MAC: `ebpf` or `nftables`; none where there is no such gate,
+    /// or not yet.
+    pub gate: Option<&'static str>,
 }
 
 /// What a virtual router takes from its interface.
@@ -86,6 +98,8 @@ pub struct Gauges {
     pub driver: Sender<driver::Command>,
     /// Configuration file.
     pub conf: PathBuf,
+    /// Runtime directory.
+    pub run_dir: PathBuf,
 }
 
 impl Snapshot {

@@ -25,7 +25,8 @@ use super::settings::Settings;
 use super::throttle::Throttle;
 use super::{Registry, Request, Snapshot};
 use super::{
-    access, bounded, change, config, health, login, metrics, openapi, page, run, stream, yang,
+    access, bounded, change, config, health, login, metrics, openapi, page, query, run, stream,
+    yang,
 };
 use crate::log::Limiter;
 
@@ -132,6 +133,7 @@ pub(super) fn router(app: Arc<App>) -> Router {
             Arc::clone(&app),
             bounded::bounded,
         ))
+        .layer(middleware::from_fn(query::known))
         .layer(middleware::from_fn_with_state(
             Arc::clone(&app),
             access::authorise,

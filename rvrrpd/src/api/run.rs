@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use axum::extract::{Path, RawQuery, State};
+use axum::http::StatusCode;
 use axum::{Extension, Json};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -67,12 +68,14 @@ pub(super) async fn routers_of_group(
         ("interface" = String, Path, description = "The interface that it runs on, or its macvlan"),
         ("name" = Option<String>, Query, description = "Name of the virtual router, where several have this VRID"),
         ("family" = Option<Family>, Query, description = "`ipv4` or `ipv6`, where both have this VRID; IPv4 goes first"),
+        ("netns" = Option<String>, Query, description = "Name of the network namespace of the interface, empty for that of the daemon, which goes first"),
     ),
     responses(
         (status = 200, description = "The virtual router", body = RouterDetail),
-        (status = 400, description = "No VRID or no family", body = Problem, content_type = "application/problem+json"),
+        (status = 400, description = "No VRID, no family, or another parameter", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "No session", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "Several network namespaces have one: which ones", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn router(
@@ -84,6 +87,7 @@ pub(super) async fn router(
     let query = query.as_deref().unwrap_or_default();
     let wanted = wanted_family(query)?;
     let name = parameter(query, "name");
+    let netns = parameter(query, "netns");
     let snapshot = app.snapshot();
     let here = |router: &&Arc<Published>| {
         router.config.vrid.number() == group
@@ -92,14 +96,37 @@ pub(super) async fn router(
             && name
                 .as_ref()
                 .is_none_or(|name| router.config.name == **name)
+            && netns
+                .as_ref()
+                .is_none_or(|wanted| namespace(router) == wanted)
     };
-    let found = snapshot.routers.iter().filter(here);
-    // IPv4 is less than IPv6.
-    let found = found.min_by_key(|router| router.config.family);
-    let found = found.ok_or_else(|| {
+    let found: Vec<_> = snapshot.routers.iter().filter(here).collect();
+    // That of the daemon is less than the others, and IPv4 than IPv6.
+    let first = found
+        .iter()
+        .min_by_key(|router| (&router.config.netns, router.config.family));
+    let first = first.ok_or_else(|| {
         Problem::not_found("there is no virtual router with this group on this interface")
     })?;
-    Ok(Json(RouterDetail::of(found)))
+    let namespaces: BTreeSet<&str> = found.iter().map(|router| namespace(router)).collect();
+    if first.config.netns.is_some() && namespaces.len() > 1 {
+        let names: Vec<String> = namespaces
+            .into_iter()
+            .map(|name| format!("netns={name}"))
+            .collect();
+        return Err(Problem::new(StatusCode::CONFLICT).detail(format!(
+            "{} network namespaces have a virtual router with this group on an interface of this \
+             name, allowed: name=NAME, {}",
+            names.len(),
+            names.join(", ")
+        )));
+    }
+    Ok(Json(RouterDetail::of(first)))
+}
+
+/// Name of the network namespace; empty for that of the daemon.
+fn namespace(router: &Published) -> &str {
+    router.config.netns.as_deref().unwrap_or_default()
 }
 
 /// Values of `family` in a query.

@@ -44,6 +44,14 @@ pub(super) struct Throttle {
     sources: HashMap<Source, Failures>,
 }
 
+/// A try that was let pass.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Turn {
+    /// Count and time of the failures before.
+    before: (u32, Instant),
+    at: Instant,
+}
+
 #[derive(Debug)]
 struct Failures {
     count: u32,
@@ -76,7 +84,7 @@ impl Throttle {
     ///
     /// # Errors
     /// How long it has to wait.
-    pub(super) fn admit(&mut self, source: Source, now: Instant) -> Result<(), Duration> {
+    pub(super) fn admit(&mut self, source: Source, now: Instant) -> Result<Turn, Duration> {
         if !self.sources.contains_key(&source) && self.sources.len() >= MOST_SOURCES {
             self.sources.retain(|_, failures| failures.left(now) > 0);
             let quietest = self
@@ -94,10 +102,11 @@ impl Throttle {
             last: now,
         });
         failures.wait(now)?;
+        let before = (failures.count, failures.last);
         let count = failures.left(now);
         failures.count = count.saturating_add(1).min(FREE + MOST_DOUBLINGS + 1);
         failures.last = now;
-        Ok(())
+        Ok(Turn { before, at: now })
     }
 
     /// Whether a source might try; nothing is counted.
@@ -109,9 +118,16 @@ impl Throttle {
         failures.map_or(Ok(()), |failures| failures.wait(now))
     }
 
-    /// A try was no failure. Those before it stay: who knows one password may guess at another.
-    pub(super) fn succeeded(&mut self, source: Source) {
-        if let Some(failures) = self.sources.get_mut(&source) {
+    /// A try was no failure: it is as if there had been none. Those before it stay, for who knows one
+    /// password may guess at another; but no new wait begins.
+    pub(super) fn succeeded(&mut self, source: Source, turn: Turn) {
+        let Some(failures) = self.sources.get_mut(&source) else {
+            return;
+        };
+        if failures.last == turn.at {
+            (failures.count, failures.last) = turn.before;
+        } else {
+            // Others have tried since.
             failures.count = failures.count.saturating_sub(1);
         }
     }
@@ -127,9 +143,10 @@ mod tests {
         let source = Source::from(IpAddr::from([10, 0, 0, 1]));
         let start = Instant::now();
         for _ in 0..FREE {
-            assert_eq!(throttle.admit(source, start), Ok(()));
+            assert!(throttle.admit(source, start).is_ok());
         }
-        assert_eq!(throttle.admit(source, start), Err(FIRST_WAIT));
+        assert_eq!(throttle.peek(source, start), Err(FIRST_WAIT));
+        assert!(throttle.admit(source, start).is_err());
         let mut now = start;
         for expected in [1, 2, 4, 8, 16, 32, 64, 64, 64] {
             let Err(wait) = throttle.admit(source, now) else {
@@ -138,11 +155,11 @@ mod tests {
             // A minute forgives one.
             assert!(wait <= Duration::from_secs(expected), "{wait:?}");
             now += wait;
-            assert_eq!(throttle.admit(source, now), Ok(()));
+            assert!(throttle.admit(source, now).is_ok());
         }
         let other = Source::from(IpAddr::from([10, 0, 0, 2]));
-        assert_eq!(throttle.admit(other, now), Ok(()));
-        assert_eq!(throttle.admit(source, now + FORGIVEN * 20), Ok(()));
+        assert!(throttle.admit(other, now).is_ok());
+        assert!(throttle.admit(source, now + FORGIVEN * 20).is_ok());
     }
 
     #[test]
@@ -150,9 +167,36 @@ mod tests {
         let mut throttle = Throttle::default();
         let now = Instant::now();
         for _ in 0..100 {
-            assert_eq!(throttle.admit(Source::User(7), now), Ok(()));
-            throttle.succeeded(Source::User(7));
+            let turn = throttle.admit(Source::User(7), now).unwrap();
+            throttle.succeeded(Source::User(7), turn);
         }
+    }
+
+    /// Nor does a right one make the next right one wait, nor a wrong one come sooner.
+    #[test]
+    fn a_right_password_after_the_wait_begins_no_other_wait() {
+        let mut throttle = Throttle::default();
+        let (source, start) = (Source::User(7), Instant::now());
+        for _ in 0..FREE {
+            throttle.admit(source, start).unwrap();
+        }
+        assert!(throttle.admit(source, start).is_err());
+        let now = start + FIRST_WAIT;
+        for _ in 0..3 {
+            let turn = throttle.admit(source, now).unwrap();
+            throttle.succeeded(source, turn);
+        }
+        throttle.admit(source, now).unwrap();
+        assert_eq!(throttle.peek(source, now), Err(FIRST_WAIT * 2));
+        // Guesses beside a right one count.
+        let now = now + FORGIVEN * 20;
+        let right = throttle.admit(source, now).unwrap();
+        let later = now + Duration::from_millis(1);
+        for _ in 0..FREE {
+            throttle.admit(source, later).unwrap();
+        }
+        throttle.succeeded(source, right);
+        assert!(throttle.admit(source, later).is_err());
     }
 
     #[test]
@@ -160,7 +204,7 @@ mod tests {
         let mut throttle = Throttle::default();
         let now = Instant::now();
         for number in 0..MOST_SOURCES as u64 * 3 {
-            assert_eq!(throttle.admit(Source::Network(number), now), Ok(()));
+            assert!(throttle.admit(Source::Network(number), now).is_ok());
             assert!(throttle.sources.len() <= MOST_SOURCES);
         }
     }

@@ -1,6 +1,8 @@
 //! Certificates: TLS 1.2 and 1.3 by rustls with the cryptography of ring.
 
+use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,6 +13,8 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 /// Largest file that is read.
 const LARGEST: u64 = 1 << 20;
+/// Mode bits that let others than the owner read.
+const READABLE: u32 = 0o044;
 /// Certificates of a chain at the most.
 const LONGEST_CHAIN: usize = 16;
 
@@ -71,15 +75,25 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Error> {
         reason,
     };
     let text = read(path).map_err(|error| refused(error.to_string()))?;
-    PrivateKeyDer::from_pem_slice(&text)
-        .map_err(|error| refused(format!("no private key in PEM form: {error}")))
+    let key = PrivateKeyDer::from_pem_slice(&text)
+        .map_err(|error| refused(format!("no private key in PEM form: {error}")))?;
+    let mode = fs::metadata(path).map_or(0, |file| file.permissions().mode());
+    if mode & READABLE != 0 {
+        tracing::warn!(
+            "{}: the private key of the Client API can be read by others than its owner (mode \
+             {:04o}); allowed: mode 0600",
+            path.display(),
+            mode & 0o7777,
+        );
+    }
+    Ok(key)
 }
 
 fn read(path: &Path) -> io::Result<zeroize::Zeroizing<Vec<u8>>> {
     use std::io::Read as _;
     use std::os::unix::fs::OpenOptionsExt as _;
     // Without O_NONBLOCK the opening of a FIFO would wait for its writer.
-    let file = std::fs::OpenOptions::new()
+    let file = fs::OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
         .open(path)?;

@@ -166,6 +166,10 @@ pub(super) struct RouterDetail {
     last_adv_source: Option<IpAddr>,
     /// Since when it is not in Init, RFC 3339 (RFC 8347 `up-datetime`).
     up_datetime: Option<String>,
+    /// The filter of its receive socket: `none`, `classic` or `ebpf`.
+    socket_filter: &'static str,
+    /// The gate in front of its macvlan: `ebpf` or `nftables`; null where there is none.
+    gate: Option<&'static str>,
     /// Counters.
     statistics: Statistics,
 }
@@ -340,6 +344,8 @@ impl RouterDetail {
             new_master_reason: status.new_master_reason().name(),
             last_adv_source: status.last_adv_source(),
             up_datetime: status.up().map(datetime),
+            socket_filter: router.at_work.socket_filter,
+            gate: router.at_work.gate,
             statistics: Statistics::of(status),
         }
     }

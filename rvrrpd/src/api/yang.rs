@@ -226,7 +226,7 @@ pub(super) mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::api::{Bound, Gauges};
+    use crate::api::{AtWork, Bound, Gauges};
     use crate::config::{Format, parse};
     use crate::driver::Choice;
     use crate::fsm::{Advert, Cause, NewMasterReason, Reasons, Time, Transition};
@@ -412,7 +412,8 @@ vip = \"10.0.1.1\"
                     source: "10.0.0.9".parse().unwrap(),
                     mac: Mac::of_virtual_router(router.family, router.vrid),
                 }),
-                choice: crate::driver::Choice::default(),
+                choice: Choice::default(),
+                at_work: AtWork::default(),
             })
         });
         Snapshot {
@@ -426,6 +427,7 @@ vip = \"10.0.1.1\"
                 workers: Vec::new(),
                 driver: crossbeam_channel::unbounded().0,
                 conf: PathBuf::new(),
+                run_dir: PathBuf::new(),
             }),
             reloads: 0,
         }

@@ -11,8 +11,9 @@
 //! address is there is found out when it is needed, and may change while the daemon runs.
 #![forbid(unsafe_code)]
 
-use std::fs::File;
-use std::io::Read;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use zeroize::Zeroizing;
@@ -169,7 +170,10 @@ fn config(mut top: Reader<'_, '_>) -> Config {
 /// The text of a file, at most one byte more than [`LARGEST_FILE`]; the configuration may hold secrets, so it is wiped after use. The error
 /// has a line, 0 where it is about the whole file.
 fn read(path: &Path) -> Result<Zeroizing<String>, (u32, String)> {
-    let unreadable = |error: std::io::Error| (0, format!("cannot be read: {error}"));
+    let unreadable = |error: io::Error| {
+        let error = explained(path, error);
+        (0, format!("cannot be read: {error}"))
+    };
     let file = File::open(path).map_err(unreadable)?;
     // Room for the whole file at once: a vector that grows leaves copies behind.
     let expected = file
@@ -189,6 +193,26 @@ fn read(path: &Path) -> Result<Zeroizing<String>, (u32, String)> {
             Err((line, "is not UTF-8, allowed: UTF-8".to_owned()))
         }
     }
+}
+
+/// Whose the file is and who asks, where that is why it is not to be had.
+fn explained(path: &Path, error: io::Error) -> io::Error {
+    let (Ok(file), Ok(process)) = (fs::metadata(path), fs::metadata("/proc/self")) else {
+        return error;
+    };
+    if error.kind() != io::ErrorKind::PermissionDenied {
+        return error;
+    }
+    // A daemon of root has given up the right to go by others' files.
+    let text = format!(
+        "{error}: it is of user id {} and group id {} with mode {:04o}, rvrrpd runs as user id {}; \
+         allowed: a file of this user",
+        file.uid(),
+        file.gid(),
+        file.mode() & 0o7777,
+        process.uid(),
+    );
+    io::Error::new(error.kind(), text)
 }
 
 fn refused(file: &str, line: u32, message: String) -> Errors {

@@ -10,6 +10,9 @@ use super::model::{InterfaceType, Protocol, RouterKey, Site, VirtualRouter};
 use super::router::Draft;
 use crate::wire::Vrid;
 
+/// Most virtual routers that a message names.
+const MOST_NAMED: usize = 3;
+
 /// Compares the virtual routers with each other, reports what collides and gives a `vifname` to
 /// those without one.
 pub(super) fn settle(drafts: Vec<Draft>, findings: &mut Findings) -> Vec<Arc<VirtualRouter>> {
@@ -90,7 +93,8 @@ fn names(drafts: &[Draft], findings: &mut Findings) {
     }
 }
 
-/// An interface that carries a virtual MAC itself has room for one virtual router.
+/// An interface that carries a virtual MAC itself has room for one virtual router. Told of one that
+/// would put its own there, the last of them.
 fn virtual_macs(drafts: &[Draft], findings: &mut Findings) {
     let mut of_interface: BTreeMap<Site, Vec<&Draft>> = BTreeMap::new();
     for draft in drafts {
@@ -98,26 +102,43 @@ fn virtual_macs(drafts: &[Draft], findings: &mut Findings) {
         of_interface.entry(site).or_default().push(draft);
     }
     for (interface, drafts) in of_interface {
-        let crowded = drafts
-            .iter()
-            .any(|draft| draft.router.iftype == InterfaceType::Ether && draft.router.virtual_mac);
-        let [first, second, ..] = drafts.as_slice() else {
+        let (carried, mut others): (Vec<&Draft>, Vec<&Draft>) = drafts
+            .into_iter()
+            .partition(|it| it.router.iftype == InterfaceType::Ether && it.router.virtual_mac);
+        let Some((last, carried)) = carried.split_last() else {
             continue;
         };
-        if crowded {
-            let place = findings.place(first.lines.table);
-            findings.error(
-                second.lines.iftype,
-                "iftype",
-                format!(
-                    "{interface} has {} virtual routers (the first in {place}) and carries a \
-                     virtual MAC itself, allowed: one; for more, iftype = \"ebpf\", \"macvlan\" \
-                     or virtual_mac = false in each of them",
-                    drafts.len(),
-                ),
-            );
+        others.extend(carried);
+        if others.is_empty() {
+            continue;
         }
+        others.sort_by_key(|other| other.lines.table);
+        let too = match carried {
+            [] => String::new(),
+            carried => format!(" and in {}", places(carried, findings)),
+        };
+        findings.error(
+            last.lines.iftype,
+            "iftype",
+            format!(
+                "\"ether\" lets {interface} carry the virtual MAC itself, which is for one virtual \
+                 router, and there are others ({}); allowed: iftype = \"macvlan\" or virtual_mac = \
+                 false here{too}",
+                places(&others, findings),
+            ),
+        );
     }
+}
+
+/// The first of some virtual routers, and how many more there are.
+fn places(drafts: &[&Draft], findings: &Findings) -> String {
+    let (named, rest) = drafts.split_at(drafts.len().min(MOST_NAMED));
+    let named = named.iter().map(|draft| findings.place(draft.lines.table));
+    let mut names: Vec<String> = named.collect();
+    if !rest.is_empty() {
+        names.push(format!("{} more", rest.len()));
+    }
+    names.join(", ")
 }
 
 fn addresses(drafts: &[Draft], findings: &mut Findings) {

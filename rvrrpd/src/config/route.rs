@@ -112,6 +112,12 @@ fn destination(reader: &mut Reader<'_, '_>) -> Option<(IpAddr, u8)> {
             format!("{value} is out of range, allowed: 0..{most}"),
         )),
         (None, Field::Absent, Field::Given { value, .. }) => Ok(*value),
+        // What the API shows has both.
+        (None, Field::Given { value: mask, .. }, Field::Given { value: length, .. })
+            if mask_length(mask, family) == Ok(*length) =>
+        {
+            Ok(*length)
+        }
         (None, Field::Absent, Field::Absent) => Err((
             line,
             "route",
@@ -120,7 +126,9 @@ fn destination(reader: &mut Reader<'_, '_>) -> Option<(IpAddr, u8)> {
         _ => Err((
             line,
             "route",
-            "has more than one prefix length, allowed: one of /PREFIX, mask and prefix".to_owned(),
+            "has more than one prefix length, allowed: one of /PREFIX, mask and prefix, or a \
+             mask and a prefix of the same length"
+                .to_owned(),
         )),
     };
     let length = match found {

@@ -303,12 +303,13 @@ fn protocol(reader: &mut Reader<'_, '_>, family: Option<Family>) -> Option<Proto
     };
     let line = entry.line;
     match &entry.node.value {
-        Value::Integer(Some(2)) if family == Some(Family::V6) => {
+        value if is_two(value) && family == Some(Family::V6) => {
             reader.error(line, "version", "2 is for IPv4 alone, allowed: 3");
             None
         }
-        Value::Integer(Some(2)) => Some(Protocol::V2),
+        value if is_two(value) => Some(Protocol::V2),
         Value::Integer(Some(3)) => Some(Protocol::V3),
+        Value::String(text) if text == "3" => Some(Protocol::V3),
         Value::String(text) if text == BOTH && family == Some(Family::V6) => {
             let message = "\"2+3\" is for IPv4 alone, as version 2 is, allowed: 3";
             reader.error(line, "version", message);
@@ -328,6 +329,15 @@ fn protocol(reader: &mut Reader<'_, '_>, family: Option<Family>) -> Option<Proto
             reader.error(line, "version", format!("{what}, allowed: {allowed}"));
             None
         }
+    }
+}
+
+/// Numbers may be strings, as "2+3" is one.
+fn is_two(value: &Value<'_>) -> bool {
+    match value {
+        Value::Integer(number) => *number == Some(2),
+        Value::String(text) => text == "2",
+        _ => false,
     }
 }
 

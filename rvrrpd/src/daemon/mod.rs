@@ -7,6 +7,7 @@
 //!  (reports)    view, readiness     └─▶ interfaces (tables, filters)
 //! ```
 
+mod at_work;
 mod documents;
 mod interface;
 mod namespaces;
@@ -138,6 +139,7 @@ pub fn run(document: Document, mut context: Context, ready: impl FnOnce()) -> Re
         workers: workers.iter().map(|one| one.adverts.clone()).collect(),
         driver: driver.commands.clone(),
         conf: context.conf.clone(),
+        run_dir: context.run_dir.path().to_owned(),
     };
     let link = Link {
         registry: None,
@@ -169,6 +171,7 @@ pub fn run(document: Document, mut context: Context, ready: impl FnOnce()) -> Re
         api.stop();
     }
     stopped?;
+    context.run_dir.leave();
     tracing::info!("Exiting...");
     match end {
         End::Requested => Ok(()),

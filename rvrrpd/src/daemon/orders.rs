@@ -1,5 +1,9 @@
 //! What users order through the API.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
 use super::supervisor::Supervisor;
 use super::{Context, reload};
 use crate::api::{Done, Order, Refusal, Request};
@@ -35,6 +39,9 @@ impl Supervisor {
         let after = if persist {
             let after = self.documents.changed_for_good(change)?;
             after.save(&context.conf, &self.documents)?;
+            if change.holds_secret() {
+                warn_of_readers(&context.conf);
+            }
             after
         } else {
             self.documents.changed(change)?
@@ -42,5 +49,22 @@ impl Supervisor {
         let subject = after.subject().map(str::to_owned);
         reload::apply(self, after);
         Ok(Done::Changed(subject))
+    }
+}
+
+/// Mode bits that let others than the owner read.
+const READABLE: u32 = 0o044;
+
+/// Says so where others may read the file that a secret was written into.
+fn warn_of_readers(conf: &Path) {
+    // It has just been written.
+    let mode = fs::metadata(conf).map_or(0, |file| file.permissions().mode());
+    if mode & READABLE != 0 {
+        tracing::warn!(
+            "a secret was written into {}, which others than its owner may read (mode {:04o}); \
+             allowed: mode 0600, or auth_secret_file",
+            conf.display(),
+            mode & 0o7777,
+        );
     }
 }

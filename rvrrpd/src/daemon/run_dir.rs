@@ -13,6 +13,11 @@ use crate::net::sys::directory::{make_directory_at, open_at};
 
 /// Runtime directory in the network namespace of PID 1.
 const DEFAULT: &str = "/run/rvrrpd";
+/// What the name of one of another network namespace begins with; its inode follows.
+const OF_NAMESPACE: &str = "net-";
+const ROOT: u32 = 0;
+/// How often a directory is tried that its holder removes just then.
+const TRIES: usize = 100;
 /// Mode of a directory that is made here: everyone may go through it to the socket of `rvrrpadm`,
 /// nobody else may see what is in it.
 const DIRECTORY_MODE: libc::mode_t = 0o711;
@@ -22,16 +27,24 @@ const LOCK_MODE: libc::mode_t = 0o640;
 
 /// The default of `run_dir`: /run/rvrrpd, or a directory of its own below it for a network
 /// namespace that is not that of PID 1. Where the namespace of PID 1 is not ours to see, ours is
-/// taken for another one.
+/// taken for another one by root, and for that one by others, who are told of what is missing then.
 #[must_use]
 pub fn default_path() -> PathBuf {
     let inode = |path: &str| fs::metadata(path).ok().map(|metadata| metadata.ino());
-    default_for(inode("/proc/self/ns/net"), inode("/proc/1/ns/net"))
+    let own = inode("/proc/self/ns/net");
+    let first = inode("/proc/1/ns/net");
+    let is_root = effective_user().is_ok_and(|user| user == ROOT);
+    default_for(own, if is_root { first } else { first.or(own) })
+}
+
+/// The effective user of this process, who is the owner of /proc/self.
+fn effective_user() -> io::Result<u32> {
+    fs::metadata("/proc/self").map(|metadata| metadata.uid())
 }
 
 fn default_for(own: Option<u64>, first: Option<u64>) -> PathBuf {
     match own {
-        Some(own) if first != Some(own) => Path::new(DEFAULT).join(format!("net-{own}")),
+        Some(own) if first != Some(own) => Path::new(DEFAULT).join(format!("{OF_NAMESPACE}{own}")),
         _ => PathBuf::from(DEFAULT),
     }
 }
@@ -48,13 +61,22 @@ pub enum Error {
         pid: Option<u32>,
     },
     /// It cannot be made or used.
-    #[error("{path}: {source}")]
+    #[error("{path}: {source}{}", what_is_needed(source))]
     Unusable {
         /// The directory, or the part of its path that is the reason.
         path: PathBuf,
         /// The reason.
         source: io::Error,
     },
+}
+
+fn what_is_needed(error: &io::Error) -> &'static str {
+    let is_root = effective_user().is_ok_and(|user| user == ROOT);
+    if error.kind() == io::ErrorKind::PermissionDenied && !is_root {
+        "; rvrrpd needs root, or CAP_NET_ADMIN, CAP_NET_RAW and a `run_dir` of its own user"
+    } else {
+        ""
+    }
 }
 
 fn holder(pid: Option<u32>) -> String {
@@ -85,6 +107,29 @@ impl RunDir {
             Ok(rest) => Path::new("/run").join(rest),
             Err(_) => path.to_owned(),
         };
+        let mut refusal = Error::Held {
+            path: path.clone(),
+            pid: None,
+        };
+        for _ in 0..TRIES {
+            match Self::acquire_now(&path) {
+                Ok(Some(held)) => return Ok(held),
+                // Its holder removes it just now.
+                Ok(None) => {}
+                Err(error) => match &error {
+                    Error::Unusable { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                        refusal = error;
+                    }
+                    _ => return Err(error),
+                },
+            }
+        }
+        Err(refusal)
+    }
+
+    /// None: what was locked is not what others find there.
+    fn acquire_now(path: &Path) -> Result<Option<Self>, Error> {
+        let path = path.to_owned();
         let directory = open(&path)?;
         let unusable = |source| Error::Unusable {
             path: path.join(LOCK),
@@ -108,9 +153,43 @@ impl RunDir {
             }
             Err(TryLockError::Error(source)) => return Err(unusable(source)),
         }
+        let locked = lock.metadata().map_err(unusable)?;
+        let there = fs::symlink_metadata(path.join(LOCK)).ok();
+        if there.map(|there| (there.dev(), there.ino())) != Some((locked.dev(), locked.ino())) {
+            return Ok(None);
+        }
         lock.set_len(0).map_err(unusable)?;
         writeln!(lock, "{}", std::process::id()).map_err(unusable)?;
-        Ok(Self { path, _lock: lock })
+        Ok(Some(Self { path, _lock: lock }))
+    }
+
+    /// Ends the hold after an orderly stop. A default directory of a network namespace goes with it,
+    /// unless there is something left in it: as many as there were namespaces would pile up.
+    pub fn leave(self) {
+        let is_of_namespace = self.path.parent() == Some(Path::new(DEFAULT))
+            && self
+                .path
+                .file_name()
+                .is_some_and(|name| name.as_bytes().starts_with(OF_NAMESPACE.as_bytes()));
+        if is_of_namespace {
+            self.remove();
+        }
+    }
+
+    /// Removes the directory if there is nothing but the lock in it.
+    fn remove(self) {
+        let others = fs::read_dir(&self.path).map(|entries| {
+            let mut names = entries.flatten().map(|entry| entry.file_name());
+            names.any(|name| name != LOCK)
+        });
+        if others.is_ok_and(|others| !others) {
+            // Whoever waits for the lock finds out that it is not there any more.
+            let removed = fs::remove_file(self.path.join(LOCK));
+            let removed = removed.and_then(|()| fs::remove_dir(&self.path));
+            if let Err(error) = removed {
+                tracing::debug!("{} stays: {error}", self.path.display());
+            }
+        }
     }
 
     /// The directory.
@@ -153,20 +232,27 @@ fn open(path: &Path) -> Result<OwnedFd, Error> {
     let metadata = directory
         .metadata()
         .map_err(|source| unusable(path, source))?;
-    // The owner of /proc/self is the effective user of this process.
-    let user = fs::metadata("/proc/self").map_err(|source| unusable(path, source))?;
-    if metadata.uid() != user.uid() {
-        let text = format!(
-            "belongs to user {}, not to user {}",
-            metadata.uid(),
-            user.uid()
-        );
+    let user = effective_user().map_err(|source| unusable(path, source))?;
+    if metadata.uid() != user {
+        let text = format!("belongs to user {}, not to user {user}", metadata.uid());
         return Err(unusable(path, refusal(&text)));
     }
     if metadata.mode() & 0o022 != 0 {
         return Err(unusable(path, refusal("can be written by other users")));
     }
+    // One with a name of its own may be closed to others on purpose.
+    if path.starts_with(DEFAULT) {
+        open_to_all(&directory, metadata.mode()).map_err(|source| unusable(path, source))?;
+    }
     Ok(directory.into())
+}
+
+/// Gives a directory the mode of one that is made here, where it has another one.
+fn open_to_all(directory: &File, mode: u32) -> io::Result<()> {
+    if mode & 0o7777 == DIRECTORY_MODE {
+        return Ok(());
+    }
+    directory.set_permissions(Permissions::from_mode(DIRECTORY_MODE))
 }
 
 fn step(directory: &OwnedFd, name: &CString) -> io::Result<OwnedFd> {
@@ -213,9 +299,10 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt as _, symlink};
     use std::path::{Path, PathBuf};
     use std::process::{Command, Stdio};
+    use std::sync::atomic::Ordering;
     use std::time::{Duration, Instant};
 
-    use super::{Error, RunDir, default_for, default_path};
+    use super::{Error, RunDir, default_for, default_path, open_to_all};
     use crate::reexec::{is_process_of, process};
     use crate::scratch::Scratch;
 
@@ -320,6 +407,58 @@ mod tests {
         RunDir::acquire(&scratch.path("file/run")).unwrap_err();
         assert!(reason(Path::new("run")).contains("absolute"));
         assert!(reason(&scratch.root().join("../run")).contains(".."));
+    }
+
+    #[test]
+    fn an_empty_one_goes_and_whoever_waits_for_it_makes_it_anew() {
+        let scratch = Scratch::new();
+        let path = scratch.path("net-7");
+        let held = RunDir::acquire(&path).unwrap();
+        fs::write(path.join("journal.json"), "").unwrap();
+        held.remove();
+        assert!(path.join("journal.json").exists() && path.join("lock").exists());
+        fs::remove_file(path.join("journal.json")).unwrap();
+        acquired(&path).remove();
+        assert!(!path.exists());
+        // Whoever has locked what is gone does not hold it.
+        let all_at_once = std::sync::atomic::AtomicU32::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..100 {
+                        let Ok(held) = RunDir::acquire(&path) else {
+                            continue;
+                        };
+                        let before = all_at_once.fetch_add(1, Ordering::SeqCst);
+                        assert_eq!(before, 0);
+                        all_at_once.fetch_sub(1, Ordering::SeqCst);
+                        held.remove();
+                    }
+                });
+            }
+        });
+        // Only the default ones of namespaces are removed at a stop.
+        acquired(&path).leave();
+        assert!(path.exists());
+    }
+
+    #[test]
+    fn another_mode_is_mended() {
+        let scratch = Scratch::new();
+        let path = scratch.path("run");
+        for mode in [0o700, 0o755, 0o711] {
+            fs::create_dir(&path).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let directory = fs::File::open(&path).unwrap();
+            open_to_all(
+                &directory,
+                fs::metadata(&path).unwrap().permissions().mode(),
+            )
+            .unwrap();
+            let mode = fs::metadata(&path).unwrap().permissions().mode();
+            assert_eq!(mode & 0o7777, 0o711);
+            fs::remove_dir(&path).unwrap();
+        }
     }
 
     const KILLED: &str = "daemon::run_dir::tests::process_that_is_killed";

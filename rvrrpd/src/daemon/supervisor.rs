@@ -14,8 +14,8 @@ use super::namespaces::Namespaces;
 use super::readiness::{self, Binding};
 use super::signals::Signal;
 use super::{realtime, reload, routers, status, threads};
-use crate::api::{Bound, Gauges, Published, Registry, Request, Snapshot};
-use crate::config::model::{Config, FilterType, RouterKey, Site, VirtualRouter};
+use crate::api::{AtWork, Bound, Gauges, Published, Registry, Request, Snapshot};
+use crate::config::model::{Config, RouterKey, Site, VirtualRouter};
 use crate::driver::view::View;
 use crate::driver::{
     self, Choice, Command, DriverHandle, Guard, KernelEvent, Plan, Report, RouterId,
@@ -56,7 +56,7 @@ pub(super) struct Supervisor {
     orders: Vec<Vec<Control>>,
     pub(super) interfaces: BTreeMap<Site, Interface>,
     /// The eBPF filter; none where the kernel does not permit it.
-    filter: Option<Arc<Filter>>,
+    pub(super) filter: Option<Arc<Filter>>,
     /// What the eBPF gates have dropped, by namespace.
     pub(super) stopped: BTreeMap<NamespaceId, StoppedFrames>,
     /// The interfaces that have a gate, by namespace and index.
@@ -126,7 +126,8 @@ pub(super) struct Managed {
 
 impl Managed {
     /// The router as others are to see it.
-    fn published(&mut self) -> Arc<Published> {
+    fn published(&mut self, at_work: AtWork) -> Arc<Published> {
+        self.published.take_if(|known| known.at_work != at_work);
         let (config, status, bound) = (&self.config, &self.status, &self.bound);
         let choice = &self.choice;
         let published = self.published.get_or_insert_with(|| {
@@ -138,6 +139,7 @@ impl Managed {
                     mac: binding.mac,
                 }),
                 choice: choice.clone(),
+                at_work,
             })
         });
         Arc::clone(published)
@@ -432,8 +434,13 @@ impl Supervisor {
 
     fn snapshot(&mut self) -> Snapshot {
         self.outdated = false;
+        let at_work = self.at_work();
         let keys = self.config.vrouters.iter().map(|router| router.key());
-        let routers = keys.filter_map(|key| Some(self.routers.get_mut(&key)?.published()));
+        let routers = keys.filter_map(|key| {
+            let managed = self.routers.get_mut(&key)?;
+            let at_work = at_work.get(&managed.id).copied().unwrap_or_default();
+            Some(managed.published(at_work))
+        });
         Snapshot {
             routers: routers.collect(),
             config: Arc::clone(&self.config),
@@ -655,35 +662,6 @@ impl Supervisor {
         }
     }
 
-    /// Which filter the socket of an interface and family is to have: what one of its routers does
-    /// not want, none gets.
-    fn wanted_filter(&self, site: &Site, family: Family) -> Wanted {
-        let routers = self.routers.iter();
-        let here = routers.filter(|(key, _)| key.is_at(site) && key.family == family);
-        let wanted = here.map(|(_, managed)| {
-            match (
-                managed.config.socket_filter,
-                managed.config.socket_filter_type,
-            ) {
-                (false, _) => Wanted::None,
-                (true, FilterType::Classic) => Wanted::Classic,
-                (true, FilterType::Auto | FilterType::Ebpf) => Wanted::Ebpf,
-            }
-        });
-        let wanted = wanted.min().unwrap_or(Wanted::Ebpf);
-        let view = self.namespaces.view(site.netns.as_deref());
-        wanted.on(view.and_then(|view| view.link_by_name(&site.interface)))
-    }
-
-    /// Name of the filter that the socket of an interface and family has.
-    pub(super) fn filter_in_use(&self, site: &Site, family: Family) -> &'static str {
-        match self.wanted_filter(site, family) {
-            Wanted::None => "none",
-            Wanted::Ebpf if self.filter.is_some() => "ebpf",
-            Wanted::Ebpf | Wanted::Classic => "classic",
-        }
-    }
-
     /// Tells a worker, and the log, why a router can or cannot run, where that has changed.
     pub(super) fn tell_readiness(&mut self, key: &RouterKey) {
         let Some(managed) = self.routers.get_mut(key) else {
@@ -758,9 +736,11 @@ impl Supervisor {
                         before,
                     };
                     self.guards.insert((id, index), guarded);
+                    self.outdated = true;
                 }
                 Report::Unguarded(id, index) => {
                     self.guards.remove(&(id, index));
+                    self.outdated = true;
                 }
             }
             report = self.reports.try_recv().ok();

@@ -10,6 +10,7 @@ use crossbeam_channel::Sender;
 use super::announce::Announcer;
 use super::dataplane::{self, Dataplane};
 use super::gate::Gate;
+use super::group::Group;
 use super::ioctl::Ioctl;
 use super::journal::Journal;
 use super::neighbour::Resolver;
@@ -48,7 +49,7 @@ pub(super) struct Kernel {
     hasher: RandomState,
     pub(super) hidden: Hidden,
     /// Link group of our macvlans.
-    pub(super) group: u32,
+    pub(super) group: Group,
     pub(super) reports: Sender<Report>,
 }
 
@@ -102,7 +103,7 @@ impl Kernel {
         netlink: Netlink,
         gate: Gate,
         journal: Journal,
-        group: u32,
+        group: Group,
         reports: Sender<Report>,
     ) -> io::Result<Self> {
         Ok(Self {

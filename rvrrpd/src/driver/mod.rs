@@ -19,6 +19,7 @@ mod dataplane;
 mod duties;
 mod election;
 pub mod gate;
+mod group;
 mod herald;
 pub mod ioctl;
 pub mod journal;
@@ -276,7 +277,7 @@ impl Link {
     /// Whether it is a macvlan that rvrrpd made.
     #[must_use]
     pub const fn is_of_rvrrpd(&self) -> bool {
-        self.macvlan && undo::is_group(self.group)
+        self.macvlan && group::is_ours(self.group)
     }
 }
 

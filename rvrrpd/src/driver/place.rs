@@ -12,6 +12,7 @@ use std::time::Instant;
 use crossbeam_channel::Sender;
 
 use super::gate::{Absence, Gate};
+use super::group::Group;
 use super::herald::Herald;
 use super::journal::{Entry, Journal};
 use super::kernel::Kernel;
@@ -160,8 +161,9 @@ fn open(
     undo::undo(&mut netlink, &left)
         .and_then(|()| journal.forget(|_| true))
         .map_err(|error| Error::new("clean-up after a predecessor", error))?;
-    let group =
-        undo::free_group(&mut netlink).map_err(|error| Error::new("list of links", error))?;
+    let links = netlink.links();
+    let links = links.map_err(|error| Error::new("list of links", error))?;
+    let group = Group::free(&links);
     Kernel::new(id, netlink, gate(), journal, group, reports)
         .map_err(|error| Error::new("ioctl socket", error))
 }

@@ -9,7 +9,7 @@ use super::journal::Entry;
 use super::kernel::{Batch, Kernel, Known};
 use super::netlink::{self, Ipv4Silence};
 use super::parent::{Parent, of_all, of_parent};
-use super::{Carrier, Error, Link, Plan, Report, RouterId, sysctl};
+use super::{Carrier, Error, Link, Plan, Report, RouterId, group, sysctl};
 use crate::config::model::{NetworkDriver, Route};
 use crate::driver::dataplane::{Step, uses_virtual_mac, virtual_mac};
 use crate::wire::{Family, Mac};
@@ -59,6 +59,7 @@ impl Kernel {
             .filter(|id| self.routers.get(id).is_some_and(|router| !router.prepared))
             .collect();
         let renamed = self.rename(&changed, &links);
+        self.leave_to_others(&fresh, &links, &mut failures);
         self.prepare_parents(&ids, &mut failures);
         self.set_gate(&ids, &mut failures);
         self.enter_stations(&ids, &mut failures);
@@ -143,7 +144,11 @@ impl Kernel {
             } else {
                 own_mac(plan, links).or(before)
             };
-            entries.extend(super::dataplane::of(&plan.carrier).entries(plan, own_mac, self.group));
+            entries.extend(super::dataplane::of(&plan.carrier).entries(
+                plan,
+                own_mac,
+                self.group.number,
+            ));
             entries.extend(plan.routes.iter().map(entry));
         }
         // Of an interface one Ethernet address is put back: the one that it has now.
@@ -163,17 +168,51 @@ impl Kernel {
         let Some(router) = self.routers.get(&id) else {
             return Vec::new();
         };
-        let mut entries = router
-            .dataplane()
-            .entries(&router.plan, router.own_mac, self.group);
+        let mut entries =
+            router
+                .dataplane()
+                .entries(&router.plan, router.own_mac, self.group.number);
         entries.extend(router.plan.routes.iter().map(entry));
         entries
+    }
+
+    /// Lets alone what another daemon has in this network namespace: two of the same virtual router
+    /// would take the macvlan and the frames from each other.
+    fn leave_to_others(&self, fresh: &[RouterId], links: &[Link], failures: &mut Failures) {
+        for router in fresh.iter().filter_map(|id| self.routers.get(id)) {
+            let plan = &router.plan;
+            if !matches!(plan.carrier, Carrier::Macvlan { .. }) {
+                continue;
+            }
+            let mac = virtual_mac(plan);
+            let other = links.iter().find(|link| {
+                link.is_of_rvrrpd()
+                    && (link.mac, link.lower) == (Some(mac), Some(plan.parent))
+                    && link.group != self.group.number
+                    && group::is_held(link.group)
+            });
+            if let Some(other) = other {
+                let taken = io::Error::new(
+                    io::ErrorKind::AlreadyExists,
+                    format!(
+                        "another rvrrpd that runs in this network namespace has this virtual \
+                         router on interface {}; allowed: one of them",
+                        plan.parent_name
+                    ),
+                );
+                let what = format!("macvlan {}", other.name);
+                failures.insert(plan.id, Error::new(what, taken));
+            }
+        }
     }
 
     /// The settings and the gate of the parents. What the plan before needed and this one does not
     /// is still there after.
     fn prepare_parents(&mut self, ids: &[RouterId], failures: &mut Failures) {
         for id in ids {
+            if failures.contains_key(id) {
+                continue;
+            }
             let Some(router) = self.routers.get(id) else {
                 continue;
             };
@@ -296,13 +335,14 @@ impl Kernel {
                     failures.insert(*id, Error::new(format!("macvlan {name}"), taken));
                     continue;
                 }
-                // Left by a predecessor whose journal was lost.
+                // Left by a predecessor that is dead and whose journal was lost.
                 Some(link) => {
-                    let request = netlink::set_group(link.index, self.group);
+                    let request = netlink::set_group(link.index, self.group.number);
                     batch.push(*id, format!("macvlan {name}"), request);
                 }
                 None => {
-                    let request = netlink::create_macvlan(name, mac, plan.parent, self.group);
+                    let request =
+                        netlink::create_macvlan(name, mac, plan.parent, self.group.number);
                     batch.push(*id, format!("macvlan {name}"), request);
                 }
             }
@@ -464,7 +504,7 @@ impl Kernel {
         let own_mac = self.routers.get(&id).and_then(|router| router.own_mac);
         let now = self.entries(id);
         let mut gone: Vec<Entry> = super::dataplane::of(&old.carrier)
-            .entries(old, own_mac, self.group)
+            .entries(old, own_mac, self.group.number)
             .into_iter()
             .chain(old.routes.iter().map(entry))
             .filter(|entry| !now.contains(entry))

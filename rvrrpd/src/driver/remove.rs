@@ -93,21 +93,22 @@ impl Kernel {
         }
         let links = self.netlink.links()?;
         let members = |group| links.iter().filter(move |link| link.group == group);
-        let requests: Vec<Request> = if members(self.group).all(|link| vifs.contains(&link.index)) {
-            vec![netlink::delete_group(self.group)]
-        } else if vifs.len() <= FEW || members(self.group + 1).next().is_some() {
-            vifs.iter()
-                .map(|index| netlink::delete_link(*index))
-                .collect()
-        } else {
-            // Those that leave get a group of their own for the moment.
-            let moved = vifs
-                .iter()
-                .map(|index| netlink::set_group(*index, self.group + 1));
-            moved
-                .chain([netlink::delete_group(self.group + 1)])
-                .collect()
-        };
+        let requests: Vec<Request> =
+            if members(self.group.number).all(|link| vifs.contains(&link.index)) {
+                vec![netlink::delete_group(self.group.number)]
+            } else if vifs.len() <= FEW || members(self.group.number + 1).next().is_some() {
+                vifs.iter()
+                    .map(|index| netlink::delete_link(*index))
+                    .collect()
+            } else {
+                // Those that leave get a group of their own for the moment.
+                let moved = vifs
+                    .iter()
+                    .map(|index| netlink::set_group(*index, self.group.number + 1));
+                moved
+                    .chain([netlink::delete_group(self.group.number + 1)])
+                    .collect()
+            };
         let refused = self
             .netlink
             .batch(&requests)

@@ -8,20 +8,10 @@ use super::gate::Tables;
 use super::ioctl::Ioctl;
 use super::journal::Entry;
 use super::netlink::{self, Netlink, Request};
-use super::{Link, parent};
+use super::{Link, group, parent};
 use crate::config::model::Route;
 use crate::net::kernel;
 use crate::wire::Mac;
-
-/// Link group of our macvlans, "VRRP"; the next one where somebody else uses it.
-const GROUP: u32 = 0x5652_5250;
-/// How many groups there may be, one for each daemon in a network namespace.
-const GROUPS: u32 = 0x1000;
-
-/// Whether a link group is one of those that rvrrpd uses.
-pub(super) const fn is_group(group: u32) -> bool {
-    matches!(group.checked_sub(GROUP), Some(0..GROUPS))
-}
 
 /// Takes back what the entries say. What cannot be taken back is logged, the rest goes on.
 pub(super) fn undo(netlink: &mut Netlink, entries: &[Entry]) -> io::Result<()> {
@@ -59,15 +49,6 @@ pub(super) fn undo(netlink: &mut Netlink, entries: &[Entry]) -> io::Result<()> {
     Ok(())
 }
 
-/// A link group for our macvlans that nobody else uses.
-pub(super) fn free_group(netlink: &mut Netlink) -> io::Result<u32> {
-    let used: BTreeSet<u32> = netlink.links()?.iter().map(|link| link.group).collect();
-    // One more is taken for the moment when some of many leave.
-    let groups = GROUP..GROUP + GROUPS;
-    let free = groups.step_by(2).find(|group| !used.contains(group));
-    Ok(free.unwrap_or(GROUP))
-}
-
 fn undo_macvlans(netlink: &mut Netlink, entries: &[Entry], links: &[Link]) {
     let ours: Vec<&Link> = links
         .iter()
@@ -97,16 +78,19 @@ fn is_of(link: &Link, entry: &Entry, links: &[Link]) -> bool {
         name,
         mac,
         parent,
-        group,
+        group: own,
     } = entry
     else {
         return false;
     };
     let lower = links.iter().find(|lower| Some(lower.index) == link.lower);
-    // A rename may have been on its way; our group is nobody else's.
-    (link.name == *name || link.group == *group && *group != 0)
+    // A rename may have been on its way; our group is nobody else's. What another daemon has made
+    // since is that one's.
+    let is_of_group = link.group == *own && *own != 0;
+    (link.name == *name || is_of_group)
         && link.mac == Some(Mac(*mac))
-        && (link.group == *group || lower.is_none_or(|lower| lower.name == *parent))
+        && (is_of_group
+            || lower.is_none_or(|lower| lower.name == *parent) && !group::is_held(link.group))
 }
 
 fn undo_entry(entry: &Entry, links: &[Link], requests: &mut Vec<Request>) -> io::Result<()> {

@@ -59,7 +59,7 @@ impl Style {
             },
             source: &record.source,
             message: &record.message,
-            fields: &record.fields,
+            fields: (&record.fields, &record.said),
         };
         let json = serde_json::to_string(&object).unwrap_or_else(|error| {
             format!(r#"{{"level":"error","source":"log","message":"no JSON: {error}"}}"#)
@@ -173,11 +173,14 @@ struct Object<'a> {
     source: &'a str,
     message: &'a str,
     #[serde(serialize_with = "as_map")]
-    fields: &'a [(&'static str, Value)],
+    fields: (&'a [Field], &'a [Field]),
 }
 
-fn as_map<S: Serializer>(fields: &[(&'static str, Value)], to: S) -> Result<S::Ok, S::Error> {
-    to.collect_map(fields.iter().map(|(name, value)| (name, value)))
+type Field = (&'static str, Value);
+
+fn as_map<S: Serializer>(fields: &(&[Field], &[Field]), to: S) -> Result<S::Ok, S::Error> {
+    let all = fields.0.iter().chain(fields.1);
+    to.collect_map(all.map(|(name, value)| (name, value)))
 }
 
 #[cfg(test)]
@@ -202,6 +205,7 @@ mod tests {
             source: Cow::Borrowed("worker"),
             message: message.to_owned(),
             fields: Vec::new(),
+            said: Vec::new(),
         }
     }
 

@@ -13,7 +13,8 @@
 //! | `trace!` | 3 high, with `v = 4` or `v = 5` extensive | `debug(<src>): message` |
 //!
 //! `<src>` is the last module of the target, or the field `src`. Any other field follows the
-//! message as `name=value`. So `debug!(v = 2, src = "vr", vrid = 7, "stale")` at level 2 and above
+//! message as `name=value`; one that is called `said.name` is in the message in words already, and
+//! follows it in JSON and in the journal alone, as `name`. So `debug!(v = 2, src = "vr", vrid = 7, "stale")` at level 2 and above
 //! is `debug(vr): stale vrid=7`. Of other crates only errors and warnings are shown, and at level 5
 //! their information; their debug messages never, since they may hold what is secret.
 

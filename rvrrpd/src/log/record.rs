@@ -14,6 +14,9 @@ use tracing::{Event, Level, Metadata};
 /// Longest text of one message or field, in bytes; the rest is cut off and `…` stands for it.
 const MAX_TEXT: usize = 4096;
 
+/// What the name of a field begins with whose value is in the message already.
+const SAID: &str = "said.";
+
 /// How grave a line is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Severity {
@@ -42,7 +45,10 @@ pub(super) struct Record {
     pub(super) severity: Severity,
     pub(super) source: Cow<'static, str>,
     pub(super) message: String,
+    /// What follows the message.
     pub(super) fields: Vec<(&'static str, Value)>,
+    /// What the message says in words already, for who reads fields.
+    pub(super) said: Vec<(&'static str, Value)>,
 }
 
 impl Record {
@@ -54,6 +60,7 @@ impl Record {
             source: Cow::Borrowed("log"),
             message,
             fields: Vec::new(),
+            said: Vec::new(),
         }
     }
 
@@ -83,6 +90,7 @@ impl Record {
                 .map_or_else(|| Cow::Borrowed(last_module(metadata.target())), Cow::Owned),
             message: collector.message,
             fields: collector.fields,
+            said: collector.said,
         })
     }
 }
@@ -126,14 +134,22 @@ struct Collector {
     source: Option<String>,
     level: Option<u8>,
     fields: Vec<(&'static str, Value)>,
+    said: Vec<(&'static str, Value)>,
 }
 
 impl Collector {
+    fn push(&mut self, name: &'static str, value: Value) {
+        match name.strip_prefix(SAID) {
+            Some(name) => self.said.push((name, value)),
+            None => self.fields.push((name, value)),
+        }
+    }
+
     fn text(&mut self, field: &Field, text: String) {
         match field.name() {
             "message" => self.message = text,
             "src" => self.source = Some(text),
-            name => self.fields.push((name, Value::Text(text))),
+            name => self.push(name, Value::Text(text)),
         }
     }
 
@@ -141,7 +157,7 @@ impl Collector {
         match field.name() {
             // A level that is no number of 0..=255 is as good as the highest one.
             "v" => self.level = Some(number.unwrap_or(u8::MAX)),
-            name => self.fields.push((name, value)),
+            name => self.push(name, value),
         }
     }
 }
@@ -169,11 +185,11 @@ impl Visit for Collector {
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.fields.push((field.name(), Value::Float(value)));
+        self.push(field.name(), Value::Float(value));
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.fields.push((field.name(), Value::Bool(value)));
+        self.push(field.name(), Value::Bool(value));
     }
 }
 

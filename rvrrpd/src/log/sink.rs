@@ -155,7 +155,8 @@ fn journal_entry(style: Style, record: &Record) -> String {
         style.body(record),
     );
     let source = Value::Text(record.source.to_string());
-    let fields = record.fields.iter().map(|(name, value)| (*name, value));
+    let fields = record.fields.iter().chain(&record.said);
+    let fields = fields.map(|(name, value)| (*name, value));
     for (name, value) in std::iter::once(("source", &source)).chain(fields) {
         entry.push_str("RVRRPD_");
         entry.extend(name.chars().map(|c| match c.to_ascii_uppercase() {
@@ -193,6 +194,7 @@ mod tests {
             source: Cow::Borrowed("vr"),
             message: message.to_owned(),
             fields: vec![("peer-name", Value::Text("a\nMESSAGE=forged".to_owned()))],
+            said: Vec::new(),
         }
     }
 

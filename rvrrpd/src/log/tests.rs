@@ -102,6 +102,28 @@ fn source_and_fields_come_from_the_event() {
 }
 
 #[test]
+fn what_the_message_says_already_is_a_field_for_programs_alone() {
+    let write = |format| {
+        let scratch = Scratch::new();
+        let mut settings = settings(&scratch, 0);
+        settings.log_format = format;
+        logged(settings, |_| {
+            info!(
+                said.name = "gateway",
+                said.group = 7,
+                up = true,
+                "VR gateway is up"
+            );
+        });
+        lines(&scratch.path("main")).remove(0)
+    };
+    assert_eq!(write(LogFormat::Text), "VR gateway is up up=true");
+    let json: serde_json::Value = serde_json::from_str(&write(LogFormat::Json)).unwrap();
+    let fields = serde_json::json!({"up": true, "name": "gateway", "group": 7});
+    assert_eq!(json["fields"], fields);
+}
+
+#[test]
 fn warnings_and_errors_go_to_the_error_log() {
     let scratch = Scratch::new();
     let mut settings = settings(&scratch, 1);

@@ -5,7 +5,7 @@ use core::cell::RefCell;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Sender, TrySendError};
 
 use super::mixed::Mixed;
 use super::replay::Replay;
@@ -245,15 +245,15 @@ impl Dispatcher {
             sample: self.sample(entry, datagram, accepted),
         };
         let queue = self.workers.get(entry.worker);
-        let is_queued = queue.is_some_and(|queue| queue.try_send(delivery).is_ok());
-        if !is_queued {
+        let is_lost = queue.is_some_and(|queue| is_full(queue, delivery));
+        if is_lost {
             self.global.queue_overflows.count();
             self.tell_loss(
                 "an advertisement for which its worker has no room",
                 received,
             );
         }
-        is_queued
+        !is_lost
     }
 
     /// Logs, each at a limited rate, what an operator should look into.
@@ -318,6 +318,11 @@ impl Dispatcher {
     }
 }
 
+/// Whether a queue had no room for `message`. Who has ended, as at a stop, misses nothing.
+fn is_full<T>(queue: &Sender<T>, message: T) -> bool {
+    matches!(queue.try_send(message), Err(TrySendError::Full(_)))
+}
+
 fn count(status: &Status, accepted: &Accepted) {
     status.advertisement_rcvd.count();
     if accepted.priority == PRIORITY_RESIGN {
@@ -368,5 +373,20 @@ impl Sink for Dispatcher {
                 let _ended = control.send(Control::Solicited(entry.id, received));
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// At a stop the workers end before the listeners.
+    #[test]
+    fn what_nobody_waits_for_is_not_lost() {
+        let (sender, receiver) = crossbeam_channel::bounded(1);
+        assert!(!is_full(&sender, 1));
+        assert!(is_full(&sender, 2));
+        drop(receiver);
+        assert!(!is_full(&sender, 3));
     }
 }

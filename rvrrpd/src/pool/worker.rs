@@ -15,7 +15,7 @@ use crate::fsm::{Cause, Time, Transition};
 use crate::log::Limiter;
 use crate::net::sys::clock;
 use crate::net::unicast::Failure;
-use crate::stats::Condition;
+use crate::stats::{Condition, Identity};
 use crate::wire::{Family, Vrid};
 
 /// Longest wait when no router has a deadline.
@@ -36,7 +36,7 @@ struct Rim {
     surroundings: Surroundings,
     send_complaint: Limiter,
     /// What is to be logged once everything has been sent: title and change.
-    transitions: Vec<(String, Transition)>,
+    transitions: Vec<(String, Option<Arc<Identity>>, Transition)>,
     changes: Vec<events::Event>,
     postponements: Limiter,
     /// SipHash with a secret key: numbers that nobody on the LAN can guess.
@@ -114,8 +114,15 @@ impl Rim {
         for change in self.changes.drain(..) {
             self.surroundings.events.send(change);
         }
-        for (title, transition) in self.transitions.drain(..) {
+        for (title, identity, transition) in self.transitions.drain(..) {
+            let identity = identity.as_deref();
             tracing::info!(
+                said.name = identity.map(|it| it.name.as_str()),
+                said.group = identity.map(|it| it.group),
+                said.interface = identity.map(|it| it.interface.as_str()),
+                said.from = %transition.from,
+                said.to = %transition.to,
+                said.cause = transition.cause.name(),
                 "VR {title} - Changed from {} to {} ({})",
                 transition.from,
                 transition.to,
@@ -235,7 +242,9 @@ impl Host for Rim {
     }
 
     fn transition(&mut self, setup: &Setup, transition: Transition) {
-        self.transitions.push((setup.title.clone(), transition));
+        let identity = setup.status.identity();
+        self.transitions
+            .push((setup.title.clone(), identity, transition));
     }
 
     fn changed(&mut self, setup: &Setup, before: Condition, cause: Option<Cause>) {

@@ -4,6 +4,7 @@
 //! An advertisement is made of the configuration and of the virtual router alone, nothing of the
 //! host is in it: whoever is Master sends the same bytes (RA-2).
 
+use core::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::advert::Datagram;
@@ -140,6 +141,26 @@ impl DomainName {
         }
         name.push(0);
         (name.len() <= Self::LONGEST).then_some(Self(name))
+    }
+}
+
+/// Without a final dot.
+impl fmt::Display for DomainName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rest = self.0.as_slice();
+        let mut first = true;
+        while let Some((len, labels)) = rest.split_first()
+            && let Some((label, others)) = labels.split_at_checked(usize::from(*len))
+            && !label.is_empty()
+        {
+            if !first {
+                f.write_str(".")?;
+            }
+            first = false;
+            label.escape_ascii().fmt(f)?;
+            rest = others;
+        }
+        Ok(())
     }
 }
 
@@ -439,7 +460,8 @@ mod tests {
             &label,
             &long,
         ] {
-            assert!(DomainName::new(name).is_some(), "{name}");
+            let read = DomainName::new(name).expect(name);
+            assert_eq!(read.to_string(), name.trim_end_matches('.'));
         }
         for name in [
             "",

@@ -145,27 +145,40 @@ fn an_address_stands_once_on_an_interface() {
 #[test]
 fn an_interface_carries_one_virtual_mac() {
     let ether = |group, vip| router(&[("group", group), ("vip", vip), ("iftype", "\"ether\"")]);
-    let words = ["macvlan", "virtual_mac = false", "line 1"];
+    let words = ["macvlan", "virtual_mac = false here", "others (line 1)"];
     let first = ether("1", "\"192.0.2.1\"");
     let second = ether("2", "\"192.0.2.2\"");
     let third = ether("3", "\"192.0.2.3\"");
-    refused_together(&[first.clone(), second.clone()], 10, "iftype", &words);
-    // One error for an interface, however many there are.
+    let both = [first.clone(), second.clone()];
     refused_together(
-        &[first.clone(), second.clone(), third],
+        &both,
         10,
         "iftype",
-        &words,
+        &[&words[..], &["here and in line 1"]].concat(),
     );
+    // One error for an interface, however many there are.
+    let fourth = and(ether("4", "\"192.0.2.4\""), "virtual_mac", "false");
+    let fifth = macvlan("5", "\"eth0\"", "\"192.0.2.5\"");
+    refused_together(
+        &[first.clone(), second.clone(), third, fourth, fifth],
+        15,
+        "iftype",
+        &[
+            "others (line 1, line 6, line 16, 1 more)",
+            "here and in line 1, line 6",
+        ],
+    );
+    // The one that is in the way of the others is told of, wherever it stands.
+    let words = ["macvlan", "virtual_mac = false here", "others (line 6)"];
     refused_together(
         &[first.clone(), macvlan("2", "\"eth0\"", "\"192.0.2.2\"")],
-        10,
+        5,
         "iftype",
         &words,
     );
     refused_together(
         &[first.clone(), and(second.clone(), "virtual_mac", "false")],
-        10,
+        5,
         "iftype",
         &words,
     );
@@ -182,7 +195,7 @@ fn an_interface_carries_one_virtual_mac() {
         ],
         7,
         "iftype",
-        &words,
+        &["others (line 1)"],
     );
 }
 
@@ -222,6 +235,9 @@ fn network_namespaces_have_interfaces_of_their_own() {
         and(router(&changes), "netns", "\"red\"")
     };
     let crowded = [ether("\"red\""), other("8", "\"192.0.2.2\"")];
-    let words = ["eth0 in network namespace red has 2 virtual routers"];
+    let words = [
+        "lets eth0 in network namespace red carry",
+        "others (line 1)",
+    ];
     refused_together(&crowded, 8, "iftype", &words);
 }

@@ -270,7 +270,11 @@ fn the_first_address_tells_the_family_even_if_another_one_is_wrong() {
 fn versions_are_2_and_3() {
     assert_eq!(one(&[("version", "2")]).protocol, Protocol::V2);
     assert_eq!(one(&[("version", "3")]).protocol, Protocol::V3);
-    for value in ["1", "4", "\"2\"", "3.0", "\"3+2\"", "[2, 3]", "true"] {
+    assert_eq!(one(&[("version", "\"2\"")]).protocol, Protocol::V2);
+    assert_eq!(one(&[("version", "\"3\"")]).protocol, Protocol::V3);
+    for value in [
+        "1", "4", "\"4\"", "\"\"", "3.0", "\"3+2\"", "[2, 3]", "true",
+    ] {
         let allowed = "allowed: 2, 3, \"2+3\"";
         refused(&[("version", value)], "version", allowed);
     }
@@ -289,6 +293,11 @@ fn mix_1_both_versions_at_once() {
     refused(&[v6, both], "version", "is for IPv4 alone");
     refused(&[v6, both], "version", "allowed: 3");
     refused(&[v6, ("version", "4")], "version", "allowed: 3");
+    refused(
+        &[v6, ("version", "\"2\"")],
+        "version",
+        "2 is for IPv4 alone",
+    );
 
     let format = Format::Toml;
     let several: String = (1..4)
@@ -545,6 +554,7 @@ fn routes_have_one_network_and_one_next_hop() {
     for text in [
         r#"{"route": "198.51.100.0", "mask": "255.255.255.0", "nh": "192.0.2.9"}"#,
         r#"{"route": "198.51.100.0", "prefix": 24, "nh": "192.0.2.9"}"#,
+        r#"{"route": "198.51.100.0", "mask": "255.255.255.0", "prefix": 24, "nh": "192.0.2.9"}"#,
     ] {
         assert_eq!(route(text), short);
     }
@@ -573,6 +583,11 @@ fn routes_have_one_network_and_one_next_hop() {
     );
     refuses(
         &format!(r#""route": "198.51.100.0/24", "prefix": 24, {nh}"#),
+        "route",
+        "more than one",
+    );
+    refuses(
+        &format!(r#""route": "198.51.100.0", "mask": "255.255.0.0", "prefix": 24, {nh}"#),
         "route",
         "more than one",
     );

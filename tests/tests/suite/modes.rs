@@ -1,6 +1,7 @@
 //! Switches and modes (contract §1).
 
 use std::net::Ipv4Addr;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
 use rvrrpd_tests::deadline::{until, within};
@@ -10,6 +11,7 @@ use rvrrpd_tests::rvrrpd::{self, Vrouter, config, run};
 use rvrrpd_tests::scene::{Scene, VIP, VIP_TEXT, VRID, advert_from};
 use rvrrpd_tests::snapshot::snapshot;
 use rvrrpd_tests::sys::{self, Stamp};
+use serde_json::{Value, json};
 
 /// `-V` and `-h` succeed; without arguments, with unknown ones or wrong values there is a usage or
 /// a message, exit code 1, and never a panic.
@@ -74,6 +76,86 @@ fn check_touches_nothing() {
     let (code, out, err) = run(&scene.r1, &["-t", "-c", &path.display().to_string()]);
     assert_eq!(code, Some(0), "{out:?} {err:?}");
     before.assert_same(&snapshot(&scene.r1), "rvrrpd -t");
+}
+
+/// Who is not root is told what is missing, and where.
+#[test]
+fn without_rights() {
+    let scene = Scene::new("without_rights");
+    // Somebody who may not come to the directory of the build runs a copy.
+    let copy = std::env::temp_dir().join(format!("rvrrpd-{}", std::process::id()));
+    std::fs::copy(rvrrpd::program(), &copy).unwrap();
+    let conf = std::env::temp_dir().join(format!("rvrrpd-{}.conf", std::process::id()));
+    std::fs::write(&conf, "vrouter = []\n").unwrap();
+    let path = conf.display().to_string();
+    let run = |arguments: &[&str]| {
+        let mut command = scene.r1.command("setpriv");
+        command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
+        let output = command.arg(&copy).args(arguments).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), text)
+    };
+    let sniffer = run(&["-m0", "-i", "eth0"]);
+    let nobody = run(&["-m0", "-i", "nope"]);
+    let daemon = run(&["-m1", "-c", &path]);
+    for file in [&copy, &conf] {
+        std::fs::remove_file(file).unwrap();
+    }
+    let (code, text) = sniffer;
+    assert_eq!(code, Some(2), "{text}");
+    assert!(
+        text.starts_with("eth0: cannot listen without root or CAP_NET_RAW: "),
+        "{text}"
+    );
+    assert_eq!(nobody.1.matches("nope").count(), 1, "{nobody:?}");
+    let (code, text) = daemon;
+    assert_eq!(code, Some(2), "{text}");
+    assert!(text.starts_with("/run/rvrrpd: "), "{text}");
+    let says_why = text.contains("needs root") || text.contains("belongs to user 0");
+    assert!(says_why, "{text}");
+}
+
+/// The default directory of a network namespace goes with an orderly stop.
+#[test]
+fn the_default_run_dir_goes_with_the_daemon() {
+    let scene = Scene::new("the_default_run_dir_goes_with_the_daemon");
+    let inode = scene
+        .r1
+        .inside(|| std::fs::metadata("/proc/thread-self/ns/net").unwrap().ino());
+    let run_dir = PathBuf::from(format!("/run/rvrrpd/net-{inode}"));
+    let path = scene.lab.dir().join("own.conf");
+    let vrouter = Vrouter::new(VRID, &[VIP_TEXT]).macvlan();
+    std::fs::write(&path, config(&[vrouter])).unwrap();
+    let mut command = rvrrpd::command_on(&scene.r1);
+    command.args(["-m1", "-c", &path.display().to_string()]);
+    let files = rvrrpd::Files::of(&scene.lab, &scene.r1);
+    let daemon = rvrrpd::Rvrrpd::start_command(&scene.r1, files, command);
+    daemon.wait_state("eth0-7", rvrrpd::State::Master, within(10.0));
+    assert!(run_dir.join("journal.json").exists());
+    daemon.stop();
+    assert!(!run_dir.exists());
+}
+
+/// A change of state can be read from the fields of a line of JSON, without its words.
+#[test]
+fn changes_of_state_are_fields_for_programs() {
+    let scene = Scene::new("changes_of_state_are_fields_for_programs");
+    let text = config(&[Vrouter::new(VRID, &[VIP_TEXT]).macvlan()]);
+    let text = format!("log_format = \"json\"\n{text}");
+    let daemon = scene.start(&scene.r1, &text);
+    daemon.wait_state("eth0-7", rvrrpd::State::Master, within(10.0));
+    let lines = daemon.log().texts_after(0);
+    daemon.stop();
+    let fields: Vec<Value> = lines
+        .iter()
+        .filter(|line| line.contains("Changed from"))
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["fields"].take())
+        .collect();
+    let master = json!({
+        "name": "eth0-7", "group": VRID, "interface": "eth0",
+        "from": "Backup", "to": "Master", "cause": "master-timeout",
+    });
+    assert!(fields.contains(&master), "{fields:#?}");
 }
 
 /// Mode 2: the caller returns, the PID file holds the process, the log files are written with mode

@@ -11,6 +11,7 @@ use rvrrpd_tests::rvrrpd::{Files, Rvrrpd, State, Vrouter, config};
 use rvrrpd_tests::scene::{advert_from, converge};
 use rvrrpd_tests::snapshot::snapshot;
 use rvrrpd_tests::sys::Stamp;
+use rvrrpd_tests::web::ask;
 
 const VRID: u8 = 7;
 const VIP4: &str = "10.0.0.100";
@@ -97,6 +98,34 @@ fn carries(host: &Host, vip: &str, on: bool) {
     until(&what, within(5.0), || {
         (host.carriers_of(vip).is_empty() != on).then_some(())
     });
+}
+
+/// Who asks about an interface whose name several namespaces have is told of all of them, and gets the
+/// one of the namespace that is named.
+#[test]
+fn the_api_tells_namespaces_apart() {
+    let sites = Sites::new("the_api_tells_namespaces_apart", &["red", "blue"]);
+    let [red, blue] = &sites.all[..] else {
+        panic!("two sites")
+    };
+    let mut text = config(&both(&red.a, 200));
+    text += &config(&both(&blue.a, 200)[..1]);
+    let daemon = sites.start(&sites.one, &text);
+    wait(&daemon, &red.a, State::Master);
+    let socket = daemon.files().run_dir.join("rvrrpd.sock");
+    let about = |query: &str| ask(&socket, "GET", &format!("/run/vrrp/7/eth0{query}"));
+    let answer = about("");
+    assert_eq!(answer.status, 409, "{answer:?}");
+    for host in [&red.a, &blue.a] {
+        let choice = format!("netns={}", host.netns());
+        assert!(answer.body.contains(&choice), "{answer:?}");
+        let one = about(&format!("?{choice}")).json();
+        assert_eq!(one["name"], names(host)[0]);
+    }
+    let v6 = about("?family=ipv6").json();
+    assert_eq!(v6["name"], names(&red.a)[1], "the only one");
+    assert_eq!(about("?netns=").status, 404);
+    daemon.stop();
 }
 
 /// The same interface names, interface indexes, VRIDs and addresses in two namespaces and in that

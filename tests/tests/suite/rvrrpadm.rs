@@ -170,6 +170,23 @@ fn rvrrpadm_the_older_commands_do_the_same() {
     daemon.stop();
 }
 
+/// An interface that another router is on needs `-f`, and the refusal says so of the new one.
+#[test]
+fn rvrrpadm_says_of_f() {
+    let scene = Scene::new("rvrrpadm_says_of_f");
+    let daemon = start(&scene, &scene.r1, &config(&[vrouter()]));
+    let line = "create-router -V 9 -l eth0 -A inet -a 10.0.0.109 nine";
+    let (code, _, text) = tell(&daemon, &scene.r1, &[], line);
+    assert_eq!(code, REFUSED, "{text}");
+    assert!(text.starts_with("rvrrpadm: iftype: \"ether\""), "{text}");
+    assert!(
+        text.contains(NAME) && text.contains("-f gives it a macvlan"),
+        "{text}"
+    );
+    done(&daemon, &line.replace("-V 9", "-f -V 9"));
+    daemon.stop();
+}
+
 /// Everybody reads, root and the group `rvrrpd` change.
 #[test]
 fn rvrrpadm_without_rights_shows_and_cannot_change() {

@@ -9,6 +9,9 @@ const RETRY_MS = 2000;
 const SETTLE_MS = 1000;
 const REFRESH_MS = 30000;
 
+// A 401 is answered by the form of the page, not by a window of the browser.
+const BY_SCRIPT = { headers: { "X-Requested-With": "fetch" } };
+
 const byId = (id) => document.getElementById(id);
 const routers = new Map(); // name → the daemon's object
 const rows = new Map(); // name → <tr>
@@ -314,7 +317,7 @@ async function refresh() {
   if (!source || document.hidden) {
     return;
   }
-  const answer = await fetch("/run/vrrp").catch(() => null);
+  const answer = await fetch("/run/vrrp", BY_SCRIPT).catch(() => null);
   // A change meanwhile is newer than what was asked for; it has set a time for another try.
   if (answer?.ok && !settling) {
     take(await answer.json());
@@ -385,7 +388,7 @@ function show(loggedIn) {
 async function start() {
   let answer;
   try {
-    answer = await fetch("/run/global");
+    answer = await fetch("/run/global", BY_SCRIPT);
   } catch {
     connection("The daemon does not answer. Trying again…", true);
     retry = setTimeout(start, RETRY_MS);

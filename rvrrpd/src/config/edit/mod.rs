@@ -67,6 +67,20 @@ pub enum Change {
     },
 }
 
+impl Change {
+    /// Whether a secret itself comes with it, not in a file of its own.
+    #[must_use]
+    pub fn holds_secret(&self) -> bool {
+        let (Self::Create(keys) | Self::Modify { keys, .. }) = self else {
+            return false;
+        };
+        let in_list = |key: &Value| ["secret", "hex"].iter().any(|name| key.get(name).is_some());
+        let list = keys.get("auth_keys").and_then(Value::as_array);
+        keys.get("auth_secret").is_some_and(Value::is_string)
+            || list.is_some_and(|list| list.iter().any(in_list))
+    }
+}
+
 /// What is wrong with one key of a request.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Problem {

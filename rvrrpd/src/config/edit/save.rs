@@ -76,7 +76,8 @@ fn refused(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> EditE
 
 /// Opens the file for writing, to find out whether it may be written: rename(2) does not ask.
 fn open(target: &Path) -> Result<(File, Metadata), EditError> {
-    let refuse = |error| refused(target, "cannot be written")(error);
+    let refuse =
+        |error| refused(target, "cannot be written")(super::super::explained(target, error));
     let metadata = fs::metadata(target).map_err(refuse)?;
     if !metadata.is_file() {
         return Err(refuse(io::Error::other("is not a regular file")));

@@ -49,6 +49,17 @@ pub enum Guard {
     Nftables(String),
 }
 
+impl Guard {
+    /// What it is called where the place it hangs at does not matter.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Ebpf(_) => "ebpf",
+            Self::Nftables(_) => "nftables",
+        }
+    }
+}
+
 impl fmt::Display for Guard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -49,11 +49,17 @@ fn guessing_passwords_becomes_slow_for_who_guesses() {
     assert_eq!(refused.status, 429, "{refused:?}");
     // Five failures, each half a second.
     assert!(begin.elapsed() > Duration::from_secs(2), "{begin:?}");
+    assert!(refused.body.contains("may come in "), "{refused:?}");
     // The right one is not looked at either, or a guess would be free.
     assert_eq!(guess("banana").status, 429);
     // Others do not notice.
     assert_eq!(get(&scene.r1, &session, "/run/vrrp").status, 200);
     log_in(&scene.r1, URL, "admin");
+    // After the wait it is, and none begins with it.
+    until("the wait is over", within(120.0), || {
+        (guess("banana").status == 200).then_some(())
+    });
+    assert_eq!(guess("banana").status, 200);
     assert!(memory(&daemon) < before + COST);
 }
 

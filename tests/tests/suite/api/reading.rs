@@ -37,7 +37,7 @@ fn the_documented_session_over_http() {
 #[test]
 fn a_router_in_detail_begins_with_the_documented_fields() {
     let scene = Scene::new("a_router_in_detail_begins_with_the_documented_fields");
-    let _daemon = start(&scene, "");
+    let daemon = start(&scene, "");
     let cookies = log_in(&scene.r1, URL, "admin");
     let detail = get(&scene.r1, &cookies, "/run/vrrp/7/eth0");
     let mac = scene.r1.mac("eth0").to_string().to_uppercase();
@@ -52,6 +52,17 @@ fn a_router_in_detail_begins_with_the_documented_fields() {
         get(&scene.r1, &cookies, "/run/vrrp/7/standby7").json()["name"],
         NAME
     );
+    let at_work = get(&scene.r1, &cookies, "/run/vrrp/7/eth0").json();
+    let filter = at_work["socket_filter"].as_str().unwrap_or_default();
+    let gate = at_work["gate"].as_str().unwrap_or_default();
+    assert!(["classic", "ebpf"].contains(&filter), "{at_work}");
+    assert!(["ebpf", "nftables"].contains(&gate), "{at_work}");
+    let metrics = get(&scene.r1, &cookies, "/metrics").body;
+    let labels = format!("socket_filter=\"{filter}\",gate=\"{gate}\"");
+    assert!(metrics.contains(&labels), "{labels}: {metrics}");
+    // What the line for operators says.
+    let status = daemon.status(NAME);
+    assert_eq!(status["socket-filter"], filter);
     let sent = || {
         let detail = get(&scene.r1, &cookies, "/run/vrrp/7/eth0").json();
         detail["statistics"]["advertisement-sent"].as_u64()
@@ -69,6 +80,11 @@ fn a_router_in_detail_begins_with_the_documented_fields() {
         ("/run/vrrp/7/eth1", 404),
         ("/run/vrrp/7/eth0?family=ipv6", 404),
         ("/run/vrrp/7/eth0?family=7", 400),
+        ("/run/vrrp/7/eth0?netns=", 200),
+        ("/run/vrrp/7/eth0?netns=blue", 404),
+        ("/run/vrrp/7/eth0?nam=eth0-7", 400),
+        ("/run/vrrp?family=ipv4", 400),
+        ("/events?since=1", 400),
         ("/nothing", 404),
     ] {
         let answer = get(&scene.r1, &cookies, path);

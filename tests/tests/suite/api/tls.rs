@@ -1,6 +1,7 @@
 //! HTTPS.
 
 use std::io::{Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use rvrrpd_tests::deadline::{until, within};
@@ -225,7 +226,14 @@ fn rvrrpadm_over_https() {
         assert_eq!(code, 2, "{text}");
         assert!(!text.contains("eth0-7"), "{text}");
     }
+    let (code, text) = run("http://10.0.0.1:7080", &format!("--user admin {show}"));
+    assert_eq!(code, 2, "{text}");
+    let hint = "the port may be one of HTTPS: https://10.0.0.1:7080";
+    assert!(text.contains(hint), "{text}");
+
     scene.r1.ip("addr add 10.0.0.66/24 dev eth0");
+    let key = directory.join("key.pem");
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
     daemon.reload(&with_api(
         &keys(&directory).replace(
             "\"10.0.0.1:7080\"",
@@ -237,6 +245,12 @@ fn rvrrpadm_over_https() {
         let (code, _) = run("https://10.0.0.66:7080", &format!("-k --user admin {show}"));
         (code == 0).then_some(())
     });
+    let warning = "can be read by others than its owner (mode 0644)";
+    let lines = daemon.log().texts_after(0);
+    assert!(
+        lines.iter().any(|line| line.contains(warning)),
+        "{lines:#?}"
+    );
     let (code, text) = run(
         "https://10.0.0.66:7080",
         &format!("{root} --user admin {show}"),

@@ -78,6 +78,90 @@ fn a_router_is_made_changed_and_deleted_and_the_file_says_so() {
     daemon.stop();
 }
 
+/// What is shown may be sent back with another identity, and makes what is otherwise the same.
+#[test]
+fn what_is_shown_can_be_sent_back() {
+    let scene = Scene::new("what_is_shown_can_be_sent_back");
+    let daemon = start(&scene, "");
+    let socket = socket(&daemon);
+    let plain = json!({"group": 20, "vip": ["10.0.0.120/24"]});
+    let rich = json!({
+        "group": 21, "vip": ["10.0.0.121", "10.0.0.122"], "version": "2+3", "enabled": false,
+        "primary": "10.0.0.1", "unicast_peers": ["10.0.0.2"], "unicast_min_ttl": 254,
+        "preempt_delay": 1.5, "timers": {"advert": 2}, "accept_mode": false,
+        "routes": [{"route": "198.51.100.0", "mask": "255.255.255.0", "nh": "10.0.0.9"}],
+        "v3_checksum": "pseudo-header", "address_list_check": "off",
+    });
+    let sealed = json!({
+        "group": 22, "vip": ["10.0.0.123"], "version": "3", "auth_type": "hmac-sha256",
+        "auth_keys": [{"id": 4, "secret": "four"}, {"id": 2, "hex": "0102"}],
+        "auth_active_key": 2, "auth_clock_skew": 7,
+    });
+    let simple = json!({
+        "group": 23, "vip": ["10.0.0.124"], "auth_type": "rfc2338-simple", "auth_secret": "s",
+    });
+    let six = json!({
+        "group": 24, "vip": ["fe80::24", "2001:db8::24/64"],
+        "routes": [{"route": "2001:db8:1::/48", "nh": "2001:db8::9", "table": 7}],
+        "router_advertisement": {
+            "prefixes": ["2001:db8::/64", {"prefix": "2001:db8:2::/48", "autonomous": false}],
+            "rdnss": "2001:db8::53", "dnssl": ["example.org", "a.example"], "max_interval": 10,
+        },
+    });
+    for mut keys in [plain, rich, sealed, simple, six] {
+        let group = keys["group"].as_u64().unwrap();
+        keys["name"] = format!("r{group}").into();
+        keys["interface"] = "eth0".into();
+        keys["iftype"] = "macvlan".into();
+        let made = send(&socket, "POST", "/config/vrouter", &keys);
+        assert_eq!(made.status, 201, "{made:?}");
+        let shown = ask(&socket, "GET", &format!("/config/vrouter/r{group}")).json();
+        let mut again = shown.clone();
+        again["group"] = (group + 100).into();
+        again["name"] = "again".into();
+        again["vifname"] = "again".into();
+        for vip in again["vip"].as_array_mut().unwrap() {
+            *vip = vip
+                .as_str()
+                .unwrap()
+                .replace("::24", "::25")
+                .replace("0.12", "0.13")
+                .into();
+        }
+        for key in shown["auth_keys"].as_array().into_iter().flatten() {
+            assert_eq!(key["secret"], "***");
+        }
+        // What is not shown has to be said again.
+        let is_secret = !shown["auth_type"].is_null();
+        if is_secret {
+            let refused = send(&socket, "POST", "/config/vrouter", &again);
+            assert_eq!(refused.status, 422, "{refused:?}");
+            assert!(
+                refused.body.contains("*** stands for a secret"),
+                "{refused:?}"
+            );
+            again["auth_secret"] = keys["auth_secret"].clone();
+            again["auth_keys"] = keys["auth_keys"].clone();
+        }
+        let answer = send(&socket, "POST", "/config/vrouter", &again);
+        assert_eq!(answer.status, 201, "{answer:?}");
+        let mut expected = shown;
+        for key in ["group", "name", "vifname", "vip"] {
+            expected[key] = again[key].clone();
+        }
+        assert_eq!(answer.json(), expected);
+        for name in ["again".to_owned(), format!("r{group}")] {
+            let path = format!("/config/vrouter/{name}");
+            assert_eq!(ask(&socket, "DELETE", &path).status, 204);
+        }
+    }
+    let global = ask(&socket, "GET", "/config/global").json();
+    assert_eq!(global["run_dir"], daemon.files().run_dir.to_str().unwrap());
+    assert_eq!(global["api"]["socket"], socket.to_str().unwrap());
+    assert!(global["workers"].as_u64().unwrap() > 0, "{global}");
+    daemon.stop();
+}
+
 #[test]
 fn what_is_not_to_be_kept_ends_with_a_reload() {
     let scene = Scene::new("what_is_not_to_be_kept_ends_with_a_reload");
@@ -195,6 +279,43 @@ fn what_is_wrong_changes_nothing() {
     assert_eq!(ask(&socket, "POST", "/run/reload").status, 200);
     let answer = send(&socket, "POST", "/config/vrouter", &second());
     assert_eq!(answer.status, 201, "{answer:?}");
+    daemon.stop();
+}
+
+/// Who writes a secret into a file that others read is told; so is who may not read it at all.
+#[test]
+fn the_mode_and_the_owner_of_the_file_are_looked_at() {
+    let scene = Scene::new("the_mode_and_the_owner_of_the_file_are_looked_at");
+    let daemon = start(&scene, "");
+    let socket = socket(&daemon);
+    let path = &daemon.files().config;
+    let warned = |keys: &Value| {
+        let mark = daemon.log().mark();
+        let answer = send(&socket, "PATCH", &format!("/config/vrouter/{NAME}"), keys);
+        assert_eq!(answer.status, 200, "{answer:?}");
+        ask(&socket, "POST", "/run/reload");
+        daemon
+            .log()
+            .wait_after(mark, "the reload", within(5.0), |line| {
+                line.text.contains("reload ordered").then_some(())
+            });
+        let lines = daemon.log().texts_after(mark);
+        lines
+            .iter()
+            .any(|line| line.contains("others than its owner may read (mode 0644)"))
+    };
+    let keys =
+        |secret: &str| json!({"version": 3, "auth_type": "hmac-sha256", "auth_secret": secret});
+    fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(warned(&keys("one")));
+    assert!(!warned(&json!({"priority": 99})));
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+    assert!(!warned(&keys("two")));
+    chown(path, Some(1234), Some(1234)).unwrap();
+    let refused = ask(&socket, "POST", "/run/reload");
+    assert_eq!(refused.status, 422, "{refused:?}");
+    let why = "user id 1234 and group id 1234 with mode 0600, rvrrpd runs as user id 0";
+    assert!(refused.body.contains(why), "{refused:?}");
     daemon.stop();
 }
 

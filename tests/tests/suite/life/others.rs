@@ -146,6 +146,61 @@ fn two_daemons_on_one_interface() {
     assert_eq!(settings(), before, "as they were");
 }
 
+/// A daemon leaves alone what another one that lives has in the same network namespace, also when it
+/// stops or starts again after a crash; what one left that is dead it takes over, without a journal.
+#[test]
+fn two_daemons_with_the_same_router() {
+    let scene = Scene::new("two_daemons_with_the_same_router");
+    let vrouter = || Vrouter::new(VRID, &[VIP_TEXT]).macvlan();
+    let mut first = with_run_dir(&scene, "run-first", vrouter());
+    first.wait_state(NAME, State::Master, within(8.0));
+    let carriers = || {
+        let links = scene.r1.ip_json("link show type macvlan");
+        let links = links.as_array().cloned().unwrap_or_default();
+        links
+            .iter()
+            .map(|link| {
+                (
+                    link["ifname"].clone(),
+                    link["ifindex"].clone(),
+                    link["group"].clone(),
+                )
+            })
+            .collect::<Vec<_>>()
+    };
+    let before = carriers();
+    assert_eq!(before.len(), 1, "{before:?}");
+    let left_alone = |daemon: &Rvrrpd| {
+        let text = "another rvrrpd that runs in this network namespace";
+        let told = |line: &Line| line.text.contains(text).then_some(());
+        daemon.log().wait_after(0, "the refusal", within(8.0), told);
+        assert_eq!(carriers(), before);
+        scene.client.run("ping", &["-c", "1", "-W", "2", VIP_TEXT]);
+    };
+    let second = with_run_dir(&scene, "run-second", vrouter());
+    left_alone(&second);
+    second.stop();
+    assert_eq!(carriers(), before);
+    let named = Vrouter::new(VRID, &[VIP_TEXT])
+        .macvlan()
+        .text("vifname", "other");
+    let mut second = with_run_dir(&scene, "run-second", named);
+    left_alone(&second);
+    second.sigkill();
+    let mut second = with_run_dir(&scene, "run-second", vrouter());
+    left_alone(&second);
+    second.sigkill();
+    let second = with_run_dir(&scene, "run-second", vrouter());
+    left_alone(&second);
+    scene.lab.step("the first one is dead");
+    first.sigkill();
+    std::fs::remove_dir_all(scene.lab.dir().join("run-first")).unwrap();
+    second.wait_state(NAME, State::Master, within(15.0));
+    assert_eq!(carriers()[0].1, before[0].1, "the same macvlan");
+    second.stop();
+    assert!(carriers().is_empty());
+}
+
 /// Two daemons with addresses on the interface itself: one stops, and an address of the other one
 /// still goes alone.
 #[test]
