@@ -28,7 +28,8 @@ pub(crate) struct Arguments {
 /// How the daemon is reached.
 #[derive(Args, Debug)]
 pub(crate) struct Daemon {
-    /// Unix socket of the daemon [default: /run/rvrrpd/rvrrpd.sock]
+    /// Unix socket of the daemon [default: /run/rvrrpd/rvrrpd.sock, in another network namespace
+    /// than that of PID 1 /run/rvrrpd/net-INODE/rvrrpd.sock]
     #[arg(
         short = 's',
         long,

@@ -18,10 +18,9 @@ use crate::error::{Code, Error, code_of};
 use crate::event::Subscription;
 use crate::router::{Family, Router, Summary};
 use crate::settings::Settings;
+use crate::socket::{default_sockets, present};
 use crate::unix::UnixConnector;
 
-/// Socket of the daemon in the network namespace of PID 1.
-pub const DEFAULT_SOCKET: &str = "/run/rvrrpd/rvrrpd.sock";
 /// Host in requests over a Unix socket; an address, so that no name is looked up.
 const UNIX_URL: &str = "http://127.0.0.1";
 /// Most bytes of an answer: 65 536 virtual routers.
@@ -160,6 +159,22 @@ impl Client {
             name: socket.display().to_string(),
             persist: true,
             session: Mutex::default(),
+        }
+    }
+
+    /// The daemon of the network namespace of this process, by the first of
+    /// [`default_sockets`] that is there. Errors name all of them where none is.
+    #[must_use]
+    pub fn local() -> Self {
+        let sockets = default_sockets();
+        let client = Self::unix(present(&sockets).unwrap_or_else(|| Path::new("")));
+        if sockets.iter().any(|socket| socket.exists()) {
+            return client;
+        }
+        let names: Vec<_> = sockets.iter().map(|it| it.display().to_string()).collect();
+        Self {
+            name: names.join(", "),
+            ..client
         }
     }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, BufRead as _, Read as _, Write as _};
 use std::process::{Command as Process, ExitCode};
 
-use rvrrpadm::{Client, ClientBuilder, DEFAULT_SOCKET, Error, Event, Family, Router, Settings};
+use rvrrpadm::{Client, ClientBuilder, Error, Event, Family, Router, Settings};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
@@ -37,7 +37,8 @@ impl From<Error> for Failure {
                 io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
             )
         {
-            message.push_str(" (does rvrrpd run?)");
+            message
+                .push_str(" (does rvrrpd run in this network namespace? -s names another socket)");
         }
         Self::Refused(message)
     }
@@ -100,12 +101,10 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
 
 fn client(daemon: &Daemon) -> Result<Client, Failure> {
     let client = match &daemon.url {
-        None => Client::unix(
-            daemon
-                .socket
-                .as_deref()
-                .unwrap_or_else(|| DEFAULT_SOCKET.as_ref()),
-        ),
+        None => match &daemon.socket {
+            Some(socket) => Client::unix(socket),
+            None => Client::local(),
+        },
         Some(url) => {
             let mut builder = ClientBuilder::new(url);
             if let Some(file) = &daemon.cacert {

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
-use rvrrpadm::DEFAULT_SOCKET;
+use rvrrpadm::default_sockets;
 use serde_json::Value;
 
 use super::Verdict::{Bad, Good, Warning};
@@ -93,10 +93,9 @@ pub(super) fn all(host: &Host, conf: &Path, socket: Option<&Path>) -> Vec<Findin
             Some(netns) => vec![namespace(host, netns, &site.interface)],
         });
     }
-    let configured = configured
-        .as_deref()
-        .unwrap_or_else(|| DEFAULT_SOCKET.as_ref());
-    findings.push(daemon(host, socket.unwrap_or(configured)));
+    let configured = configured.or_else(|| default_sockets().into_iter().next());
+    let socket = socket.map(Path::to_owned).or(configured);
+    findings.push(daemon(host, &socket.unwrap_or_default()));
     findings
 }
 
