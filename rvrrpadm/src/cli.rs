@@ -318,14 +318,9 @@ pub(crate) struct Import {
 /// Options of `doctor`.
 #[derive(Args, Debug)]
 pub(crate) struct Doctor {
-    /// Configuration file of rVRRPd
-    #[arg(
-        short = 'c',
-        long = "conf",
-        value_name = "FILE",
-        default_value = "/etc/rvrrpd.conf"
-    )]
-    pub(crate) conf: PathBuf,
+    /// Configuration file of rVRRPd [default: that of the daemon that runs, else /etc/rvrrpd.conf]
+    #[arg(short = 'c', long = "conf", value_name = "FILE")]
+    pub(crate) conf: Option<PathBuf>,
 }
 
 /// Milliseconds, written in seconds with a fraction.

@@ -19,7 +19,7 @@ use crate::event::Subscription;
 use crate::router::{Family, Router, Summary};
 use crate::settings::Settings;
 use crate::socket::{default_sockets, present};
-use crate::unix::UnixConnector;
+use crate::unix::{UnixConnector, process_behind};
 
 /// Host in requests over a Unix socket; an address, so that no name is looked up.
 const UNIX_URL: &str = "http://127.0.0.1";
@@ -342,6 +342,21 @@ impl Client {
                 message: format!("there is no virtual router {}", router.name),
             }),
         }
+    }
+
+    /// Process id of who listens at the Unix socket, as seen from here (SO_PEERCRED, unix(7)).
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`]: nobody listens, this client uses none, or the process cannot be seen.
+    pub fn process(&self) -> Result<u32, Error> {
+        let pid = match &self.socket {
+            Some(socket) => process_behind(socket),
+            None => Err(io::ErrorKind::Unsupported.into()),
+        };
+        pid.map_err(|source| Error::Unreachable {
+            daemon: self.name.clone(),
+            source,
+        })
     }
 
     /// Events from now on, after what is now. The next one is waited for as long as it takes.

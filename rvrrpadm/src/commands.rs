@@ -66,7 +66,9 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     } = arguments;
     match command {
         Command::Import(it) => return import::run(&it.file, json),
-        Command::Doctor(it) => return doctor::run(&it.conf, daemon.socket.as_deref(), json),
+        Command::Doctor(it) => {
+            return doctor::run(it.conf.as_deref(), daemon.socket.as_deref(), json);
+        }
         _ => {}
     }
     let client = client(&daemon)?;
