@@ -310,6 +310,10 @@ pub(crate) struct Events {
 /// Options of `import`.
 #[derive(Args, Debug)]
 pub(crate) struct Import {
+    /// Name of the configuration, as that of keepalived: lines that begin with @NAME apply, those
+    /// with @^NAME do not [default: no line with @ applies, all with @^ do]
+    #[arg(short = 'i', long, value_name = "NAME")]
+    pub(crate) id: Option<String>,
     /// Configuration of keepalived
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,

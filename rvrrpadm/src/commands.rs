@@ -65,7 +65,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         command,
     } = arguments;
     match command {
-        Command::Import(it) => return import::run(&it.file, json),
+        Command::Import(it) => return import::run(&it.file, it.id.as_deref(), json),
         Command::Doctor(it) => {
             return doctor::run(it.conf.as_deref(), daemon.socket.as_deref(), json);
         }
