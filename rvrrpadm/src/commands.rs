@@ -462,33 +462,44 @@ fn each_router(event: Event) -> Vec<Event> {
     }
 }
 
-/// `2026-11-21T10:00:00Z vrrp1 BACK -> MAST priority 100: master-no-response`.
+/// `2026-11-21T10:00:00Z vrrp1 BACK -> MAST priority 100: master-no-response`. What kind of event it
+/// is stands before the state where nothing else tells it: `vrrp1 added INIT priority 100`.
 fn sentence(event: &Event) -> String {
     let mut words: Vec<String> = Vec::new();
     words.extend(event.time.clone());
     words.push(event.name.clone().unwrap_or_else(|| "-".to_owned()));
+    let tells_itself = ["", "snapshot", "state", "priority", "protocol-error"];
+    if event.state.is_none() || !tells_itself.contains(&event.event.as_str()) {
+        words.push(event.event.clone());
+    }
     match (event.previous, event.state) {
         (Some(before), Some(now)) if before != now => {
             words.push(format!("{} -> {}", before.short(), now.short()));
         }
         (_, Some(now)) => words.push(now.short().to_owned()),
-        _ => words.push(event.event.clone()),
+        _ => {}
     }
     if let Some(substate) = event.substate {
         words.push(format!("({})", substate.name()));
     }
-    match (event.count, event.priority) {
-        (Some(count), _) if event.event == "protocol-error" => {
+    match (event.count, event.previous_priority, event.priority) {
+        (Some(count), ..) if event.event == "protocol-error" => {
             words.push(format!("refused {count}"));
         }
-        (Some(count), _) => words.push(format!("({count})")),
-        (None, Some(priority)) => words.push(format!("priority {priority}")),
-        (None, None) => {}
+        (Some(count), ..) => words.push(format!("({count})")),
+        (None, Some(before), Some(now)) if event.event == "priority" => {
+            words.push(format!("priority {before} -> {now}"));
+        }
+        (None, _, Some(priority)) => words.push(format!("priority {priority}")),
+        (None, _, None) => {}
     }
     let text = words.join(" ");
+    let is_ready = event.not_ready.is_empty();
     match &event.reason {
         Some(reason) => format!("{text}: {reason}"),
-        None => text,
+        None if is_ready && event.event == "readiness" => format!("{text}: ready"),
+        None if is_ready || event.event == "removed" => text,
+        None => format!("{text}: not ready: {}", event.not_ready.join(", ")),
     }
 }
 
@@ -634,5 +645,30 @@ mod tests {
         }))
         .unwrap();
         assert_eq!(sentence(&event), "vrrp1 BACK refused 3: checksum");
+    }
+
+    /// Each kind of event that the daemon sends has words of its own.
+    #[test]
+    fn an_event_says_what_kind_it_is() {
+        let said = |kind: &str, not_ready: &[&str]| {
+            let event = serde_json::from_value::<Event>(json!({
+                "event": kind, "name": "a", "previous": "Init", "state": "Init", "substate": null,
+                "previous_priority": 9, "priority": 7, "reason": null, "not_ready": not_ready,
+            }));
+            sentence(&event.unwrap())
+        };
+        assert_eq!(
+            said("added", &["no-carrier"]),
+            "a added INIT priority 7: not ready: no-carrier"
+        );
+        assert_eq!(said("configured", &[]), "a configured INIT priority 7");
+        assert_eq!(said("removed", &["stopping"]), "a removed INIT priority 7");
+        assert_eq!(
+            said("readiness", &["no-carrier", "no-primary-address"]),
+            "a readiness INIT priority 7: not ready: no-carrier, no-primary-address"
+        );
+        assert_eq!(said("readiness", &[]), "a readiness INIT priority 7: ready");
+        assert_eq!(said("priority", &[]), "a INIT priority 9 -> 7");
+        assert_eq!(said("snapshot", &[]), "a INIT priority 7");
     }
 }

@@ -154,8 +154,10 @@ pub struct Identity {
     pub name: String,
     /// VRID.
     pub group: u8,
-    /// Parent interface.
+    /// The interface that carries the virtual addresses.
     pub interface: String,
+    /// The interface that it runs on.
+    pub parent: String,
     /// Its first virtual address.
     pub virtual_ip: IpAddr,
 }

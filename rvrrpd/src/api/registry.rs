@@ -12,7 +12,7 @@ use crossbeam_channel::Sender;
 use tokio::sync::Notify;
 
 use super::idle::Bell;
-use crate::config::model::{Config, InterfaceType, VirtualRouter};
+use crate::config::model::{Config, VirtualRouter};
 use crate::driver;
 use crate::net::kernel::Filter;
 use crate::pool::Delivery;
@@ -44,16 +44,13 @@ impl Published {
     /// Name of the interface that carries the virtual addresses.
     #[must_use]
     pub fn carrier(&self) -> &str {
-        self.vif().unwrap_or(&self.config.interface)
+        self.config.carrier()
     }
 
     /// Name of the virtual interface, where the router has one.
     #[must_use]
     pub fn vif(&self) -> Option<&str> {
-        match self.config.iftype {
-            InterfaceType::Macvlan => Some(&self.config.vifname),
-            InterfaceType::Ether => None,
-        }
+        self.config.vif()
     }
 }
 
