@@ -211,8 +211,9 @@ pub struct Status {
     last_adv_at: AtomicU64,
     /// When the main timer runs out, likewise; 0: it does not run.
     timer: AtomicU64,
-    /// The last change of state: what was before, and what caused it.
-    last_transition: ArcSwapOption<Transition>,
+    /// The last change of state: what was before, and what caused it; and why the router could not
+    /// run before.
+    last_transition: ArcSwapOption<(Transition, Reasons)>,
     up: ArcSwapOption<SystemTime>,
     /// `discontinuity-datetime`: since when the counters count, as in [`Global`].
     pub discontinuity: SystemTime,
@@ -438,8 +439,8 @@ impl Status {
         self.identity.load_full()
     }
 
-    /// Publishes a change of state.
-    pub fn transition(&self, transition: Transition, at: Time) {
+    /// Publishes a change of state of a router that could not run for these `reasons` before.
+    pub fn transition(&self, transition: Transition, reasons: Reasons, at: Time) {
         let Transition { from, to, cause } = transition;
         self.state.store(to as u8, Ordering::Relaxed);
         self.since.store(at.as_micros(), Ordering::Relaxed);
@@ -447,7 +448,8 @@ impl Status {
         let now = now.map_or(0, |now| u64::try_from(now.as_micros()).unwrap_or(u64::MAX));
         self.since_wall.store(now, Ordering::Relaxed);
         self.last_event.store(cause.last_event().into());
-        self.last_transition.store(Some(transition.into()));
+        self.last_transition
+            .store(Some((transition, reasons).into()));
         if to == State::Master {
             self.master_transitions.count();
             self.new_master_reason
@@ -532,7 +534,7 @@ impl Status {
 
     /// The last change of state; none where it never changed.
     #[must_use]
-    pub fn last_transition(&self) -> Option<Transition> {
+    pub fn last_transition(&self) -> Option<(Transition, Reasons)> {
         self.last_transition.load().as_deref().copied()
     }
 
