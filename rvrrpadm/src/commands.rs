@@ -95,10 +95,20 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Events(it) => return events(&client, it.name.as_deref(), json),
         Command::Import(_) | Command::Doctor(_) => Value::Null,
     };
+    for warning in warnings(&answer) {
+        eprintln!("rvrrpadm: warning: {warning}");
+    }
     if json {
         print_json(&answer)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the daemon did, but wants the operator to know.
+fn warnings(answer: &Value) -> impl Iterator<Item = &str> {
+    let warnings = answer.get("warnings").and_then(Value::as_array);
+    let warnings = warnings.map(Vec::as_slice).unwrap_or_default();
+    warnings.iter().filter_map(Value::as_str)
 }
 
 fn client(daemon: &Daemon) -> Result<Client, Failure> {

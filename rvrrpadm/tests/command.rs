@@ -126,7 +126,13 @@ fn both_generations_change_the_same() {
     server.asked();
     said(&server, "modify --no-persist -p 3 vrrp1");
     assert!(server.asked()[0].1.ends_with("?persist=false"));
-    said(&server, "reload");
+    // It was done, but not all is well.
+    let output = run(&server, "reload");
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(
+        String::from_utf8_lossy(&output.stderr),
+        "rvrrpadm: warning: no HTTPS\n"
+    );
 }
 
 #[test]
