@@ -186,7 +186,8 @@ pub(crate) struct CreateRouter {
     /// address of -P
     #[arg(short = 'f')]
     pub(crate) force: bool,
-    /// VRRP version: 2, 3 or 2+3 [default: that of the daemon; 3 if -i is no whole second]
+    /// VRRP version: 2, 3 or 2+3 [default: that of the daemon, 2 for IPv4 and 3 for IPv6; 3 if -i
+    /// is no whole second]
     #[arg(long, value_name = "VERSION")]
     pub(crate) vrrp_version: Option<String>,
     /// Name of the virtual router
@@ -251,7 +252,8 @@ pub(crate) struct Create {
         required = true
     )]
     pub(crate) addresses: Vec<String>,
-    /// Priority, 1 to 254
+    /// Priority, 1 to 254; unlike that of create-router and of the configuration file it is the
+    /// lowest one unless given
     #[arg(short = 'p', value_name = "PRIO", default_value = "1")]
     pub(crate) priority: u8,
     /// Seconds between advertisements [default: 1]
@@ -263,6 +265,10 @@ pub(crate) struct Create {
     /// Services that the virtual router protects: systemd units
     #[arg(short = 'P', value_name = "UNIT,..", value_delimiter = ',')]
     pub(crate) units: Vec<String>,
+    /// VRRP version: 2, 3 or 2+3 [default: that of the daemon, 2 for IPv4 and 3 for IPv6; 3 if -d
+    /// is no whole second]
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) vrrp_version: Option<String>,
     /// Name of the virtual router
     #[arg(value_name = "NAME")]
     pub(crate) name: String,

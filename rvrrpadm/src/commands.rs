@@ -178,6 +178,16 @@ fn with_modes(mut settings: Settings, modes: impl IntoIterator<Item = Mode>) -> 
     settings
 }
 
+/// A number where it is one; what is wrong with another one the daemon tells.
+fn with_version(settings: Settings, version: Option<&str>) -> Settings {
+    match version {
+        None => settings,
+        Some("2") => settings.with("version", 2),
+        Some("3") => settings.with("version", 3),
+        Some(other) => settings.with("version", other),
+    }
+}
+
 fn bare(address: &str) -> &str {
     address.split('/').next().unwrap_or_default()
 }
@@ -228,12 +238,7 @@ fn new(asked: &CreateRouter) -> Result<Settings, Failure> {
             settings = settings.with("version", 3);
         }
     }
-    match asked.vrrp_version.as_deref() {
-        None => {}
-        Some("2") => settings = settings.with("version", 2),
-        Some("3") => settings = settings.with("version", 3),
-        Some(other) => settings = settings.with("version", other),
-    }
+    settings = with_version(settings, asked.vrrp_version.as_deref());
     if asked.force {
         settings = settings.with("iftype", "macvlan");
         let name = format!("v{}_{}_v{digit}", asked.vrid, asked.link);
@@ -291,6 +296,7 @@ fn old_new(asked: &Create) -> Settings {
             settings = settings.with("version", 3);
         }
     }
+    settings = with_version(settings, asked.vrrp_version.as_deref());
     if !asked.units.is_empty() {
         settings = settings.with("protects", asked.units.clone());
     }
@@ -605,6 +611,12 @@ mod tests {
         assert_eq!(few["priority"], 1);
         assert_eq!(few["accept_mode"], false);
         assert_eq!(few["timers"], json!({"advert": 2}));
+        assert_eq!(few.get("version"), None);
+        for (version, value) in [("3", json!(3)), ("2+3", json!("2+3"))] {
+            let line =
+                format!("rvrrpadm create -v 13 -i nge1 -A 192.0.2.1 --vrrp-version {version} v");
+            assert_eq!(keys(&line).unwrap()["version"], value);
+        }
     }
 
     /// The same letters mean different things.
