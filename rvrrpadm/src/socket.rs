@@ -22,7 +22,7 @@ pub fn default_sockets() -> Vec<PathBuf> {
 /// The one of `sockets` that is there, or else the first one.
 pub(crate) fn present(sockets: &[PathBuf]) -> Option<&Path> {
     let there = sockets.iter().find(|socket| socket.exists());
-    there.or(sockets.first()).map(PathBuf::as_path)
+    there.or_else(|| sockets.first()).map(PathBuf::as_path)
 }
 
 fn sockets_for(own: Option<u64>, first: Option<u64>) -> Vec<PathBuf> {
@@ -43,11 +43,11 @@ mod tests {
 
     #[test]
     fn each_network_namespace_has_a_socket_of_its_own() {
-        let common = PathBuf::from("/run/rvrrpd/rvrrpd.sock");
-        let special = PathBuf::from("/run/rvrrpd/net-8/rvrrpd.sock");
-        assert_eq!(sockets_for(Some(7), Some(7)), [common.clone()]);
-        assert_eq!(sockets_for(Some(8), Some(7)), [special.clone()]);
-        assert_eq!(sockets_for(Some(8), None), [special, common.clone()]);
+        let common = Path::new("/run/rvrrpd/rvrrpd.sock");
+        let special = Path::new("/run/rvrrpd/net-8/rvrrpd.sock");
+        assert_eq!(sockets_for(Some(7), Some(7)), [common]);
+        assert_eq!(sockets_for(Some(8), Some(7)), [special]);
+        assert_eq!(sockets_for(Some(8), None), [special, common]);
         assert_eq!(sockets_for(None, Some(7)), [common]);
     }
 

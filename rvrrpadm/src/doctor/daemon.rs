@@ -44,7 +44,10 @@ impl Daemon {
     /// The daemon at the first of these sockets that is there.
     pub(super) fn at(host: &Host, sockets: &[PathBuf]) -> Self {
         let there = sockets.iter().find(|it| host.path(it).exists());
-        let socket = there.or(sockets.first()).cloned().unwrap_or_default();
+        let socket = there
+            .or_else(|| sockets.first())
+            .cloned()
+            .unwrap_or_default();
         let mut daemon = Self {
             socket,
             state: State::Answers,

@@ -61,7 +61,10 @@ impl Source {
     /// Where a line of the text, counted from 1, comes from.
     pub(super) fn place(&self, line: usize) -> (&Path, usize) {
         let place = line.checked_sub(1).and_then(|at| self.lines.get(at));
-        let (file, number) = place.or(self.lines.last()).copied().unwrap_or_default();
+        let (file, number) = place
+            .or_else(|| self.lines.last())
+            .copied()
+            .unwrap_or_default();
         let file = self.files.get(file).map(PathBuf::as_path);
         (file.unwrap_or_else(|| Path::new("")), number)
     }
