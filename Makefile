@@ -11,7 +11,7 @@
 #                 replaces it
 # make rules      which test judges which rule of the protocol; fails where a MUST has none
 # make conformance  writes that into docs/conformance.md
-# make install    programs, C library, configuration and service; DESTDIR, PREFIX
+# make install    programs, C library, configuration, service and group rvrrpd; DESTDIR, PREFIX
 # make uninstall  takes them away again, the configuration excepted
 #
 # What a target needs from Debian it installs itself when it runs as root; otherwise it says which
@@ -123,6 +123,10 @@ install: build
 	install -d $(docs)/docs/monitoring
 	install -m 644 docs/monitoring/* $(docs)/docs/monitoring
 	install -m 644 librvrrp/examples/vrrp.c $(docs)/librvrrp/examples
+	@# Its members may change what runs, with rvrrpadm. A package makes it by itself.
+	@[ -n "$(DESTDIR)" ] || grep -q '^rvrrpd:' /etc/group || \
+		{ echo "groupadd --system rvrrpd"; PATH="$$PATH:/usr/sbin:/sbin" groupadd --system rvrrpd; } || \
+		echo "make: no group rvrrpd; without it root alone may change what runs" >&2
 	@if [ -e $(DESTDIR)/etc/rvrrpd.conf ]; then \
 		echo "kept: $(DESTDIR)/etc/rvrrpd.conf"; \
 	else \

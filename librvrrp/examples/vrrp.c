@@ -89,8 +89,9 @@ static vrrp_ret_t query(const char *name)
     free(inst.vi_ip);
     printf("prio=%d\ninterval=%d.%03d\npreempt=%d\naccept=%d\n", inst.vi_prio, inst.vi_adv_intv,
            inst.vi_adv_msec, inst.vi_preempt_mode, inst.vi_accept_mode);
-    printf("state=%s\nsubstate=%s\nprevious=%s\nsince=%lld\n", state_name(stat.vs_cur_state),
-           state_name(stat.vs_cur_substate), state_name(stat.vs_prev_state),
+    printf("state=%s\nsubstate=%s\nprevious=%s\nprevious_substate=%s\nsince=%lld\n",
+           state_name(stat.vs_cur_state), state_name(stat.vs_cur_substate),
+           state_name(stat.vs_prev_state), state_name(stat.vs_prev_substate),
            (long long)stat.vs_st_time.tv_sec);
     if (adv.vai_addr.af != 0) {
         printf("peer=%s\n", inet_ntop(adv.vai_addr.af, &adv.vai_addr.in, text, sizeof text));
@@ -156,7 +157,21 @@ static vrrp_ret_t follow(void)
     return ret;
 }
 
-int main(int argc, char **argv)
+static int usage(void)
+{
+    fputs("usage: vrrp SOCKET COMMAND ...   SOCKET: that of rvrrpd, /run/rvrrpd/rvrrpd.sock\n"
+          "  create NAME VRID LINK|- PRIO SECONDS MILLISECONDS PRIMARY|- ADDR...\n"
+          "  query NAME\n"
+          "  lookup VRID|0 LINK|- 4|6|0\n"
+          "  set NAME PRIO SECONDS PREEMPT ACCEPT   -1 leaves one as it is, a PRIO of 255 too\n"
+          "  interval NAME MILLISECONDS\n"
+          "  startup|shutdown|destroy [NAME]        all of them without a name\n"
+          "  follow                                 until standard input ends\n",
+          stderr);
+    return USAGE;
+}
+
+static int run(int argc, char **argv)
 {
     const char *command = argc > 2 ? argv[2] : "";
     /* Of an order to all of them there is no name. */
@@ -185,4 +200,11 @@ int main(int argc, char **argv)
     if (strcmp(command, "follow") == 0)
         return follow();
     return USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    int code = run(argc, argv);
+
+    return code == USAGE ? usage() : code;
 }

@@ -249,8 +249,9 @@ typedef struct {
 extern "C" {
 #endif // __cplusplus
 
-// Names the Unix socket of the daemon, for all threads; NULL: `/run/rvrrpd/rvrrpd.sock`. Sun had
-// none.
+// Names the Unix socket of the daemon, for all threads; NULL: that of the daemon of this
+// network namespace, `/run/rvrrpd/rvrrpd.sock` in the first one and
+// `/run/rvrrpd/net-INODE/rvrrpd.sock` in others. Sun had none.
 //
 // # Safety
 // `path` is NULL or a text with an end.

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::sync::{PoisonError, RwLock};
 
-use rvrrpadm::{Client, DEFAULT_SOCKET};
+use rvrrpadm::Client;
 
 use crate::failure::{invalid, told};
 use crate::types::vrrp_ret_t;
@@ -18,12 +18,13 @@ pub(crate) fn client() -> Client {
     let socket = SOCKET.read().unwrap_or_else(PoisonError::into_inner);
     match &*socket {
         Some(path) => Client::unix(path),
-        None => Client::unix(DEFAULT_SOCKET),
+        None => Client::local(),
     }
 }
 
-/// Names the Unix socket of the daemon, for all threads; NULL: `/run/rvrrpd/rvrrpd.sock`. Sun had
-/// none.
+/// Names the Unix socket of the daemon, for all threads; NULL: that of the daemon of this
+/// network namespace, `/run/rvrrpd/rvrrpd.sock` in the first one and
+/// `/run/rvrrpd/net-INODE/rvrrpd.sock` in others. Sun had none.
 ///
 /// # Safety
 /// `path` is NULL or a text with an end.

@@ -104,7 +104,7 @@ pub(crate) fn status(router: &Router) -> vrrp_status_t {
         vs_cur_state: state(Some(router.state)),
         vs_cur_substate: substate(router.substate),
         vs_prev_state: state(last.and_then(|last| last.from)),
-        vs_prev_substate: VRRP_STATE_NONE,
+        vs_prev_substate: substate(last.and_then(|last| last.from_substate)),
         vs_st_time: text::time(last.and_then(|last| last.at.as_deref())),
     }
 }
@@ -142,7 +142,7 @@ mod tests {
             "timers": {"advert": 0.1, "skew": 0.25, "master_down": 0.55, "master_down_left": 0.5},
             "peer": {"address": "10.0.0.123", "priority": 7, "advert_interval": 1.0,
                      "last_advert": "1970-01-01T00:01:00Z", "last_advert_ago": 0.25},
-            "last_transition": {"from": "Init", "to": "Backup", "at": "1970-01-01T00:00:30Z"},
+            "last_transition": {"from": "Init", "from_substate": "shutdown", "to": "Backup", "at": "1970-01-01T00:00:30Z"},
         });
         for (key, value) in change.as_object().unwrap() {
             router[key] = value.clone();
@@ -169,6 +169,7 @@ mod tests {
             (status.vs_cur_state, status.vs_prev_state),
             (VRRP_STATE_BACK, VRRP_STATE_INIT)
         );
+        assert_eq!(status.vs_prev_substate, VRRP_SUBSTATE_SHUTDOWN);
         assert_eq!(status.vs_st_time.tv_sec, 30);
         let heard = advertisement(&router);
         assert_eq!(

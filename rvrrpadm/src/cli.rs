@@ -28,7 +28,8 @@ pub(crate) struct Arguments {
 /// How the daemon is reached.
 #[derive(Args, Debug)]
 pub(crate) struct Daemon {
-    /// Unix socket of the daemon [default: /run/rvrrpd/rvrrpd.sock]
+    /// Unix socket of the daemon [default: /run/rvrrpd/rvrrpd.sock, in another network namespace
+    /// than that of PID 1 /run/rvrrpd/net-INODE/rvrrpd.sock]
     #[arg(
         short = 's',
         long,
@@ -185,7 +186,8 @@ pub(crate) struct CreateRouter {
     /// address of -P
     #[arg(short = 'f')]
     pub(crate) force: bool,
-    /// VRRP version: 2, 3 or 2+3 [default: that of the daemon; 3 if -i is no whole second]
+    /// VRRP version: 2, 3 or 2+3 [default: that of the daemon, 2 for IPv4 and 3 for IPv6; 3 if -i
+    /// is no whole second]
     #[arg(long, value_name = "VERSION")]
     pub(crate) vrrp_version: Option<String>,
     /// Name of the virtual router
@@ -250,7 +252,8 @@ pub(crate) struct Create {
         required = true
     )]
     pub(crate) addresses: Vec<String>,
-    /// Priority, 1 to 254
+    /// Priority, 1 to 254; unlike that of create-router and of the configuration file it is the
+    /// lowest one unless given
     #[arg(short = 'p', value_name = "PRIO", default_value = "1")]
     pub(crate) priority: u8,
     /// Seconds between advertisements [default: 1]
@@ -262,6 +265,10 @@ pub(crate) struct Create {
     /// Services that the virtual router protects: systemd units
     #[arg(short = 'P', value_name = "UNIT,..", value_delimiter = ',')]
     pub(crate) units: Vec<String>,
+    /// VRRP version: 2, 3 or 2+3 [default: that of the daemon, 2 for IPv4 and 3 for IPv6; 3 if -d
+    /// is no whole second]
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) vrrp_version: Option<String>,
     /// Name of the virtual router
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
@@ -309,6 +316,10 @@ pub(crate) struct Events {
 /// Options of `import`.
 #[derive(Args, Debug)]
 pub(crate) struct Import {
+    /// Name of the configuration, as that of keepalived: lines that begin with @NAME apply, those
+    /// with @^NAME do not [default: no line with @ applies, all with @^ do]
+    #[arg(short = 'i', long, value_name = "NAME")]
+    pub(crate) id: Option<String>,
     /// Configuration of keepalived
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
@@ -317,14 +328,9 @@ pub(crate) struct Import {
 /// Options of `doctor`.
 #[derive(Args, Debug)]
 pub(crate) struct Doctor {
-    /// Configuration file of rVRRPd
-    #[arg(
-        short = 'c',
-        long = "conf",
-        value_name = "FILE",
-        default_value = "/etc/rvrrpd.conf"
-    )]
-    pub(crate) conf: PathBuf,
+    /// Configuration file of rVRRPd [default: that of the daemon that runs, else /etc/rvrrpd.conf]
+    #[arg(short = 'c', long = "conf", value_name = "FILE")]
+    pub(crate) conf: Option<PathBuf>,
 }
 
 /// Milliseconds, written in seconds with a fraction.

@@ -18,10 +18,9 @@ use crate::error::{Code, Error, code_of};
 use crate::event::Subscription;
 use crate::router::{Family, Router, Summary};
 use crate::settings::Settings;
-use crate::unix::UnixConnector;
+use crate::socket::{default_sockets, present};
+use crate::unix::{UnixConnector, process_behind};
 
-/// Socket of the daemon in the network namespace of PID 1.
-pub const DEFAULT_SOCKET: &str = "/run/rvrrpd/rvrrpd.sock";
 /// Host in requests over a Unix socket; an address, so that no name is looked up.
 const UNIX_URL: &str = "http://127.0.0.1";
 /// Most bytes of an answer: 65 536 virtual routers.
@@ -160,6 +159,22 @@ impl Client {
             name: socket.display().to_string(),
             persist: true,
             session: Mutex::default(),
+        }
+    }
+
+    /// The daemon of the network namespace of this process, by the first of
+    /// [`default_sockets`] that is there. Errors name all of them where none is.
+    #[must_use]
+    pub fn local() -> Self {
+        let sockets = default_sockets();
+        let client = Self::unix(present(&sockets).unwrap_or_else(|| Path::new("")));
+        if sockets.iter().any(|socket| socket.exists()) {
+            return client;
+        }
+        let names: Vec<_> = sockets.iter().map(|it| it.display().to_string()).collect();
+        Self {
+            name: names.join(", "),
+            ..client
         }
     }
 
@@ -327,6 +342,21 @@ impl Client {
                 message: format!("there is no virtual router {}", router.name),
             }),
         }
+    }
+
+    /// Process id of who listens at the Unix socket, as seen from here (SO_PEERCRED, unix(7)).
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`]: nobody listens, this client uses none, or the process cannot be seen.
+    pub fn process(&self) -> Result<u32, Error> {
+        let pid = match &self.socket {
+            Some(socket) => process_behind(socket),
+            None => Err(io::ErrorKind::Unsupported.into()),
+        };
+        pid.map_err(|source| Error::Unreachable {
+            daemon: self.name.clone(),
+            source,
+        })
     }
 
     /// Events from now on, after what is now. The next one is waited for as long as it takes.

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, BufRead as _, Read as _, Write as _};
 use std::process::{Command as Process, ExitCode};
 
-use rvrrpadm::{Client, ClientBuilder, DEFAULT_SOCKET, Error, Event, Family, Router, Settings};
+use rvrrpadm::{Client, ClientBuilder, Error, Event, Family, Router, Settings};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
@@ -37,7 +37,8 @@ impl From<Error> for Failure {
                 io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
             )
         {
-            message.push_str(" (does rvrrpd run?)");
+            message
+                .push_str(" (does rvrrpd run in this network namespace? -s names another socket)");
         }
         Self::Refused(message)
     }
@@ -64,8 +65,10 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         command,
     } = arguments;
     match command {
-        Command::Import(it) => return import::run(&it.file, json),
-        Command::Doctor(it) => return doctor::run(&it.conf, daemon.socket.as_deref(), json),
+        Command::Import(it) => return import::run(&it.file, it.id.as_deref(), json),
+        Command::Doctor(it) => {
+            return doctor::run(it.conf.as_deref(), daemon.socket.as_deref(), json);
+        }
         _ => {}
     }
     let client = client(&daemon)?;
@@ -93,20 +96,28 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Events(it) => return events(&client, it.name.as_deref(), json),
         Command::Import(_) | Command::Doctor(_) => Value::Null,
     };
+    for warning in warnings(&answer) {
+        eprintln!("rvrrpadm: warning: {warning}");
+    }
     if json {
         print_json(&answer)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
+/// What the daemon did, but wants the operator to know.
+fn warnings(answer: &Value) -> impl Iterator<Item = &str> {
+    let warnings = answer.get("warnings").and_then(Value::as_array);
+    let warnings = warnings.map(Vec::as_slice).unwrap_or_default();
+    warnings.iter().filter_map(Value::as_str)
+}
+
 fn client(daemon: &Daemon) -> Result<Client, Failure> {
     let client = match &daemon.url {
-        None => Client::unix(
-            daemon
-                .socket
-                .as_deref()
-                .unwrap_or_else(|| DEFAULT_SOCKET.as_ref()),
-        ),
+        None => match &daemon.socket {
+            Some(socket) => Client::unix(socket),
+            None => Client::local(),
+        },
         Some(url) => {
             let mut builder = ClientBuilder::new(url);
             if let Some(file) = &daemon.cacert {
@@ -168,6 +179,16 @@ fn with_modes(mut settings: Settings, modes: impl IntoIterator<Item = Mode>) -> 
     settings
 }
 
+/// A number where it is one; what is wrong with another one the daemon tells.
+fn with_version(settings: Settings, version: Option<&str>) -> Settings {
+    match version {
+        None => settings,
+        Some("2") => settings.with("version", 2),
+        Some("3") => settings.with("version", 3),
+        Some(other) => settings.with("version", other),
+    }
+}
+
 fn bare(address: &str) -> &str {
     address.split('/').next().unwrap_or_default()
 }
@@ -218,12 +239,7 @@ fn new(asked: &CreateRouter) -> Result<Settings, Failure> {
             settings = settings.with("version", 3);
         }
     }
-    match asked.vrrp_version.as_deref() {
-        None => {}
-        Some("2") => settings = settings.with("version", 2),
-        Some("3") => settings = settings.with("version", 3),
-        Some(other) => settings = settings.with("version", other),
-    }
+    settings = with_version(settings, asked.vrrp_version.as_deref());
     if asked.force {
         settings = settings.with("iftype", "macvlan");
         let name = format!("v{}_{}_v{digit}", asked.vrid, asked.link);
@@ -292,6 +308,7 @@ fn old_new(asked: &Create) -> Settings {
             settings = settings.with("version", 3);
         }
     }
+    settings = with_version(settings, asked.vrrp_version.as_deref());
     if !asked.units.is_empty() {
         settings = settings.with("protects", asked.units.clone());
     }
@@ -473,33 +490,44 @@ fn each_router(event: Event) -> Vec<Event> {
     }
 }
 
-/// `2026-11-21T10:00:00Z vrrp1 BACK -> MAST priority 100: master-no-response`.
+/// `2026-11-21T10:00:00Z vrrp1 BACK -> MAST priority 100: master-no-response`. What kind of event it
+/// is stands before the state where nothing else tells it: `vrrp1 added INIT priority 100`.
 fn sentence(event: &Event) -> String {
     let mut words: Vec<String> = Vec::new();
     words.extend(event.time.clone());
     words.push(event.name.clone().unwrap_or_else(|| "-".to_owned()));
+    let tells_itself = ["", "snapshot", "state", "priority", "protocol-error"];
+    if event.state.is_none() || !tells_itself.contains(&event.event.as_str()) {
+        words.push(event.event.clone());
+    }
     match (event.previous, event.state) {
         (Some(before), Some(now)) if before != now => {
             words.push(format!("{} -> {}", before.short(), now.short()));
         }
         (_, Some(now)) => words.push(now.short().to_owned()),
-        _ => words.push(event.event.clone()),
+        _ => {}
     }
     if let Some(substate) = event.substate {
         words.push(format!("({})", substate.name()));
     }
-    match (event.count, event.priority) {
-        (Some(count), _) if event.event == "protocol-error" => {
+    match (event.count, event.previous_priority, event.priority) {
+        (Some(count), ..) if event.event == "protocol-error" => {
             words.push(format!("refused {count}"));
         }
-        (Some(count), _) => words.push(format!("({count})")),
-        (None, Some(priority)) => words.push(format!("priority {priority}")),
-        (None, None) => {}
+        (Some(count), ..) => words.push(format!("({count})")),
+        (None, Some(before), Some(now)) if event.event == "priority" => {
+            words.push(format!("priority {before} -> {now}"));
+        }
+        (None, _, Some(priority)) => words.push(format!("priority {priority}")),
+        (None, _, None) => {}
     }
     let text = words.join(" ");
+    let is_ready = event.not_ready.is_empty();
     match &event.reason {
         Some(reason) => format!("{text}: {reason}"),
-        None => text,
+        None if is_ready && event.event == "readiness" => format!("{text}: ready"),
+        None if is_ready || event.event == "removed" => text,
+        None => format!("{text}: not ready: {}", event.not_ready.join(", ")),
     }
 }
 
@@ -595,6 +623,12 @@ mod tests {
         assert_eq!(few["priority"], 1);
         assert_eq!(few["accept_mode"], false);
         assert_eq!(few["timers"], json!({"advert": 2}));
+        assert_eq!(few.get("version"), None);
+        for (version, value) in [("3", json!(3)), ("2+3", json!("2+3"))] {
+            let line =
+                format!("rvrrpadm create -v 13 -i nge1 -A 192.0.2.1 --vrrp-version {version} v");
+            assert_eq!(keys(&line).unwrap()["version"], value);
+        }
     }
 
     /// The same letters mean different things.
@@ -645,5 +679,30 @@ mod tests {
         }))
         .unwrap();
         assert_eq!(sentence(&event), "vrrp1 BACK refused 3: checksum");
+    }
+
+    /// Each kind of event that the daemon sends has words of its own.
+    #[test]
+    fn an_event_says_what_kind_it_is() {
+        let said = |kind: &str, not_ready: &[&str]| {
+            let event = serde_json::from_value::<Event>(json!({
+                "event": kind, "name": "a", "previous": "Init", "state": "Init", "substate": null,
+                "previous_priority": 9, "priority": 7, "reason": null, "not_ready": not_ready,
+            }));
+            sentence(&event.unwrap())
+        };
+        assert_eq!(
+            said("added", &["no-carrier"]),
+            "a added INIT priority 7: not ready: no-carrier"
+        );
+        assert_eq!(said("configured", &[]), "a configured INIT priority 7");
+        assert_eq!(said("removed", &["stopping"]), "a removed INIT priority 7");
+        assert_eq!(
+            said("readiness", &["no-carrier", "no-primary-address"]),
+            "a readiness INIT priority 7: not ready: no-carrier, no-primary-address"
+        );
+        assert_eq!(said("readiness", &[]), "a readiness INIT priority 7: ready");
+        assert_eq!(said("priority", &[]), "a INIT priority 9 -> 7");
+        assert_eq!(said("snapshot", &[]), "a INIT priority 7");
     }
 }

@@ -40,6 +40,8 @@ pub struct Event {
     pub count: Option<u64>,
     /// Why.
     pub reason: Option<String>,
+    /// Why it cannot run, by name.
+    pub not_ready: Vec<String>,
     /// All that the daemon said, with the fields above.
     #[serde(skip)]
     pub data: Value,

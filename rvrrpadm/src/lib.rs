@@ -3,7 +3,7 @@
 //! ```no_run
 //! use rvrrpadm::{Client, Settings};
 //!
-//! let client = Client::unix("/run/rvrrpd/rvrrpd.sock");
+//! let client = Client::local();
 //! for name in client.lookup(None, Some("eth0"), None)? {
 //!     let router = client.query(&name)?;
 //!     println!("{name} is {} with priority {}", router.state, router.priority);
@@ -31,13 +31,15 @@ mod error;
 mod event;
 mod router;
 mod settings;
+mod socket;
 mod unix;
 
-pub use client::{Client, ClientBuilder, DEFAULT_SOCKET};
+pub use client::{Client, ClientBuilder};
 pub use error::{Code, Error};
 pub use event::{Event, Stopper, Subscription};
 pub use router::{Family, Peer, Router, State, Substate, Summary, Timers, Transition};
 pub use settings::Settings;
+pub use socket::default_sockets;
 
 /// Version of this interface; it grows when something in it changes incompatibly
 /// (`LIBVRRP_VERSION`).

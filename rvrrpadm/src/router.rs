@@ -174,6 +174,8 @@ pub struct Transition {
     pub from: Option<State>,
     /// State after.
     pub to: Option<State>,
+    /// Sub-state before.
+    pub from_substate: Option<Substate>,
     /// Why.
     pub reason: Option<String>,
     /// When, RFC 3339.

@@ -8,12 +8,15 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rustix::io::Errno;
-use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::sockopt::{Timeout, set_socket_timeout, socket_peercred};
 use rustix::net::{self, AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
 use ureq::Error;
 use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport,
 };
+
+/// How long a connection that asks nothing may take.
+const CONNECTION: Duration = Duration::from_secs(30);
 
 /// Connects to a Unix socket, whatever the URL says.
 #[derive(Debug)]
@@ -59,6 +62,18 @@ fn connect(path: &Path, timeout: NextTimeout) -> Result<UnixStream, Error> {
             Err(error) => return Err(io::Error::from(error).into()),
         }
     }
+}
+
+/// Process id of who listens at the socket at `path`.
+pub(crate) fn process_behind(path: &Path) -> io::Result<u32> {
+    let timeout = NextTimeout {
+        after: CONNECTION.into(),
+        reason: ureq::Timeout::Connect,
+        ..NextTimeout::default()
+    };
+    let stream = connect(path, timeout).map_err(Error::into_io)?;
+    let pid = socket_peercred(&stream)?.pid.as_raw_pid();
+    u32::try_from(pid).map_err(io::Error::other)
 }
 
 /// A connection.

@@ -126,7 +126,13 @@ fn both_generations_change_the_same() {
     server.asked();
     said(&server, "modify --no-persist -p 3 vrrp1");
     assert!(server.asked()[0].1.ends_with("?persist=false"));
-    said(&server, "reload");
+    // It was done, but not all is well.
+    let output = run(&server, "reload");
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(
+        String::from_utf8_lossy(&output.stderr),
+        "rvrrpadm: warning: no HTTPS\n"
+    );
 }
 
 #[test]
@@ -234,6 +240,35 @@ fn import_says_what_it_leaves_out() {
         String::from_utf8_lossy(&output.stderr),
         format!("{}:4: bogus: has no counterpart\n", file.display())
     );
+    // What is included and conditional counts, and has its own file and lines.
+    let part = server.directory().join("part.conf");
+    fs::write(
+        &part,
+        "interface eth0\nbogus\nvirtual_ipaddress {\n192.0.2.1\n}\n",
+    )
+    .unwrap();
+    fs::write(
+        &file,
+        "vrrp_instance A {\n include part.conf\n @b virtual_router_id 7\n \
+         @^b virtual_router_id 6\n}\n",
+    )
+    .unwrap();
+    for (option, group, notes) in [("", 6, 2), ("-i b ", 7, 1), ("--id c ", 6, 1)] {
+        let output = run(&server, &format!("import {option}{}", file.display()));
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            text.contains(&format!("group = {group}")),
+            "{option}: {text}"
+        );
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(told.lines().count(), notes, "{told}");
+        let bogus = format!("{}:2: bogus: has no counterpart", part.display());
+        assert!(told.lines().any(|line| line == bogus), "{told}");
+    }
+    fs::write(&file, "server {\n listen 80;\n}\n".repeat(50)).unwrap();
+    let (code, said) = refused(&server, &format!("import {}", file.display()));
+    assert_eq!((code, said.lines().count()), (2, 1), "{said}");
+    assert!(said.contains("is no configuration of keepalived"), "{said}");
     fs::write(&file, "vrrp_instance A {\n").unwrap();
     let (code, said) = refused(&server, &format!("import {}", file.display()));
     assert_eq!(code, 2);

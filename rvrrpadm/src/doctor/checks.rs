@@ -1,14 +1,12 @@
 //! The checks.
 
-use std::collections::BTreeSet;
-use std::fs;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use rvrrpadm::DEFAULT_SOCKET;
-use serde_json::Value;
+use rvrrpadm::default_sockets;
 
 use super::Verdict::{Bad, Good, Warning};
+use super::configuration::{self, Configured, Families};
+use super::daemon::{self, Daemon};
 use super::host::Host;
 use super::{Finding, Verdict};
 
@@ -68,64 +66,64 @@ const OTHERS: &[(&str, &str)] = &[
 const LEAST_MTU: u64 = 576;
 /// Least MTU of IPv6 (RFC 8200 §5).
 const LEAST_MTU_V6: u64 = 1280;
-/// Mode bits of everybody but the owner.
-const OTHERS_READ: u32 = 0o004;
-
-/// Keys whose values nobody else should read.
-const SECRETS: &[&str] = &["auth_keys", "auth_secret", "secret", "users"];
-
 /// All checks, in the order in which they are shown.
 ///
-/// The socket is that of the configuration where none is named.
-pub(super) fn all(host: &Host, conf: &Path, socket: Option<&Path>) -> Vec<Finding> {
-    let mut findings = capabilities(host);
+/// The configuration file is that of the daemon that answers, the socket that of the configuration,
+/// where none is named.
+pub(super) fn all(host: &Host, conf: Option<&Path>, socket: Option<&Path>) -> Vec<Finding> {
+    let sockets = match socket {
+        Some(socket) => vec![socket.to_owned()],
+        None => default_sockets(),
+    };
+    let mut daemon = Daemon::at(host, &sockets);
+    let path = daemon::conf(conf, &daemon).to_owned();
+    let (found, configured) = configuration::read(host, &path);
+    let Configured {
+        socket: other,
+        places,
+    } = configured;
+    if let Some(other) = other
+        && socket.is_none()
+        && (conf.is_some() || !daemon.answers())
+    {
+        daemon = Daemon::at(host, &[other]);
+    }
+    let mut findings = capabilities(host, &daemon);
     findings.push(ebpf(host));
     findings.extend(others(host));
-    let (found, configured) = configuration(host, conf);
     findings.extend(found);
-    let Configured {
-        socket: configured,
-        sites,
-    } = configured;
-    for site in sites {
-        findings.extend(match &site.netns {
-            None => interface(host, &site.interface, site.v6),
-            Some(netns) => vec![namespace(host, netns, &site.interface)],
-        });
+    let own = own_name(host, places.keys().flatten());
+    for (netns, interfaces) in &places {
+        if *netns == own {
+            for (name, families) in interfaces {
+                findings.extend(interface(host, name, *families));
+            }
+        } else if let Some(netns) = netns {
+            findings.push(namespace(host, netns, interfaces.keys(), &daemon.socket));
+        }
     }
-    let configured = configured
-        .as_deref()
-        .unwrap_or_else(|| DEFAULT_SOCKET.as_ref());
-    findings.push(daemon(host, socket.unwrap_or(configured)));
+    findings.extend(daemon.findings(host));
     findings
 }
 
-/// What is said about the socket and about the virtual routers.
-#[derive(Default)]
-struct Configured {
-    socket: Option<PathBuf>,
-    sites: BTreeSet<Site>,
-}
-
-/// Where virtual routers are.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-struct Site {
-    netns: Option<String>,
-    interface: String,
-    /// One of them is IPv6.
-    v6: bool,
+/// The name, of these, of the network namespace of this process; none where it has none of them.
+fn own_name<'n>(host: &Host, mut names: impl Iterator<Item = &'n String>) -> Option<String> {
+    let own = host.inode("/proc/self/ns/net")?;
+    let is_own = |name: &&String| host.inode(&format!("/run/netns/{name}")) == Some(own);
+    names.find(is_own).cloned()
 }
 
 /// Whether the daemon, or else this process, has what it needs.
-fn capabilities(host: &Host) -> Vec<Finding> {
-    let daemon = host
-        .processes()
-        .into_iter()
-        .find(|(_, name)| name == "rvrrpd");
-    let (process, who) = match daemon {
-        Some((id, _)) => (format!("/proc/{id}/status"), "rvrrpd"),
-        None => ("/proc/self/status".to_owned(), "this user"),
+fn capabilities(host: &Host, daemon: &Daemon) -> Vec<Finding> {
+    let (process, who) = match daemon.process {
+        Some(process) => (process.to_string(), format!("rvrrpd (process {process})")),
+        None if daemon.answers() => {
+            let message = "the process behind the socket cannot be seen from here";
+            return vec![Finding::new(Warning, "capabilities", message)];
+        }
+        None => ("self".to_owned(), "this user".to_owned()),
     };
+    let process = format!("/proc/{process}/status");
     let status = host.text(&process).unwrap_or_default();
     let effective = status
         .lines()
@@ -148,9 +146,11 @@ fn capabilities(host: &Host) -> Vec<Finding> {
     lacking
 }
 
+/// Whether the kernel has eBPF: `kernel.unprivileged_bpf_disabled` is there with bpf(2) and only
+/// then, in every network namespace. `net.core.bpf_jit_enable` is in the first one alone, and is not
+/// there without the compiler (Documentation/admin-guide/sysctl).
 fn ebpf(host: &Host) -> Finding {
     let subject = "eBPF";
-    let jit = host.number("/proc/sys/net/core/bpf_jit_enable");
     if host
         .text("/sys/kernel/security/lockdown")
         .is_some_and(|it| it.contains("[confidentiality]"))
@@ -159,18 +159,19 @@ fn ebpf(host: &Host) -> Finding {
                        are used";
         return Finding::new(Warning, subject, message);
     }
-    match jit {
-        Some(0) => {
-            let message = "programs are interpreted: sysctl net.core.bpf_jit_enable=1";
-            Finding::new(Warning, subject, message)
-        }
-        Some(_) => Finding::new(Good, subject, "programs are compiled"),
-        None => {
-            let message = "the kernel shows no net.core.bpf_jit_enable: it may be without eBPF, \
-                           then the classic filter and nftables are used";
-            Finding::new(Warning, subject, message)
-        }
+    if host
+        .text("/proc/sys/kernel/unprivileged_bpf_disabled")
+        .is_none()
+    {
+        let message = "the kernel has no bpf(2), there is no kernel.unprivileged_bpf_disabled: \
+                       classic filter and nftables are used";
+        return Finding::new(Warning, subject, message);
     }
+    if host.number("/proc/sys/net/core/bpf_jit_enable") == Some(0) {
+        let message = "programs are interpreted: sysctl net.core.bpf_jit_enable=1";
+        return Finding::new(Warning, subject, message);
+    }
+    Finding::new(Good, subject, "the kernel has it")
 }
 
 fn others(host: &Host) -> Vec<Finding> {
@@ -193,94 +194,18 @@ fn others(host: &Host) -> Vec<Finding> {
     found
 }
 
-/// The file, and what it says.
-fn configuration(host: &Host, conf: &Path) -> (Vec<Finding>, Configured) {
-    let subject = conf.display().to_string();
-    let path = host.path(conf);
-    let (text, metadata) =
-        match fs::read_to_string(&path).and_then(|it| Ok((it, fs::metadata(&path)?))) {
-            Ok(both) => both,
-            Err(error) => {
-                let finding = Finding::new(Bad, subject, error.to_string());
-                return (vec![finding], Configured::default());
-            }
-        };
-    let mut findings = Vec::new();
-    let root = if conf.extension().is_some_and(|it| it == "json") {
-        serde_json::from_str(&text).map_err(|error| error.to_string())
-    } else {
-        toml_edit::de::from_str(&text).map_err(|error| error.message().to_owned())
-    };
-    let root: Value = match root {
-        Ok(root) => root,
-        Err(error) => {
-            let message = format!("cannot be read: {error}; `rvrrpd -t` says where");
-            findings.push(Finding::new(Bad, subject, message));
-            return (findings, Configured::default());
-        }
-    };
-    if has_secret(&root) && metadata.mode() & OTHERS_READ != 0 {
-        let message = format!(
-            "holds a secret and everybody may read it (mode {:04o}): chmod o-r",
-            metadata.mode() & 0o7777
-        );
-        findings.push(Finding::new(Warning, subject.clone(), message));
-    }
-    let configured = Configured {
-        socket: socket(&root),
-        sites: sites(&root),
-    };
-    let message = if configured.sites.is_empty() {
-        "has no virtual routers"
-    } else {
-        "can be read; `rvrrpd -t` says what is wrong with it"
-    };
-    findings.push(Finding::new(Good, subject, message));
-    (findings, configured)
-}
-
-/// Whether there are passwords, keys or hashes of passwords in it.
-fn has_secret(value: &Value) -> bool {
-    match value {
-        Value::Object(keys) => keys
-            .iter()
-            .any(|(key, value)| SECRETS.contains(&key.as_str()) || has_secret(value)),
-        Value::Array(values) => values.iter().any(has_secret),
-        _ => false,
-    }
-}
-
-/// `api.socket`, else the one in `run_dir`.
-fn socket(root: &Value) -> Option<PathBuf> {
-    let named = root.pointer("/api/socket").and_then(Value::as_str);
-    let run_dir = root.get("run_dir").and_then(Value::as_str);
-    named
-        .map(PathBuf::from)
-        .or_else(|| Some(Path::new(run_dir?).join("rvrrpd.sock")))
-}
-
-fn sites(root: &Value) -> BTreeSet<Site> {
-    let routers = root.get("vrouter").and_then(Value::as_array);
-    let routers = routers.map(Vec::as_slice).unwrap_or_default();
-    routers
-        .iter()
-        .filter_map(|router| {
-            let text = |key: &str| router.get(key).and_then(Value::as_str).map(str::to_owned);
-            let vips = router.get("vip").map(Value::to_string);
-            Some(Site {
-                netns: text("netns"),
-                interface: text("interface")?,
-                v6: vips.unwrap_or_default().contains(':'),
-            })
-        })
-        .collect()
-}
-
 /// Another network namespace, which has its own interfaces and sysctls.
-fn namespace(host: &Host, netns: &str, interface: &str) -> Finding {
-    let subject = format!("{interface} in network namespace {netns}");
+fn namespace<'n>(
+    host: &Host,
+    netns: &str,
+    interfaces: impl Iterator<Item = &'n String>,
+    socket: &Path,
+) -> Finding {
+    let interfaces: Vec<&str> = interfaces.map(String::as_str).collect();
+    let subject = format!("network namespace {netns} ({})", interfaces.join(", "));
     if host.path(format!("/run/netns/{netns}").as_ref()).exists() {
-        let message = format!("`ip netns exec {netns} rvrrpadm doctor` looks at it");
+        let socket = socket.display();
+        let message = format!("`ip netns exec {netns} rvrrpadm -s {socket} doctor` looks at it");
         return Finding::new(Good, subject, message);
     }
     let message = format!("there is no such namespace: ip netns add {netns}");
@@ -288,7 +213,7 @@ fn namespace(host: &Host, netns: &str, interface: &str) -> Finding {
 }
 
 /// An interface that has virtual routers.
-fn interface(host: &Host, name: &str, v6: bool) -> Vec<Finding> {
+fn interface(host: &Host, name: &str, families: Families) -> Vec<Finding> {
     let read = |file: &str| host.text(&format!("/sys/class/net/{name}/{file}"));
     let Some(state) = read("operstate") else {
         return vec![Finding::new(Bad, name, "there is no such interface")];
@@ -303,7 +228,7 @@ fn interface(host: &Host, name: &str, v6: bool) -> Vec<Finding> {
         findings.push(Finding::new(Bad, name, message));
     }
     let mtu = host.number(&format!("/sys/class/net/{name}/mtu"));
-    let least = if v6 { LEAST_MTU_V6 } else { LEAST_MTU };
+    let least = if families.v6 { LEAST_MTU_V6 } else { LEAST_MTU };
     if let Some(mtu) = mtu.filter(|mtu| *mtu < least) {
         let message = format!("MTU {mtu} is too small, allowed: at least {least}");
         findings.push(Finding::new(Bad, name, message));
@@ -315,25 +240,27 @@ fn interface(host: &Host, name: &str, v6: bool) -> Vec<Finding> {
         let message = "is a port of a bridge, bond or team, which takes all that it receives";
         findings.push(Finding::new(Bad, name, message));
     }
-    findings.extend(sysctls(host, name, v6));
+    findings.extend(sysctls(host, name, families));
     if findings.is_empty() {
         findings.push(Finding::new(Good, name, "is as it should be"));
     }
     findings
 }
 
-fn sysctls(host: &Host, name: &str, v6: bool) -> Vec<Finding> {
+fn sysctls(host: &Host, name: &str, families: Families) -> Vec<Finding> {
     let ipv4 = |scope: &str, key: &str| {
         host.number(&format!("/proc/sys/net/ipv4/conf/{scope}/{key}"))
             .unwrap_or(0)
     };
     let mut findings = Vec::new();
-    if v6 {
+    if families.v6 {
         let disabled = host.number(&format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6"));
         if disabled == Some(1) {
             let message = format!("IPv6 is off: sysctl net.ipv6.conf.{name}.disable_ipv6=0");
             findings.push(Finding::new(Bad, name, message));
         }
+    }
+    if !families.v4 {
         return findings;
     }
     // Linux takes the greater of both (Documentation/networking/ip-sysctl.rst).
@@ -356,29 +283,16 @@ fn sysctls(host: &Host, name: &str, v6: bool) -> Vec<Finding> {
     findings
 }
 
-fn daemon(host: &Host, socket: &Path) -> Finding {
-    let subject = socket.display().to_string();
-    let runs = host.processes().iter().any(|(_, name)| name == "rvrrpd");
-    match fs::metadata(host.path(socket)) {
-        Ok(it) if it.file_type().is_socket() && runs => {
-            Finding::new(Good, subject, "the daemon listens")
-        }
-        Ok(it) if it.file_type().is_socket() => {
-            Finding::new(Bad, subject, "is left over: rvrrpd does not run")
-        }
-        Ok(_) => Finding::new(Bad, subject, "is no socket"),
-        Err(_) if runs => {
-            let message = "is not there, although rvrrpd runs: is it that of another network \
-                           namespace, or another configuration?";
-            Finding::new(Bad, subject, message)
-        }
-        Err(_) => Finding::new(Warning, subject, "rvrrpd does not run"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::os::unix::net::UnixListener;
+    use std::path::PathBuf;
     use std::sync::atomic::{AtomicU32, Ordering};
+    use std::thread;
+
+    use serde_json::json;
 
     use super::*;
 
@@ -399,14 +313,46 @@ mod tests {
             it
         }
 
-        /// What is not good, as lines.
-        fn complaints(&self) -> Vec<String> {
-            let host = Host::new(&self.0);
-            all(&host, "/etc/rvrrpd.conf".as_ref(), None)
+        /// Everything that is said, as lines.
+        fn lines(&self, socket: Option<&str>) -> Vec<String> {
+            all(&Host::new(&self.0), None, socket.map(Path::new))
                 .into_iter()
-                .filter(|it| it.verdict != Good)
                 .map(|it| format!("{:?} {}: {}", it.verdict, it.subject, it.message))
                 .collect()
+        }
+
+        /// What is not good.
+        fn complaints(&self) -> Vec<String> {
+            let mut lines = self.lines(None);
+            lines.retain(|line| !line.starts_with("Good"));
+            lines
+        }
+
+        /// A daemon at this socket, which is this process; it ends with it.
+        fn listen(&self, socket: &str, routers: &'static str) {
+            let listener = UnixListener::bind(self.0.join(socket)).unwrap();
+            thread::spawn(move || {
+                for stream in listener.incoming() {
+                    let mut stream = stream.unwrap();
+                    let mut asked = String::new();
+                    let mut reader = BufReader::new(stream.try_clone().unwrap());
+                    // One that only looks who listens asks nothing.
+                    if reader.read_line(&mut asked).unwrap() == 0 {
+                        continue;
+                    }
+                    let body = if asked.contains("/run/global") {
+                        json!({"config": "/srv/own.conf"}).to_string()
+                    } else {
+                        routers.to_owned()
+                    };
+                    let length = body.len();
+                    write!(
+                        stream,
+                        "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+                    )
+                    .unwrap();
+                }
+            });
         }
     }
 
@@ -418,7 +364,7 @@ mod tests {
 
     const GOOD: &[(&str, &str)] = &[
         ("proc/self/status", "CapEff:\t000001ffffffffff\n"),
-        ("proc/sys/net/core/bpf_jit_enable", "1\n"),
+        ("proc/sys/kernel/unprivileged_bpf_disabled", "2\n"),
         (
             "etc/rvrrpd.conf",
             "run_dir = \"/run\"\n#auth_secret = 1\n[[vrouter]]\ninterface = \"eth0\"\nvip = \"192.0.2.1\"\n",
@@ -476,7 +422,7 @@ mod tests {
             (
                 "etc/rvrrpd.conf",
                 "vrouter = [{interface = \"eth7\", netns = \"blue\"}]",
-                "Bad eth7 in network namespace blue: there is no",
+                "Bad network namespace blue (eth7): there is no",
             ),
             (
                 "etc/rvrrpd.conf",
@@ -487,6 +433,16 @@ mod tests {
                 "etc/rvrrpd.conf",
                 "[[vrouter]\n",
                 "Bad /etc/rvrrpd.conf: cannot be read",
+            ),
+            (
+                "etc/rvrrpd.conf",
+                "[[vrouter]]\ninterface = \"eth7\"\nvip = \n",
+                "Bad eth7: there is no",
+            ),
+            (
+                "etc/rvrrpd.conf",
+                "{\"vrouter\": [{\"interface\": \"eth7\"}]}",
+                "Bad eth7: there is no",
             ),
             (
                 "etc/rvrrpd.conf",
@@ -535,5 +491,70 @@ mod tests {
                 "{path}: {complaints:#?}"
             );
         }
+    }
+    /// `net.core.bpf_jit_enable` is in the first network namespace alone.
+    #[test]
+    fn ebpf_is_judged_alike_in_every_network_namespace() {
+        let ebpf = |files: &[(&str, &str)]| ebpf(&Host::new(&Files::new(files).0));
+        let known = ("proc/sys/kernel/unprivileged_bpf_disabled", "2");
+        assert_eq!(ebpf(&[known]).verdict, Good);
+        let interpreted = ("proc/sys/net/core/bpf_jit_enable", "0");
+        assert_eq!(ebpf(&[known, interpreted]).verdict, Warning);
+        let none = ebpf(&[("proc/self/status", "")]);
+        assert!(none.message.contains("no bpf(2)"), "{none:?}");
+    }
+
+    /// Of several daemons it is that of the socket that is judged, with its file and its routers.
+    #[test]
+    fn the_daemon_behind_the_socket_is_judged() {
+        let own = std::process::id();
+        let status = format!("proc/{own}/status");
+        let files = Files::new(&[
+            ("proc/1/comm", "rvrrpd\n"),
+            ("proc/1/status", "CapEff: 0000000000000000\n"),
+            (&status, "CapEff: 000001fffffeffff\n"),
+            ("proc/self/status", "CapEff: 0000000000000000\n"),
+            ("srv/own.conf", "vrouter = []\n"),
+            ("run/x", ""),
+        ]);
+        files.listen(
+            "run/s",
+            r#"[{"name": "a", "not_ready": []}, {"name": "b", "not_ready": ["disabled"]},
+                {"name": "c", "parent": "e0", "not_ready": ["no-carrier", "no-primary-address"]}]"#,
+        );
+        let lines = files.lines(Some("/run/s"));
+        let has = |line: &str| assert!(lines.iter().any(|it| it == line), "{line}: {lines:#?}");
+        has(&format!(
+            "Good capabilities: rvrrpd (process {own}) has all that are needed"
+        ));
+        has("Good /srv/own.conf: has no virtual routers");
+        has(&format!("Good /run/s: the daemon listens (process {own})"));
+        has("Bad virtual router c: does not run on e0: no-carrier, no-primary-address");
+        let routers = lines.iter().filter(|it| it.contains("virtual router "));
+        assert_eq!(routers.count(), 1, "{lines:#?}");
+    }
+
+    #[test]
+    fn each_place_is_told_once() {
+        let conf = "vrouter = [{interface = \"e\", vip = \"192.0.2.1\"}, \
+                    {interface = \"e\", vip = \"fe80::1\"}, \
+                    {interface = \"e\", vip = \"192.0.2.1\", netns = \"blue\"}, \
+                    {interface = \"e\", vip = \"fe80::1\", netns = \"blue\"}, \
+                    {interface = \"f\", vip = \"fe80::1\", netns = \"blue\"}]";
+        let files = Files::new(&[("etc/rvrrpd.conf", conf), ("run/netns/blue", "")]);
+        let lines = files.lines(None);
+        let count = |text: &str| lines.iter().filter(|it| it.contains(text)).count();
+        assert_eq!((count("Bad e: "), count("blue")), (1, 1), "{lines:#?}");
+
+        // Seen from there it is the other way round.
+        fs::create_dir_all(files.0.join("proc/self/ns")).unwrap();
+        fs::hard_link(
+            files.0.join("run/netns/blue"),
+            files.0.join("proc/self/ns/net"),
+        )
+        .unwrap();
+        let lines = files.lines(None);
+        let count = |text: &str| lines.iter().filter(|it| it.starts_with(text)).count();
+        assert_eq!((count("Bad e: "), count("Bad f: ")), (1, 1), "{lines:#?}");
     }
 }

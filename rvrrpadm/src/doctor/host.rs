@@ -1,6 +1,7 @@
 //! What checks read of a host.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// A host, by its files.
@@ -31,6 +32,12 @@ impl Host {
     /// A number in a file.
     pub(super) fn number(&self, path: &str) -> Option<u64> {
         self.text(path)?.parse().ok()
+    }
+
+    /// Inode number of a file; of a network namespace it is what tells it from others.
+    pub(super) fn inode(&self, path: &str) -> Option<u64> {
+        let metadata = fs::metadata(self.path(path.as_ref())).ok()?;
+        Some(metadata.ino())
     }
 
     /// Names of processes that run, with their ids.

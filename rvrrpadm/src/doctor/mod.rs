@@ -3,6 +3,8 @@
 //! Each check is a function of what it reads, so that tests can show it another host.
 
 mod checks;
+mod configuration;
+mod daemon;
 mod host;
 
 use std::path::Path;
@@ -50,11 +52,19 @@ impl Finding {
 ///
 /// # Errors
 /// Only when the findings cannot be written.
-pub(crate) fn run(conf: &Path, socket: Option<&Path>, json: bool) -> Result<ExitCode, Failure> {
+pub(crate) fn run(
+    conf: Option<&Path>,
+    socket: Option<&Path>,
+    json: bool,
+) -> Result<ExitCode, Failure> {
     let host = Host::new("/".as_ref());
     // Paths of a host begin at its root.
     let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let findings = checks::all(&host, &absolute(conf), socket.map(absolute).as_deref());
+    let findings = checks::all(
+        &host,
+        conf.map(absolute).as_deref(),
+        socket.map(absolute).as_deref(),
+    );
     let word = |verdict| match verdict {
         Verdict::Good => "good",
         Verdict::Warning => "warning",

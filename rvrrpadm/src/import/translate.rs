@@ -49,12 +49,31 @@ const NOT_NEEDED_GLOBALLY: &[&str] = &[
     "vrrp_rx_bufs_policy",
 ];
 
+/// Keywords at the top of a configuration of keepalived, by their beginnings (keepalived.conf(5)).
+const TOP: &[&str] = &[
+    "global_defs",
+    "vrrp_",
+    "virtual_server",
+    "static_",
+    "track_",
+    "bfd_instance",
+    "interface_up_down_delays",
+    "net_namespace",
+    "linkbeat_",
+];
+
 /// What instances take from `global_defs`.
 #[derive(Debug, Default)]
 struct Defaults {
     version: Option<String>,
     skip_check: bool,
     startup_delay: Option<f64>,
+}
+
+/// Whether there is anything of keepalived in it.
+pub(super) fn is_keepalived(blocks: &[Block]) -> bool {
+    let known = |block: &Block| TOP.iter().any(|it| block.keyword().starts_with(it));
+    blocks.iter().any(known)
 }
 
 /// A configuration of rVRRPd, and what is not in it.
@@ -99,9 +118,7 @@ fn top(keyword: &str) -> &'static str {
         "virtual_server" | "virtual_server_group" | "real_server" | "SSL" => {
             "IPVS is no part of rVRRPd"
         }
-        "include" => "the file is not followed, translate it by itself",
         _ if keyword.starts_with('$') => "there is no such definition before this line",
-        _ if keyword.starts_with('@') => "conditions are not resolved",
         _ => "has no counterpart",
     }
 }
@@ -223,7 +240,13 @@ impl Instance {
             "virtual_routes" => {
                 for route in line.inner() {
                     match route_of(route) {
-                        Ok(table) => self.routes.push(table),
+                        Ok((table, left_out)) => {
+                            self.routes.push(table);
+                            if !left_out.is_empty() {
+                                let all = left_out.join(" ");
+                                note(notes, route, format!("left out: {all}"));
+                            }
+                        }
                         Err(message) => note(notes, route, message),
                     }
                 }
@@ -441,11 +464,42 @@ fn number(number: f64) -> Value {
         .map_or_else(|_| number.into(), Value::from)
 }
 
-/// `[src A] [to] NET [via] GW [dev D] [table T] [metric M] [mtu M]`.
-fn route_of(route: &Block) -> Result<InlineTable, String> {
+/// Options of a route with a value that have no counterpart. The route without them leads to the
+/// same place.
+const ROUTE_OPTIONS: &[&str] = &[
+    "dev",
+    "oif",
+    "src",
+    "scope",
+    "proto",
+    "protocol",
+    "realms",
+    "pref",
+    "window",
+    "rtt",
+    "rttvar",
+    "rto_min",
+    "cwnd",
+    "initcwnd",
+    "initrwnd",
+    "ssthresh",
+    "advmss",
+    "hoplimit",
+    "quickack",
+    "features",
+    "congctl",
+    "track_group",
+];
+
+/// Those without a value.
+const ROUTE_FLAGS: &[&str] = &["onlink", "no_track", "noprefixroute"];
+
+/// `[src A] [to] NET [via] GW [dev D] [table T] [metric M] [mtu M]`: the route, and which words of
+/// it have no counterpart.
+fn route_of(route: &Block) -> Result<(InlineTable, Vec<&str>), String> {
     let mut table = InlineTable::new();
     let mut words = route.words.iter().map(String::as_str);
-    let mut left_out = Vec::new();
+    let (mut left_out, mut unknown) = (Vec::new(), Vec::new());
     while let Some(word) = words.next() {
         match word {
             "to" => {}
@@ -456,12 +510,13 @@ fn route_of(route: &Block) -> Result<InlineTable, String> {
                 Some(Ok(number)) => {
                     table.insert(word, number.into());
                 }
-                _ => left_out.push(word),
+                _ => unknown.push(word),
             },
-            "dev" | "src" | "scope" | "proto" => {
-                words.next();
+            _ if ROUTE_OPTIONS.contains(&word) => {
                 left_out.push(word);
+                left_out.extend(words.next());
             }
+            _ if ROUTE_FLAGS.contains(&word) => left_out.push(word),
             _ if table.get("route").is_none() => {
                 let destination = match word {
                     "default" => "0.0.0.0/0".to_owned(),
@@ -472,22 +527,17 @@ fn route_of(route: &Block) -> Result<InlineTable, String> {
                 };
                 table.insert("route", destination.into());
             }
-            _ => left_out.push(word),
+            _ => unknown.push(word),
         }
     }
     if table.get("route").is_none() || table.get("nh").is_none() {
         return Err("the route is left out, allowed: NETWORK via GATEWAY".to_owned());
     }
-    if left_out
-        .iter()
-        .any(|word| !matches!(*word, "dev" | "src" | "scope" | "proto"))
-    {
-        return Err(format!(
-            "the route is left out because of {}",
-            left_out.join(", ")
-        ));
+    if !unknown.is_empty() {
+        let unknown = unknown.join(", ");
+        return Err(format!("the route is left out because of {unknown}"));
     }
-    Ok(table)
+    Ok((table, left_out))
 }
 
 #[cfg(test)]
@@ -592,6 +642,37 @@ virtual_server 192.0.2.10 80 {
         assert_eq!(routers[0].vips.len(), 1);
         let lines: Vec<usize> = notes.iter().map(|note| note.line).collect();
         assert_eq!(lines, [4, 6, 11, 17], "{notes:#?}");
+    }
+
+    #[test]
+    fn what_a_route_loses_is_told() {
+        let file = "vrrp_instance a {
+            interface eth0\n virtual_router_id 9\n virtual_ipaddress { 10.0.0.9/24 }
+            virtual_routes {
+            src 10.0.0.9 to 198.51.100.0/24 via 10.0.0.1 dev eth1 scope link proto 5 metric 7
+            203.0.113.0/24 via 10.0.0.1 onlink
+            192.0.2.0/24 via 10.0.0.1
+            192.0.2.0/25 via 10.0.0.1 tos 4
+            }\n}";
+        let (text, notes) = configuration(&lexer::blocks(file).unwrap());
+        let loaded = parse(&text, "f", Format::Toml).unwrap_or_else(|it| panic!("{it}\n{text}"));
+        assert_eq!(loaded.config.vrouters[0].routes.len(), 3);
+        let notes: Vec<_> = notes.iter().map(|it| it.message.as_str()).collect();
+        assert_eq!(
+            notes,
+            [
+                "src: left out: src 10.0.0.9 dev eth1 scope link proto 5",
+                "203.0.113.0/24: left out: onlink",
+                "192.0.2.0/25: the route is left out because of tos, 4",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_something_else_is_seen() {
+        let is = |text: &str| is_keepalived(&lexer::blocks(text).unwrap());
+        assert!(is("bogus\nvrrp_instance a {\n}") && is("global_defs {\n}"));
+        assert!(!is("") && !is("server {\n listen 80;\n}\nroot:x:0:0"));
     }
 
     #[test]

@@ -238,7 +238,7 @@ fn answer(shared: &mut Shared, method: &str, path: &str, body: &str) -> (u16, Va
                 (200, routers[at].clone())
             }
         },
-        ("POST", ["run", "reload"]) => (200, json!({"changed": 1})),
+        ("POST", ["run", "reload"]) => (200, json!({"changed": 1, "warnings": ["no HTTPS"]})),
         _ => problem(404, "there is no such page"),
     }
 }

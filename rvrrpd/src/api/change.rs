@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 
 use super::access::Access;
-use super::config::ConfigVrouter;
+use super::config::ChangedVrouter;
 use super::problem::Problem;
 use super::routes::{self, App};
 use super::view::Router;
@@ -25,7 +25,7 @@ use crate::fsm::Reason;
 /// How long the supervisor may take: a reload waits for the last advertisements of who leaves.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long an answer waits for the worker to have obeyed, too; it says what is then.
+/// How long an answer waits for a worker or the listeners to have obeyed, too; it says what is then.
 const OBEDIENCE: Duration = Duration::from_secs(1);
 /// How often it is looked at meanwhile.
 const LOOK: Duration = Duration::from_millis(1);
@@ -51,8 +51,13 @@ pub(super) async fn reload(
 ) -> Result<Json<Applied>, Problem> {
     tracing::info!("reload ordered by {}", access.who);
     match order(&app, Order::Reload).await? {
-        Done::Reloaded(applied) => Ok(Json(applied)),
-        Done::Changed(_) => Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR)),
+        Done::Reloaded(mut applied) => {
+            let reloads = app.snapshot().reloads;
+            wait_until(|| app.listening.load().0 >= reloads).await;
+            applied.warnings.extend_from_slice(&app.listening.load().1);
+            Ok(Json(applied))
+        }
+        Done::Changed { .. } => Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR)),
     }
 }
 
@@ -67,7 +72,7 @@ pub(super) async fn reload(
     request_body(content = ref("#/components/schemas/VrouterKeys"), content_type = "application/json", description = "`group`, `interface`, `vip` and what is to differ from the defaults",
         example = json!({"group": 8, "interface": "eth0", "vip": ["10.0.0.8"], "iftype": "macvlan", "name": "eight"})),
     responses(
-        (status = 201, description = "The new virtual router", body = ConfigVrouter),
+        (status = 201, description = "The new virtual router", body = ChangedVrouter),
         refusals::Change,
         refusals::Keys,
     )
@@ -82,9 +87,9 @@ pub(super) async fn create(
     let keys = keys(request).await?;
     hidden::check(&keys)?;
     secret_files::check(&keys, &app.snapshot().gauges.conf)?;
-    let router = changed(&app, &access, Change::Create(keys), persist).await?;
+    let (router, warnings) = changed(&app, &access, Change::Create(keys), persist).await?;
     let location = [(LOCATION, format!("/config/vrouter/{}", router.config.name))];
-    let body = Json(ConfigVrouter::of(&router.config));
+    let body = Json(ChangedVrouter::of(&router.config, warnings));
     Ok((StatusCode::CREATED, location, body).into_response())
 }
 
@@ -103,7 +108,7 @@ pub(super) async fn create(
         (ref("#/components/schemas/VrouterPatch") = "application/merge-patch+json"),
     )),
     responses(
-        (status = 200, description = "The virtual router", body = ConfigVrouter),
+        (status = 200, description = "The virtual router", body = ChangedVrouter),
         refusals::Change,
         refusals::Keys,
         refusals::Name,
@@ -115,13 +120,14 @@ pub(super) async fn modify(
     Path(name): Path<String>,
     RawQuery(query): RawQuery,
     request: HttpRequest,
-) -> Result<Json<ConfigVrouter>, Problem> {
+) -> Result<Json<ChangedVrouter>, Problem> {
     let persist = persist(query.as_deref())?;
     let keys = keys(request).await?;
     hidden::check(&keys)?;
     secret_files::check(&keys, &app.snapshot().gauges.conf)?;
-    let router = changed(&app, &access, Change::Modify { name, keys }, persist).await?;
-    Ok(Json(ConfigVrouter::of(&router.config)))
+    let change = Change::Modify { name, keys };
+    let (router, warnings) = changed(&app, &access, change, persist).await?;
+    Ok(Json(ChangedVrouter::of(&router.config, warnings)))
 }
 
 /// Delete a virtual router
@@ -244,6 +250,14 @@ fn is_json(headers: &HeaderMap) -> bool {
     )
 }
 
+/// Waits for what follows from an order, a little while.
+async fn wait_until(is_so: impl Fn() -> bool) {
+    let begin = Instant::now();
+    while !is_so() && begin.elapsed() < OBEDIENCE {
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
 async fn set_enabled(
     app: &App,
     access: &Access,
@@ -252,39 +266,35 @@ async fn set_enabled(
     persist: bool,
 ) -> Result<Json<Router>, Problem> {
     let change = Change::SetEnabled { name, enabled };
-    let router = changed(app, access, change, persist).await?;
-    let obeyed = || router.status.reasons().contains(Reason::Disabled) != enabled;
-    let begin = Instant::now();
-    while !obeyed() && begin.elapsed() < OBEDIENCE {
-        tokio::time::sleep(LOOK).await;
-    }
+    let (router, _) = changed(app, access, change, persist).await?;
+    wait_until(|| router.status.reasons().contains(Reason::Disabled) != enabled).await;
     Ok(Json(Router::of(&router)))
 }
 
-/// Carries out a change; the virtual router that it was about.
+/// Carries out a change; the virtual router that it was about, and warnings.
 async fn changed(
     app: &App,
     access: &Access,
     change: Change,
     persist: bool,
-) -> Result<Arc<Published>, Problem> {
-    let name = self::change(app, access, change, persist).await?;
+) -> Result<(Arc<Published>, Vec<String>), Problem> {
+    let (name, warnings) = self::change(app, access, change, persist).await?;
     let snapshot = app.snapshot();
     let mut routers = snapshot.routers.iter();
     let router = routers.find(|router| Some(&router.config.name) == name.as_ref());
     // It may have been removed since.
     router
-        .map(Arc::clone)
+        .map(|router| (Arc::clone(router), warnings))
         .ok_or_else(|| Problem::not_found("the virtual router is gone again"))
 }
 
-/// Carries out a change; the name of the virtual router that it was about.
+/// Carries out a change; the name of the virtual router that it was about, and warnings.
 async fn change(
     app: &App,
     access: &Access,
     change: Change,
     persist: bool,
-) -> Result<Option<String>, Problem> {
+) -> Result<(Option<String>, Vec<String>), Problem> {
     let (verb, name) = match &change {
         Change::Create(_) => ("created", None),
         Change::Modify { name, .. } => ("modified", Some(name.clone())),
@@ -296,7 +306,7 @@ async fn change(
         Change::SetEnabled { name, .. } => ("disabled", Some(name.clone())),
     };
     match order(app, Order::Change { change, persist }).await? {
-        Done::Changed(subject) => {
+        Done::Changed { subject, warnings } => {
             let name = subject.clone().or(name).unwrap_or_default();
             let kept = if persist {
                 ""
@@ -304,7 +314,7 @@ async fn change(
                 " until the next reload"
             };
             tracing::info!("virtual router {name} {verb} by {}{kept}", access.who);
-            Ok(subject)
+            Ok((subject, warnings))
         }
         Done::Reloaded(_) => Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR)),
     }

@@ -132,6 +132,26 @@ fn user(line: &Secret) -> String {
     }
 }
 
+/// `[[vrouter]]` after a change
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ChangedVrouter {
+    #[serde(flatten)]
+    vrouter: ConfigVrouter,
+    /// What the operator should know that was not so before; absent where there is nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
+}
+
+impl ChangedVrouter {
+    /// The virtual router as it is configured now.
+    pub(super) fn of(router: &VirtualRouter, warnings: Vec<String>) -> Self {
+        Self {
+            vrouter: ConfigVrouter::of(router),
+            warnings,
+        }
+    }
+}
+
 /// `[[vrouter]]`: what may be sent back, with other values, to make another virtual router
 ///
 /// Null stands for a key that is absent.

@@ -223,6 +223,11 @@ impl Listeners {
         Ok(Listening { task, tls: false })
     }
 
+    /// What is wrong with what is listened on.
+    pub(super) fn complaints(&self) -> Vec<String> {
+        self.complaints.values().cloned().collect()
+    }
+
     /// Says what is wrong, once for each reason: it is tried again and again.
     fn complain(&mut self, about: &str, complaint: &str) {
         let known = self

@@ -38,13 +38,17 @@ pub struct Request {
 pub enum Done {
     /// The configuration was reloaded.
     Reloaded(Applied),
-    /// The virtual routers are as asked, and may have been so before. The name of the one that was
-    /// made or changed.
-    Changed(Option<String>),
+    /// The virtual routers are as asked, and may have been so before.
+    Changed {
+        /// The name of the one that was made or changed.
+        subject: Option<String>,
+        /// What the operator should know that was not so before.
+        warnings: Vec<String>,
+    },
 }
 
 /// What a reload did
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, ToSchema)]
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, ToSchema)]
 pub struct Applied {
     /// Virtual routers that are new.
     pub added: usize,
@@ -56,6 +60,9 @@ pub struct Applied {
     pub changed: usize,
     /// Virtual routers that did not notice.
     pub untouched: usize,
+    /// What the operator should know: about the file, values that take effect at the next start, a
+    /// certificate that cannot be used, an address that cannot be listened on.
+    pub warnings: Vec<String>,
 }
 
 /// Why an order was not carried out. Everything is as it was before.

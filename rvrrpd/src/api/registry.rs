@@ -58,7 +58,7 @@ impl Published {
     /// Name of the interface that carries the virtual addresses.
     #[must_use]
     pub fn carrier(&self) -> &str {
-        self.vif().unwrap_or(&self.config.interface)
+        self.config.carrier()
     }
 
     /// Name of the virtual interface, where the router has one.

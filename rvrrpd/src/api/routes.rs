@@ -49,6 +49,9 @@ pub(super) struct App {
     pub(super) history: History,
     pub(super) orders: crossbeam_channel::Sender<Request>,
     pub(super) settings: ArcSwap<Settings>,
+    /// Number of the last reload after which everything is listened on again, and what is wrong
+    /// with that.
+    pub(super) listening: ArcSwap<(u64, Vec<String>)>,
     pub(super) ended: Mutex<Ended>,
     /// Rings when a session was ended before its time.
     pub(super) session_ended: Notify,
@@ -78,6 +81,7 @@ impl App {
             history: History::default(),
             orders,
             settings: ArcSwap::from_pointee(settings),
+            listening: ArcSwap::default(),
             ended: Mutex::default(),
             session_ended: Notify::new(),
             throttle: Mutex::default(),

@@ -73,8 +73,10 @@ pub(super) struct Happened {
     name: String,
     /// VRID.
     group: u8,
-    /// The interface that it runs on.
+    /// The interface that carries the virtual addresses.
     interface: String,
+    /// The interface that it runs on.
+    parent: String,
     /// First virtual address.
     virtual_ip: String,
     /// State before.
@@ -241,6 +243,7 @@ fn happened(numbered: &Numbered) -> Happened {
         name: identity.map_or_else(String::new, |identity| identity.name.clone()),
         group: identity.map_or(0, |identity| identity.group),
         interface: identity.map_or_else(String::new, |identity| identity.interface.clone()),
+        parent: identity.map_or_else(String::new, |identity| identity.parent.clone()),
         virtual_ip: identity.map_or_else(String::new, |identity| identity.virtual_ip.to_string()),
         previous: state_name(before.state),
         state: state_name(after.state),

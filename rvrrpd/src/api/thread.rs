@@ -193,6 +193,8 @@ async fn serve(work: Work) {
                 if snapshot.reloads != known.reloads {
                     listeners.load_certificates(&snapshot);
                     complete = listeners.apply(&snapshot).await;
+                    let complaints = listeners.complaints();
+                    app.listening.store(Arc::new((snapshot.reloads, complaints)));
                 }
                 known = snapshot;
             }

@@ -216,6 +216,8 @@ pub(super) struct LastTransition {
     from: &'static str,
     /// State after.
     to: &'static str,
+    /// Sub-state before: `shutdown` where an operator had disabled it.
+    from_substate: Option<&'static str>,
     /// Why.
     reason: &'static str,
     /// When, RFC 3339.
@@ -384,10 +386,11 @@ impl PeerSeen {
 
 impl LastTransition {
     fn of(status: &Status) -> Option<Self> {
-        let Transition { from, to, cause } = status.last_transition()?;
+        let (Transition { from, to, cause }, reasons) = status.last_transition()?;
         Some(Self {
             from: state_name(from),
             to: state_name(to),
+            from_substate: substate(from, reasons),
             reason: cause.name(),
             at: status.changed().map(datetime),
             ago: seconds(clock::monotonic().since(status.since())),

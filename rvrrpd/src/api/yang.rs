@@ -465,7 +465,11 @@ vip = \"10.0.1.1\"
             (VrrpState::Master, Cause::PreemptHoldTimeout),
         ] {
             let from = status.state();
-            status.transition(Transition { from, to, cause }, Time::from_micros(8));
+            status.transition(
+                Transition { from, to, cause },
+                Reasons::NONE,
+                Time::from_micros(8),
+            );
             validate(&model(&snapshot));
         }
         status.publish(Reasons::from(Reason::NoCarrier), PRIORITY_OWNER);

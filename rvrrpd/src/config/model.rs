@@ -321,6 +321,21 @@ impl Api {
 }
 
 impl VirtualRouter {
+    /// Name of the virtual interface, where the router has one.
+    #[must_use]
+    pub fn vif(&self) -> Option<&str> {
+        match self.iftype {
+            InterfaceType::Macvlan => Some(&self.vifname),
+            InterfaceType::Ether | InterfaceType::Ebpf | InterfaceType::Auto => None,
+        }
+    }
+
+    /// Name of the interface that carries the virtual addresses.
+    #[must_use]
+    pub fn carrier(&self) -> &str {
+        self.vif().unwrap_or(&self.interface)
+    }
+
     /// The configured source of the advertisements, if there is one.
     #[must_use]
     pub fn source(&self) -> Option<IpAddr> {

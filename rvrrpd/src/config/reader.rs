@@ -405,13 +405,14 @@ impl<'r, 't> Reader<'r, 't> {
             self.findings.count_error();
             return;
         }
-        let message = self.schema.nearest(&entry.key).map_or_else(
-            || {
-                let names: Vec<&str> = self.schema.keys.iter().map(|key| key.name).collect();
-                format!("unknown key, allowed: {}", names.join(", "))
-            },
-            |nearest| format!("unknown key, the nearest one allowed is {nearest}"),
-        );
+        let message = if let Some(place) = self.schema.place_of(&entry.key) {
+            format!("unknown key here, allowed: {place}")
+        } else if let Some(nearest) = self.schema.nearest(&entry.key) {
+            format!("unknown key, the nearest one allowed is {nearest}")
+        } else {
+            let names: Vec<&str> = self.schema.keys.iter().map(|key| key.name).collect();
+            format!("unknown key, allowed: {}", names.join(", "))
+        };
         self.error(entry.line, &entry.key, message);
     }
 }

@@ -56,6 +56,27 @@ impl Table {
     }
 }
 
+impl Table {
+    /// Where a key belongs that this table has not: what stands after `[api]` is no key of the top
+    /// level any more, and what stands before `[[vrouter]]` is none of a virtual router. None where no
+    /// such key is known there.
+    #[must_use]
+    pub fn place_of(&self, name: &str) -> Option<&'static str> {
+        let others: &[(&Self, &'static str)] = match self.name {
+            "" => &[
+                (&VROUTER, "in a virtual router, below its [[vrouter]]"),
+                (&API, "below [api]"),
+            ],
+            "vrouter" | "api" | "protocols" => {
+                &[(&TOP, "at the top level, above the first [table]")]
+            }
+            _ => &[],
+        };
+        let found = others.iter().find(|(table, _)| table.key(name).is_some());
+        found.map(|(_, place)| *place)
+    }
+}
+
 /// Jaro-Winkler likeness from which two names are taken for the same word with a slip; below it a
 /// list of all keys helps more than a guess.
 const LIKE: f64 = 0.7;

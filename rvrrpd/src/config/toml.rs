@@ -19,6 +19,12 @@ const LARGEST_RECOVERABLE: usize = 1 << 20;
 /// judged too. Of a text of more than 1 MiB the first error is reported alone.
 pub(super) fn tree<'t>(text: &'t str, findings: &mut Findings) -> Option<Node<'t>> {
     let lines = Lines::of(text);
+    // No TOML begins with a brace, and each line of JSON would be an error of its own.
+    if text.trim_start().starts_with('{') {
+        let message = "not TOML but JSON, allowed: -g json, or a name that ends in .json";
+        findings.error(1, "", message);
+        return None;
+    }
     let (document, errors) = if text.len() > LARGEST_RECOVERABLE {
         match DeTable::parse(text) {
             Ok(document) => (document, Vec::new()),

@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::config::Diagnostic;
 use crate::config::edit::{Change, Document, EditError, Problem};
 use crate::config::model::Config;
 
@@ -36,6 +37,23 @@ impl Documents {
             Some(running) => running,
             None => &self.file,
         }
+    }
+
+    /// What the operator should know about what runs that was not so `before`.
+    pub(super) fn warnings_since(&self, before: &Self) -> Vec<String> {
+        let known = before.running().warnings();
+        let is_new = |warning: &&Diagnostic| {
+            // Lines move.
+            let same = |it: &&Diagnostic| it.key == warning.key && it.message == warning.message;
+            let count = |all: &[Diagnostic]| all.iter().filter(same).count();
+            count(self.running().warnings()) > count(known)
+        };
+        let new = self.running().warnings().iter().filter(is_new);
+        let mut new: Vec<String> = new
+            .map(|it| format!("{}: {}", it.key, it.message))
+            .collect();
+        new.dedup();
+        new
     }
 
     /// Name of the virtual router that the last change made or changed.
@@ -159,6 +177,24 @@ mod tests {
         assert_eq!(kept.config().vrouters.len(), 3);
         assert_eq!(kept.file.config().vrouters.len(), 2);
         assert_eq!(kept.subject(), Some("eth0-3"));
+    }
+
+    /// Once, to whoever made it so.
+    #[test]
+    fn what_a_change_warns_of_is_told() {
+        let keys = |group: u8| {
+            let vip = format!("10.0.0.{group}");
+            keys(
+                json!({"group": group, "interface": "eth0", "vip": vip, "version": "2+3", "iftype": "macvlan"}),
+            )
+        };
+        let before = documents();
+        let after = before.changed(&Change::Create(keys(2))).unwrap();
+        let warnings = after.warnings_since(&before);
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        assert!(warnings[0].contains("version"), "{warnings:?}");
+        let later = after.changed(&enabled("eth0-1", false)).unwrap();
+        assert!(later.warnings_since(&after).is_empty());
     }
 
     #[test]

@@ -47,8 +47,9 @@ impl Supervisor {
             self.documents.changed(change)?
         };
         let subject = after.subject().map(str::to_owned);
+        let warnings = after.warnings_since(&self.documents);
         reload::apply(self, after);
-        Ok(Done::Changed(subject))
+        Ok(Done::Changed { subject, warnings })
     }
 }
 

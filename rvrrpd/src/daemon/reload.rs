@@ -24,16 +24,15 @@ pub(super) fn reload(supervisor: &mut Supervisor, context: &Context) -> Result<A
         }
         tracing::error!("configuration not reloaded: everything goes on as before");
     })?;
-    for warning in file.warnings() {
-        tracing::warn!("{warning}");
-    }
     let new = file.config();
-    for key in config::diff(&supervisor.config, new)
-        .global_changed
-        .iter()
-        .filter(|key| GLOBAL_NEEDS_RESTART.contains(key))
-    {
-        tracing::warn!("{key}: the new value takes effect at the next start");
+    let diff = config::diff(&supervisor.config, new);
+    let late = diff.global_changed.iter();
+    let late = late.filter(|key| GLOBAL_NEEDS_RESTART.contains(key));
+    let late = late.map(|key| format!("{key}: the new value takes effect at the next start"));
+    let warnings: Vec<String> = file.warnings().iter().map(ToString::to_string).collect();
+    let warnings: Vec<String> = warnings.into_iter().chain(late).collect();
+    for warning in &warnings {
+        tracing::warn!("{warning}");
     }
     context.log.apply(log::Settings::new(
         &new.global,
@@ -41,7 +40,10 @@ pub(super) fn reload(supervisor: &mut Supervisor, context: &Context) -> Result<A
         &context.base,
     ));
     supervisor.reloads += 1;
-    let done = apply(supervisor, Documents::new(file));
+    let done = Applied {
+        warnings,
+        ..apply(supervisor, Documents::new(file))
+    };
     tracing::info!(
         "configuration reloaded: {} virtual routers added, {} removed, {} replaced, {} changed, {} \
          untouched",
@@ -71,6 +73,7 @@ pub(super) fn apply(supervisor: &mut Supervisor, documents: Documents) -> Applie
         replaced: replaced.len(),
         changed: changed.len(),
         untouched: diff.unchanged,
+        warnings: Vec::new(),
     };
     sites.extend(leaving.iter().map(RouterKey::site));
     supervisor.remove(&leaving);

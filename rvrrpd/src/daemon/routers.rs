@@ -158,7 +158,8 @@ pub(super) fn identity(router: &VirtualRouter) -> Identity {
     Identity {
         name: router.name.clone(),
         group: router.vrid.number(),
-        interface: router.interface.clone(),
+        interface: router.carrier().to_owned(),
+        parent: router.interface.clone(),
         // A virtual router has one address at least.
         virtual_ip: router
             .vips

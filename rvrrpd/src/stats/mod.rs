@@ -6,7 +6,7 @@
 mod counters;
 mod source;
 
-use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU64, Ordering};
 use core::time::Duration;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -28,8 +28,10 @@ pub struct Identity {
     pub name: String,
     /// VRID.
     pub group: u8,
-    /// Parent interface.
+    /// The interface that carries the virtual addresses.
     pub interface: String,
+    /// The interface that it runs on.
+    pub parent: String,
     /// Its first virtual address.
     pub virtual_ip: IpAddr,
 }
@@ -83,7 +85,7 @@ pub struct Status {
     /// When the main timer runs out, likewise; 0: it does not run.
     timer: AtomicU64,
     /// The last change of state, as [`packed`] makes it; 0 before the first.
-    last_transition: AtomicU32,
+    last_transition: AtomicU64,
     /// When it left Init, microseconds since 1970; 0 while it is there.
     up: AtomicU64,
     /// `discontinuity-datetime`: since when the counters count, as in [`Global`].
@@ -145,7 +147,7 @@ impl Default for Status {
             last_adv_interval: AtomicU64::new(0),
             last_adv_at: AtomicU64::new(0),
             timer: AtomicU64::new(0),
-            last_transition: AtomicU32::new(0),
+            last_transition: AtomicU64::new(0),
             up: AtomicU64::new(0),
             discontinuity: SystemTime::now(),
             advertisement_rcvd: Counter::default(),
@@ -313,8 +315,8 @@ impl Status {
         self.identity.load_full()
     }
 
-    /// Publishes a change of state.
-    pub fn transition(&self, transition: Transition, at: Time) {
+    /// Publishes a change of state of a router that could not run for these `reasons` before.
+    pub fn transition(&self, transition: Transition, reasons: Reasons, at: Time) {
         let Transition { from, to, cause } = transition;
         self.state.store(to as u8, Ordering::Relaxed);
         self.since.store(at.as_micros(), Ordering::Relaxed);
@@ -322,7 +324,7 @@ impl Status {
         let now = now.map_or(0, |now| u64::try_from(now.as_micros()).unwrap_or(u64::MAX));
         self.since_wall.store(now, Ordering::Relaxed);
         self.last_transition
-            .store(packed(transition), Ordering::Relaxed);
+            .store(packed(transition, reasons), Ordering::Relaxed);
         if to == State::Master {
             self.master_transitions.count();
             self.new_master_reason
@@ -412,7 +414,7 @@ impl Status {
 
     /// The last change of state; none where it never changed.
     #[must_use]
-    pub fn last_transition(&self) -> Option<Transition> {
+    pub fn last_transition(&self) -> Option<(Transition, Reasons)> {
         unpacked(self.last_transition.load(Ordering::Relaxed))
     }
 
@@ -426,7 +428,7 @@ impl Status {
     #[must_use]
     pub fn last_event(&self) -> &'static str {
         let last = self.last_transition();
-        last.map_or("none", |last| last.cause.last_event())
+        last.map_or("none", |(last, _)| last.cause.last_event())
     }
 
     /// Why it became Master the last time (`new-master-reason`).
@@ -501,25 +503,29 @@ impl Status {
     }
 }
 
-/// A change of state in one word, so that nobody reads one half of it: the numbers of both states
-/// and the cause, counted from 1.
-fn packed(Transition { from, to, cause }: Transition) -> u32 {
-    u32::from_be_bytes([0, from as u8, to as u8, cause as u8 + 1])
+/// A change of state in one word, so that nobody reads one half of it: the numbers of both states,
+/// the cause, counted from 1, and why the router could not run before.
+fn packed(Transition { from, to, cause }: Transition, reasons: Reasons) -> u64 {
+    let [high, low] = reasons.bits().to_be_bytes();
+    u64::from_be_bytes([0, 0, 0, from as u8, to as u8, cause as u8 + 1, high, low])
 }
 
 /// What [`packed`] made; none of 0.
-fn unpacked(word: u32) -> Option<Transition> {
-    let [_, from, to, cause] = word.to_be_bytes().map(usize::from);
-    Some(Transition {
-        from: *State::ALL.get(from)?,
-        to: *State::ALL.get(to)?,
-        cause: *Cause::ALL.get(cause.checked_sub(1)?)?,
-    })
+fn unpacked(word: u64) -> Option<(Transition, Reasons)> {
+    let [.., from, to, cause, high, low] = word.to_be_bytes();
+    let transition = Transition {
+        from: *State::ALL.get(usize::from(from))?,
+        to: *State::ALL.get(usize::from(to))?,
+        cause: *Cause::ALL.get(usize::from(cause).checked_sub(1)?)?,
+    };
+    let reasons = Reasons::from_bits(u16::from_be_bytes([high, low]));
+    Some((transition, reasons))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fsm::Reason;
 
     #[test]
     fn a_change_of_state_reads_as_it_was_written() {
@@ -528,7 +534,10 @@ mod tests {
             for to in State::ALL {
                 for cause in Cause::ALL {
                     let transition = Transition { from, to, cause };
-                    assert_eq!(unpacked(packed(transition)), Some(transition));
+                    for reasons in [Reasons::default(), Reason::Stopping.into()] {
+                        let word = packed(transition, reasons);
+                        assert_eq!(unpacked(word), Some((transition, reasons)));
+                    }
                 }
             }
         }

@@ -227,6 +227,16 @@ fn json_is_json_and_nothing_else() {
     }
 }
 
+/// One line instead of one for each of its own.
+#[test]
+fn json_that_is_read_as_toml_is_called_so() {
+    let text = "\n{\n  \"debug\": 1,\n  \"vrouter\": [\n  ]\n}\n";
+    let errors = parse(text, "f", Format::Toml).unwrap_err();
+    assert_eq!(errors.errors.len(), 1, "{errors}");
+    assert!(errors.to_string().contains("-g json"), "{errors}");
+    assert!(parse(text, "f", Format::Json).is_ok());
+}
+
 #[test]
 fn null_in_json_is_an_absent_key() {
     let absent = accepted("{}", Format::Json);

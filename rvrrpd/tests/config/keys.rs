@@ -1,6 +1,7 @@
 //! Every key of the schema: type, range, required, twice, unknown, not supported yet.
 
 use rvrrpd::config::schema::{self, Support, Table};
+use rvrrpd::config::{Format, parse};
 use serde_json::{Value, json};
 
 use crate::text::{FORMATS, Pairs, accepted, one_table, only_error, pairs, router, value_of};
@@ -491,6 +492,20 @@ fn every_required_key_is_missed() {
     assert_eq!(found, 9);
 }
 
+/// A key that stands in the wrong table is known, and where it belongs is told.
+#[test]
+fn a_key_of_another_table_is_told_where_it_belongs() {
+    for (text, key, place) in [
+        ("priority = 9\n", "priority", "below its [[vrouter]]"),
+        ("interface = \"e\"\n", "interface", "below its [[vrouter]]"),
+        ("tls = true\n", "tls", "below [api]"),
+        ("[api]\nworkers = 2\n", "workers", "at the top level"),
+    ] {
+        let error = parse(text, "f", Format::Toml).unwrap_err().to_string();
+        assert!(error.contains(key) && error.contains(place), "{error}");
+    }
+}
+
 #[test]
 fn every_table_names_the_key_nearest_to_an_unknown_one() {
     for (table, key, nearest) in [
@@ -517,7 +532,7 @@ fn every_table_names_the_key_nearest_to_an_unknown_one() {
     Place::of("vrouter.timers").refuses("zzz", "1", "allowed: advert");
     Place::of("protocols.static").refuses("table", "254", "unknown key");
     // A name cannot break the line.
-    let error = only_error("\"a\\nb\" = 1\n", rvrrpd::config::Format::Toml);
+    let error = only_error("\"a\\nb\" = 1\n", Format::Toml);
     assert!(error.to_string().starts_with("f:1: a\\nb: unknown key"));
 }
 

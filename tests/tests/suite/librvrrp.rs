@@ -222,6 +222,14 @@ fn librvrrp_makes_changes_and_deletes_a_router() {
     );
     program.done(&daemon, "startup");
     daemon.wait_state("eth0-9", State::Master, within(20.0));
+    // An interval so long that it waits in Backup after it was shut down.
+    program.done(&daemon, "shutdown vinst9");
+    program.done(&daemon, "interval vinst9 40000");
+    program.done(&daemon, "startup vinst9");
+    daemon.wait_state("eth0-9", State::Backup, within(10.0));
+    let text = program.done(&daemon, "query vinst9");
+    let expected = ["state=BACK", "previous=INIT", "previous_substate=shutdown"];
+    assert!(has(&text, &expected), "{text}");
     let written = file(&daemon);
     assert!(
         written.contains("# By the operator.") && written.contains("vinst9"),
@@ -312,6 +320,9 @@ fn librvrrp_says_why_it_refuses() {
     ] {
         program.refused(&daemon, code, line, why);
     }
+    let (code, text) = program.tell(&daemon, &[], "nonsense");
+    assert_eq!(code, 64, "{text}");
+    assert!(text.contains("usage: vrrp SOCKET COMMAND"), "{text}");
     // Somebody without rights reads.
     let nobody = [
         "setpriv",

@@ -2,7 +2,9 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use rvrrpd_tests::deadline::{until, within};
@@ -227,6 +229,46 @@ fn rvrrpadm_without_rights_shows_and_cannot_change() {
     }
     assert_eq!(file(&daemon), before);
     assert_eq!(daemon.state(NAME), Some(State::Master));
+    daemon.stop();
+}
+
+/// A directory below /run that is removed with the test.
+struct Below(PathBuf);
+
+impl Drop for Below {
+    fn drop(&mut self) {
+        let _gone = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Where nothing else is said, a daemon has its socket in a directory of its network namespace, and
+/// that is where it is looked for; nobody changes the routers of another namespace by mistake.
+#[test]
+fn rvrrpadm_asks_the_daemon_of_its_network_namespace() {
+    let scene = Scene::new("rvrrpadm_asks_the_daemon_of_its_network_namespace");
+    let daemon = start(&scene, &scene.r1, &config(&[vrouter()]));
+    let ask = || {
+        let output = scene.r1.command(admin()).arg("show-router").output();
+        let output = output.unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (
+            output.status.code().unwrap(),
+            String::from_utf8_lossy(&text).into_owned(),
+        )
+    };
+    let namespace = Path::new("/run/netns").join(scene.r1.netns());
+    let inode = fs::metadata(namespace).unwrap().ino();
+    let directory = Below(PathBuf::from(format!("/run/rvrrpd/net-{inode}")));
+    let socket = directory.0.join("rvrrpd.sock");
+    let (code, text) = ask();
+    assert_eq!(code, REFUSED, "{text}");
+    assert!(text.contains(socket.to_str().unwrap()), "{text}");
+
+    fs::create_dir_all(&directory.0).unwrap();
+    symlink(daemon.files().run_dir.join("rvrrpd.sock"), &socket).unwrap();
+    let (code, text) = ask();
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains(NAME), "{text}");
     daemon.stop();
 }
 

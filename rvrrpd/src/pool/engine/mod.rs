@@ -323,7 +323,7 @@ impl<P> Engine<P> {
                 Action::Announce => self.commands.push(Command::Announce(id)),
                 Action::Deactivate => self.commands.push(Command::Deactivate(id)),
                 Action::Transition(transition) => {
-                    status.transition(transition, now);
+                    status.transition(transition, before.reasons, now);
                     host.transition(&slot.setup, transition);
                     cause = Some(transition.cause);
                 }

@@ -14,12 +14,18 @@ fn every_reader_sees_every_change_once_and_in_order() {
     let socket = socket(&daemon);
     let mut readers = [Follower::new(&socket, None), Follower::new(&socket, None)];
     let mut first = 0;
+    let mut place_of = None;
     for reader in &mut readers {
         let snapshot = reader.read();
         assert_eq!(snapshot.name, "snapshot");
         assert_eq!(snapshot.data["routers"][0]["state"], "Master");
         first = snapshot.data["sequence"].as_u64().unwrap();
+        let router = &snapshot.data["routers"][0];
+        place_of = Some((router["interface"].clone(), router["parent"].clone()));
     }
+    // In the same words, of a macvlan, too.
+    let (carrier, parent) = place_of.unwrap();
+    assert_eq!((&carrier, &parent), (&"standby7".into(), &"eth0".into()));
     ask(&socket, "POST", &format!("/run/vrrp/{NAME}/disable"));
     ask(&socket, "POST", &format!("/run/vrrp/{NAME}/enable"));
     daemon.wait_state(NAME, State::Master, within(5.0));
@@ -43,6 +49,7 @@ fn every_reader_sees_every_change_once_and_in_order() {
             assert_eq!(data["reason"].as_str(), reason, "{data}");
             assert_eq!(data["sequence"], first + 1 + place as u64);
             assert_eq!(data["name"], NAME);
+            assert_eq!((&data["interface"], &data["parent"]), (&carrier, &parent));
             if place == 1 {
                 assert_eq!(data["substate"], "shutdown");
                 assert_eq!(data["not_ready"], serde_json::json!(["disabled"]));

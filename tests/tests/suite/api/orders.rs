@@ -85,7 +85,7 @@ fn a_reload_tells_what_it_did_or_what_is_wrong() {
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(
         answer.body,
-        r#"{"added":1,"removed":0,"replaced":0,"changed":1,"untouched":0}"#
+        r#"{"added":1,"removed":0,"replaced":0,"changed":1,"untouched":0,"warnings":[]}"#
     );
     daemon.rewrite(&with_api("", &[vrouter().key("priority", 300)]));
     let answer = ask(&socket(&daemon), "POST", "/run/reload");

@@ -6,9 +6,9 @@ use std::path::Path;
 
 use rvrrpd_tests::deadline::{until, within};
 use rvrrpd_tests::scene::Scene;
-use rvrrpd_tests::web::{connect, curl, output};
+use rvrrpd_tests::web::{ask, connect, curl, output};
 
-use super::{start, vrouter, with_api};
+use super::{socket, start, vrouter, with_api};
 
 /// An authority, one below it, and a certificate of the latter for 10.0.0.1, by the name of its
 /// subject.
@@ -122,6 +122,20 @@ fn tls_1_2_and_1_3_with_the_whole_chain_read_again_on_reload() {
                 .then_some(())
         });
     assert!(subject().contains("subject: CN=second"));
+    // Who orders a reload is told, as often as it is so.
+    for _ in 0..2 {
+        let answer = ask(&socket(&daemon), "POST", "/run/reload");
+        let warnings = answer.json()["warnings"].to_string();
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert!(
+            warnings.contains("the certificate of before stays"),
+            "{warnings}"
+        );
+    }
+    certify(&scene, &directory, "third");
+    let answer = ask(&socket(&daemon), "POST", "/run/reload");
+    assert_eq!(answer.json()["warnings"], serde_json::json!([]));
+    assert!(subject().contains("subject: CN=third"));
 }
 
 /// The address goes from one to the other at once.

@@ -60,6 +60,16 @@ fn a_router_is_made_changed_and_deleted_and_the_file_says_so() {
         text.contains("priority = 78") && text.contains("10.0.0.109"),
         "{text}"
     );
+    let patch = json!({"version": "2+3"});
+    let answer = send(&socket, "PATCH", path, &patch).json();
+    let warnings = answer["warnings"].as_array().unwrap();
+    assert!(
+        warnings[0].as_str().unwrap().contains("version"),
+        "{answer}"
+    );
+    let patch = json!({"version": null, "priority": 78});
+    let answer = send(&socket, "PATCH", path, &patch).json();
+    assert_eq!(answer.get("warnings"), None, "{answer}");
     let detail = ask(&socket, "GET", "/run/vrrp/8/eth0?name=second").json();
     assert_eq!(detail["virtual_ips"], json!(["10.0.0.108", "10.0.0.109"]));
     assert_eq!(detail["timers"]["advert"], 1);
