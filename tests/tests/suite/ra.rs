@@ -7,9 +7,23 @@ use rvrrpd_tests::capture::Capture;
 use rvrrpd_tests::deadline::{until, within};
 use rvrrpd_tests::frame::{Frame, IPV6, Mac, RsSpec, ethernet, hex, ip};
 use rvrrpd_tests::host::Host;
+use rvrrpd_tests::in_modes;
+use rvrrpd_tests::mode::Mode;
 use rvrrpd_tests::rvrrpd::{Files, Rvrrpd, State, Vrouter, config, run};
 use rvrrpd_tests::scene::{Scene, VRID, converge};
 use rvrrpd_tests::sys::Stamp;
+
+in_modes! {
+    ra_1_only_the_master_sends_them: macvlan, ether, ebpf;
+    off_unless_configured: macvlan, ether, ebpf;
+    ra_1_ra_2_failover: macvlan, ether, ebpf;
+    solicitations_are_answered_once: macvlan, ether, ebpf;
+    malformed_solicitations_are_ignored: macvlan, ether, ebpf;
+    a_flood_of_solicitations: macvlan, ether, ebpf;
+    a_reload_changes_the_options: macvlan, ether, ebpf;
+    a_reload_changes_the_source: macvlan, ether, ebpf;
+    wrong_values_are_refused: macvlan, ether, ebpf;
+}
 
 const NAME: &str = "eth0-7-v6";
 const VMAC: Mac = Mac::virtual_v6(VRID);
@@ -28,15 +42,15 @@ const OFTEN: &str = "{ prefixes = [\"2001:db8:1::/64\"], max_interval = 4, lifet
 const SELDOM: &str =
     "{ prefixes = [\"2001:db8:1::/64\"], min_interval = 1350, max_interval = 1800 }";
 
-fn plain(priority: u8) -> Vrouter {
+fn plain(mode: Mode, priority: u8) -> Vrouter {
     Vrouter::new(VRID, &["fe80::100", "2001:db8:1::100"])
-        .macvlan()
+        .mode(mode)
         .priority(priority)
         .preemption(true)
 }
 
-fn router(priority: u8, advertised: &str) -> Vrouter {
-    plain(priority).key("router_advertisement", advertised)
+fn router(mode: Mode, priority: u8, advertised: &str) -> Vrouter {
+    plain(mode, priority).key("router_advertisement", advertised)
 }
 
 fn start(scene: &Scene, host: &Host, vrouter: Vrouter) -> Rvrrpd {
@@ -44,8 +58,8 @@ fn start(scene: &Scene, host: &Host, vrouter: Vrouter) -> Rvrrpd {
 }
 
 /// Starts the first router and waits for its first router advertisement.
-fn master(scene: &Scene, lan: &Capture, advertised: &str) -> (Rvrrpd, Frame) {
-    let daemon = start(scene, &scene.r1, router(200, advertised));
+fn master(mode: Mode, scene: &Scene, lan: &Capture, advertised: &str) -> (Rvrrpd, Frame) {
+    let daemon = start(scene, &scene.r1, router(mode, 200, advertised));
     daemon.wait_state(NAME, State::Master, within(8.0));
     let first = lan.wait_since(Stamp::default(), "a first RA", within(5.0), is_ra);
     (daemon, first)
@@ -87,8 +101,7 @@ fn sockets(host: &Host) -> usize {
 
 /// RA-1, FSM-A-3: every byte of what the Master sends, the first one behind its neighbour advertisements;
 /// a Backup sends none, also when it is asked.
-#[test]
-fn ra_1_only_the_master_sends_them() {
+fn ra_1_only_the_master_sends_them(mode: Mode) {
     let scene = Scene::new("ra_1_only_the_master_sends_them");
     let lan = scene.lan.capture();
     let all = "{ max_interval = 4, min_interval = 3, lifetime = 4660, managed = true, other = true, \
@@ -104,8 +117,8 @@ fn ra_1_only_the_master_sends_them() {
          1903 0000 0a0b0c0d 20010db8000000000000000000000053
          1f03 0000 0a0b0c0d 076578616d706c65 036f7267 00 000000",
     );
-    let (first, ra) = master(&scene, &lan, all);
-    let backup = start(&scene, &scene.r2, router(100, all));
+    let (first, ra) = master(mode, &scene, &lan, all);
+    let backup = start(&scene, &scene.r2, router(mode, 100, all));
     backup.wait_state(NAME, State::Backup, within(8.0));
     let nas = lan.frames_since(Stamp::default()).into_iter();
     let mut nas = nas.filter(|frame| frame.nd().is_some_and(|nd| nd.kind == 136 && !nd.solicited));
@@ -130,12 +143,11 @@ fn ra_1_only_the_master_sends_them() {
 }
 
 /// Without the key nothing is sent, nobody is answered, and there is no socket to be asked by.
-#[test]
-fn off_unless_configured() {
+fn off_unless_configured(mode: Mode) {
     let scene = Scene::new("ra_off_unless_configured");
     let lan = scene.lan.capture();
     let before = sockets(&scene.r1);
-    let daemon = start(&scene, &scene.r1, plain(200));
+    let daemon = start(&scene, &scene.r1, plain(mode, 200));
     daemon.wait_state(NAME, State::Master, within(8.0));
     solicit(&scene.client);
     let sent = lan.until_quiet(Stamp::default(), QUIET, within(10.0), is_ra);
@@ -161,16 +173,15 @@ fn configured(client: &Host) -> (Vec<String>, Vec<IpAddr>) {
 /// RA-1, RA-2, RA-3, RA-5: power off, a better router that comes back, an orderly stop: whoever is
 /// Master sends the same bytes, nobody ever a lifetime of 0, and a Linux host that has configured
 /// itself by them keeps its default route and its address.
-#[test]
-fn ra_1_ra_2_failover() {
+fn ra_1_ra_2_failover(mode: Mode) {
     let scene = Scene::new("ra_failover");
     let client = &scene.client;
     for (setting, value) in [("forwarding", "0"), ("accept_ra", "1"), ("autoconf", "1")] {
         client.sysctl(&format!("ipv6/conf/eth0/{setting}"), value);
     }
     let lan = scene.lan.capture();
-    let (mut first, ra) = master(&scene, &lan, OFTEN);
-    let second = start(&scene, &scene.r2, router(100, OFTEN));
+    let (mut first, ra) = master(mode, &scene, &lan, OFTEN);
+    let second = start(&scene, &scene.r2, router(mode, 100, OFTEN));
     second.wait_state(NAME, State::Backup, within(8.0));
     until("the client has configured itself", within(10.0), || {
         let (gateways, addresses) = configured(client);
@@ -193,7 +204,7 @@ fn ra_1_ra_2_failover() {
     scene.lab.step("the first returns");
     scene.lan.heal(&scene.r1);
     let back = Stamp::now();
-    let first = start(&scene, &scene.r1, router(200, OFTEN));
+    let first = start(&scene, &scene.r1, router(mode, 200, OFTEN));
     first.wait_state(NAME, State::Master, within(8.0));
     second.wait_state(NAME, State::Backup, within(5.0));
     next_of(&scene.r1, back);
@@ -215,11 +226,10 @@ fn ra_1_ra_2_failover() {
 
 /// RFC 4861 §6.2.6: who asks is answered once, to all, not at once in all cases, and never within
 /// 3 s of the one before.
-#[test]
-fn solicitations_are_answered_once() {
+fn solicitations_are_answered_once(mode: Mode) {
     let scene = Scene::new("ra_solicitations_are_answered_once");
     let lan = scene.lan.capture();
-    let (daemon, first) = master(&scene, &lan, SELDOM);
+    let (daemon, first) = master(mode, &scene, &lan, SELDOM);
     scene.lab.step("too soon after the first");
     for _ in 0..50 {
         solicit(&scene.client);
@@ -251,11 +261,10 @@ fn solicitations_are_answered_once() {
 }
 
 /// RFC 4861 §6.1.1: what is no valid solicitation is not answered.
-#[test]
-fn malformed_solicitations_are_ignored() {
+fn malformed_solicitations_are_ignored(mode: Mode) {
     let scene = Scene::new("ra_malformed_solicitations_are_ignored");
     let lan = scene.lan.capture();
-    let (daemon, first) = master(&scene, &lan, SELDOM);
+    let (daemon, first) = master(mode, &scene, &lan, SELDOM);
     let right = solicitation(&scene.client);
     let link_layer = right.rest.clone();
     let with = |change: &dyn Fn(&mut RsSpec)| {
@@ -301,12 +310,11 @@ fn malformed_solicitations_are_ignored() {
 }
 
 /// A flood of solicitations costs nothing but itself: advertisements leave as before.
-#[test]
-fn a_flood_of_solicitations() {
+fn a_flood_of_solicitations(mode: Mode) {
     let scene = Scene::new("ra_a_flood_of_solicitations");
     let lan = scene.lan.capture();
-    let (daemon, _) = master(&scene, &lan, SELDOM);
-    let backup = start(&scene, &scene.r2, router(100, SELDOM));
+    let (daemon, _) = master(mode, &scene, &lan, SELDOM);
+    let backup = start(&scene, &scene.r2, router(mode, 100, SELDOM));
     backup.wait_state(NAME, State::Backup, within(8.0));
     let (began, frame) = (Stamp::now(), solicitation(&scene.client).frame());
     let injector = scene.client.injector("eth0");
@@ -327,12 +335,11 @@ fn a_flood_of_solicitations() {
 
 /// A reload changes what is advertised, begins and ends it, and the election does not notice. Only
 /// the end of router advertisements by configuration is a lifetime of 0, once.
-#[test]
-fn a_reload_changes_the_options() {
+fn a_reload_changes_the_options(mode: Mode) {
     let scene = Scene::new("ra_a_reload_changes_the_options");
     let lan = scene.lan.capture();
     let before = sockets(&scene.r1);
-    let daemon = start(&scene, &scene.r1, plain(200));
+    let daemon = start(&scene, &scene.r1, plain(mode, 200));
     daemon.wait_state(NAME, State::Master, within(8.0));
     let changes = daemon.changes();
     let began = Stamp::now();
@@ -344,11 +351,15 @@ fn a_reload_changes_the_options() {
     let lifetime =
         |seconds| move |frame: &Frame| frame.ra().is_some_and(|ra| ra.lifetime == seconds);
     scene.lab.step("on");
-    let on = reload(router(200, SELDOM));
+    let on = reload(router(mode, 200, SELDOM));
     lan.wait_since(on, "the first", within(5.0), lifetime(5400));
     assert_eq!(sockets(&scene.r1), before + 1);
     scene.lab.step("other options");
-    let changed = reload(router(200, "{ lifetime = 777, dnssl = \"example.org\" }"));
+    let changed = reload(router(
+        mode,
+        200,
+        "{ lifetime = 777, dnssl = \"example.org\" }",
+    ));
     let frame = lan.wait_since(changed, "the changed one", within(8.0), lifetime(777));
     let expected = frame_of(
         "86000000 40000309 00000000 00000000 0101 00005e000207
@@ -356,14 +367,18 @@ fn a_reload_changes_the_options() {
     );
     assert_eq!(frame.bytes, expected, "{frame:?}");
     scene.lab.step("nothing else");
-    let same = reload(router(150, "{ lifetime = 777, dnssl = \"example.org\" }"));
+    let same = reload(router(
+        mode,
+        150,
+        "{ lifetime = 777, dnssl = \"example.org\" }",
+    ));
     lan.wait_since(same, "the new priority", within(5.0), |frame| {
         frame.advert().is_some_and(|advert| advert.priority == 150)
     });
     let none = lan.until_quiet(same, 2 * QUIET, within(10.0), is_ra);
     assert!(none.is_empty(), "{none:#?}");
     scene.lab.step("off");
-    let off = reload(plain(200));
+    let off = reload(plain(mode, 200));
     let last = lan.wait_since(off, "the last one", within(5.0), is_ra);
     let expected = frame_of(
         "86000000 40000000 00000000 00000000 0101 00005e000207
@@ -383,13 +398,12 @@ fn a_reload_changes_the_options() {
 }
 
 /// Another virtual link-local address: farewell from the old one, then the new one advertises.
-#[test]
-fn a_reload_changes_the_source() {
+fn a_reload_changes_the_source(mode: Mode) {
     let scene = Scene::new("ra_a_reload_changes_the_source");
     let lan = scene.lan.capture();
-    let (daemon, _) = master(&scene, &lan, SELDOM);
+    let (daemon, _) = master(mode, &scene, &lan, SELDOM);
     let changed = Stamp::now();
-    let vrouter = router(200, SELDOM).key("vip", "[\"fe80::200\", \"2001:db8:1::100\"]");
+    let vrouter = router(mode, 200, SELDOM).key("vip", "[\"fe80::200\", \"2001:db8:1::100\"]");
     daemon.reload(&config(&[vrouter]));
     let sent = lan.wait_count(changed, 2, "farewell and the new one", within(8.0), is_ra);
     let told: Vec<(String, u16)> = sent
@@ -403,19 +417,18 @@ fn a_reload_changes_the_source() {
 }
 
 /// What cannot be is refused with the key and what is allowed, before anything is touched.
-#[test]
-fn wrong_values_are_refused() {
+fn wrong_values_are_refused(mode: Mode) {
     let scene = Scene::new("ra_wrong_values_are_refused");
     let files = Files::of(&scene.lab, &scene.r1);
     let v4 = Vrouter::new(VRID, &["10.0.0.100"]).key("router_advertisement", "{}");
     for (vrouter, message) in [
         (v4, "router_advertisement: is for IPv6, allowed: "),
         (
-            router(100, "{ lifetime = 599 }"),
+            router(mode, 100, "{ lifetime = 599 }"),
             "router_advertisement.lifetime: 599 is less than max_interval, allowed: 0, or 600..9000",
         ),
         (
-            router(100, "{ prefixes = [\"2001:db8::1/64\"] }"),
+            router(mode, 100, "{ prefixes = [\"2001:db8::1/64\"] }"),
             "router_advertisement.prefixes: \"2001:db8::1/64\" has bits behind its length, \
              allowed: 2001:db8::/64",
         ),
