@@ -82,6 +82,8 @@ fn answers(lan: &Capture, client: &Host, target: Ipv6Addr, request: &[u8]) -> Ve
 fn neighbour_discovery(mode: Mode) {
     let scene = scene("neighbour_discovery");
     let lan = scene.lan.capture();
+    // Before a virtual one is beside it.
+    let own = scene.r1.link_local("eth0");
     // As everywhere but in this laboratory.
     scene.r1.sysctl("ipv6/conf/default/accept_dad", "1");
     let first = scene.start(&scene.r1, &config(&[router(mode, 200)]));
@@ -100,7 +102,7 @@ fn neighbour_discovery(mode: Mode) {
         (advert.mac, advert.group_mac),
         (VMAC, Mac([0x33, 0x33, 0, 0, 0, 0x12]))
     );
-    assert_eq!(advert.source, IpAddr::V6(scene.r1.link_local("eth0")));
+    assert_eq!(advert.source, IpAddr::V6(own));
     assert_eq!(advert.destination.to_string(), "ff02::12");
     assert_eq!(
         (advert.ttl, advert.tos, advert.version, advert.priority),

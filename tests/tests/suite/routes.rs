@@ -103,10 +103,16 @@ fn a_removed_route_and_address_come_back(mode: Mode) {
     scene.r2.ip("route del 192.168.1.0/24");
     wait_for(&scene.r2, "192.168.1.0/24", &["via 10.1.0.50"], true);
     let vip = VIP_TEXT.parse().unwrap();
+    until("the VIP", within(5.0), || {
+        (scene.r2.carriers_of(vip) == mode.carriers("eth0", VRID)).then_some(())
+    });
     let carrier = scene.r2.carriers_of(vip);
-    scene
-        .r2
-        .ip(&format!("address del {VIP_TEXT}/32 dev {}", carrier[0]));
+    // On ether it has the prefix of the interface.
+    let prefix = if mode == Mode::Ether { 24 } else { 32 };
+    scene.r2.ip(&format!(
+        "address del {VIP_TEXT}/{prefix} dev {}",
+        carrier[0]
+    ));
     until("the VIP is back", within(5.0), || {
         (scene.r2.carriers_of(vip) == carrier).then_some(())
     });

@@ -16,7 +16,8 @@ in_modes! {
     the_owner_is_shown: macvlan, ether, ebpf;
     // Ether: two virtual MACs on one interface.
     discontinuity: macvlan, ebpf;
-    ethernet_only: macvlan, ether, ebpf;
+    // Ether changes the MAC of the interface.
+    ethernet_only: macvlan, ebpf;
     passwords_are_not_shown: macvlan, ether, ebpf;
 }
 
