@@ -14,15 +14,9 @@ use rvrrpd_tests::scene::{Scene, VRID, converge};
 use rvrrpd_tests::sys::Stamp;
 
 in_modes! {
+    // The others are slow, and about what is the same in all modes.
     ra_1_only_the_master_sends_them: macvlan, ether, ebpf;
-    off_unless_configured: macvlan, ether, ebpf;
     ra_1_ra_2_failover: macvlan, ether, ebpf;
-    solicitations_are_answered_once: macvlan, ether, ebpf;
-    malformed_solicitations_are_ignored: macvlan, ether, ebpf;
-    a_flood_of_solicitations: macvlan, ether, ebpf;
-    a_reload_changes_the_options: macvlan, ether, ebpf;
-    a_reload_changes_the_source: macvlan, ether, ebpf;
-    wrong_values_are_refused: macvlan, ether, ebpf;
 }
 
 const NAME: &str = "eth0-7-v6";
@@ -143,11 +137,12 @@ fn ra_1_only_the_master_sends_them(mode: Mode) {
 }
 
 /// Without the key nothing is sent, nobody is answered, and there is no socket to be asked by.
-fn off_unless_configured(mode: Mode) {
+#[test]
+fn off_unless_configured() {
     let scene = Scene::new("ra_off_unless_configured");
     let lan = scene.lan.capture();
     let before = sockets(&scene.r1);
-    let daemon = start(&scene, &scene.r1, plain(mode, 200));
+    let daemon = start(&scene, &scene.r1, plain(Mode::Macvlan, 200));
     daemon.wait_state(NAME, State::Master, within(8.0));
     solicit(&scene.client);
     let sent = lan.until_quiet(Stamp::default(), QUIET, within(10.0), is_ra);
@@ -226,10 +221,11 @@ fn ra_1_ra_2_failover(mode: Mode) {
 
 /// RFC 4861 §6.2.6: who asks is answered once, to all, not at once in all cases, and never within
 /// 3 s of the one before.
-fn solicitations_are_answered_once(mode: Mode) {
+#[test]
+fn solicitations_are_answered_once() {
     let scene = Scene::new("ra_solicitations_are_answered_once");
     let lan = scene.lan.capture();
-    let (daemon, first) = master(mode, &scene, &lan, SELDOM);
+    let (daemon, first) = master(Mode::Macvlan, &scene, &lan, SELDOM);
     scene.lab.step("too soon after the first");
     for _ in 0..50 {
         solicit(&scene.client);
@@ -261,10 +257,11 @@ fn solicitations_are_answered_once(mode: Mode) {
 }
 
 /// RFC 4861 §6.1.1: what is no valid solicitation is not answered.
-fn malformed_solicitations_are_ignored(mode: Mode) {
+#[test]
+fn malformed_solicitations_are_ignored() {
     let scene = Scene::new("ra_malformed_solicitations_are_ignored");
     let lan = scene.lan.capture();
-    let (daemon, first) = master(mode, &scene, &lan, SELDOM);
+    let (daemon, first) = master(Mode::Macvlan, &scene, &lan, SELDOM);
     let right = solicitation(&scene.client);
     let link_layer = right.rest.clone();
     let with = |change: &dyn Fn(&mut RsSpec)| {
@@ -310,11 +307,12 @@ fn malformed_solicitations_are_ignored(mode: Mode) {
 }
 
 /// A flood of solicitations costs nothing but itself: advertisements leave as before.
-fn a_flood_of_solicitations(mode: Mode) {
+#[test]
+fn a_flood_of_solicitations() {
     let scene = Scene::new("ra_a_flood_of_solicitations");
     let lan = scene.lan.capture();
-    let (daemon, _) = master(mode, &scene, &lan, SELDOM);
-    let backup = start(&scene, &scene.r2, router(mode, 100, SELDOM));
+    let (daemon, _) = master(Mode::Macvlan, &scene, &lan, SELDOM);
+    let backup = start(&scene, &scene.r2, router(Mode::Macvlan, 100, SELDOM));
     backup.wait_state(NAME, State::Backup, within(8.0));
     let (began, frame) = (Stamp::now(), solicitation(&scene.client).frame());
     let injector = scene.client.injector("eth0");
@@ -335,11 +333,12 @@ fn a_flood_of_solicitations(mode: Mode) {
 
 /// A reload changes what is advertised, begins and ends it, and the election does not notice. Only
 /// the end of router advertisements by configuration is a lifetime of 0, once.
-fn a_reload_changes_the_options(mode: Mode) {
+#[test]
+fn a_reload_changes_the_options() {
     let scene = Scene::new("ra_a_reload_changes_the_options");
     let lan = scene.lan.capture();
     let before = sockets(&scene.r1);
-    let daemon = start(&scene, &scene.r1, plain(mode, 200));
+    let daemon = start(&scene, &scene.r1, plain(Mode::Macvlan, 200));
     daemon.wait_state(NAME, State::Master, within(8.0));
     let changes = daemon.changes();
     let began = Stamp::now();
@@ -351,7 +350,7 @@ fn a_reload_changes_the_options(mode: Mode) {
     let lifetime =
         |seconds| move |frame: &Frame| frame.ra().is_some_and(|ra| ra.lifetime == seconds);
     scene.lab.step("on");
-    let on = reload(router(mode, 200, SELDOM));
+    let on = reload(router(Mode::Macvlan, 200, SELDOM));
     lan.wait_since(on, "the first", within(5.0), lifetime(5400));
     assert_eq!(sockets(&scene.r1), before + 1);
     scene.lab.step("other options");
@@ -378,7 +377,7 @@ fn a_reload_changes_the_options(mode: Mode) {
     let none = lan.until_quiet(same, 2 * QUIET, within(10.0), is_ra);
     assert!(none.is_empty(), "{none:#?}");
     scene.lab.step("off");
-    let off = reload(plain(mode, 200));
+    let off = reload(plain(Mode::Macvlan, 200));
     let last = lan.wait_since(off, "the last one", within(5.0), is_ra);
     let expected = frame_of(
         "86000000 40000000 00000000 00000000 0101 00005e000207
@@ -398,12 +397,14 @@ fn a_reload_changes_the_options(mode: Mode) {
 }
 
 /// Another virtual link-local address: farewell from the old one, then the new one advertises.
-fn a_reload_changes_the_source(mode: Mode) {
+#[test]
+fn a_reload_changes_the_source() {
     let scene = Scene::new("ra_a_reload_changes_the_source");
     let lan = scene.lan.capture();
-    let (daemon, _) = master(mode, &scene, &lan, SELDOM);
+    let (daemon, _) = master(Mode::Macvlan, &scene, &lan, SELDOM);
     let changed = Stamp::now();
-    let vrouter = router(mode, 200, SELDOM).key("vip", "[\"fe80::200\", \"2001:db8:1::100\"]");
+    let vrouter =
+        router(Mode::Macvlan, 200, SELDOM).key("vip", "[\"fe80::200\", \"2001:db8:1::100\"]");
     daemon.reload(&config(&[vrouter]));
     let sent = lan.wait_count(changed, 2, "farewell and the new one", within(8.0), is_ra);
     let told: Vec<(String, u16)> = sent
@@ -417,18 +418,19 @@ fn a_reload_changes_the_source(mode: Mode) {
 }
 
 /// What cannot be is refused with the key and what is allowed, before anything is touched.
-fn wrong_values_are_refused(mode: Mode) {
+#[test]
+fn wrong_values_are_refused() {
     let scene = Scene::new("ra_wrong_values_are_refused");
     let files = Files::of(&scene.lab, &scene.r1);
     let v4 = Vrouter::new(VRID, &["10.0.0.100"]).key("router_advertisement", "{}");
     for (vrouter, message) in [
         (v4, "router_advertisement: is for IPv6, allowed: "),
         (
-            router(mode, 100, "{ lifetime = 599 }"),
+            router(Mode::Macvlan, 100, "{ lifetime = 599 }"),
             "router_advertisement.lifetime: 599 is less than max_interval, allowed: 0, or 600..9000",
         ),
         (
-            router(mode, 100, "{ prefixes = [\"2001:db8::1/64\"] }"),
+            router(Mode::Macvlan, 100, "{ prefixes = [\"2001:db8::1/64\"] }"),
             "router_advertisement.prefixes: \"2001:db8::1/64\" has bits behind its length, \
              allowed: 2001:db8::/64",
         ),

@@ -133,7 +133,7 @@ fn an_owner_speaks_with_the_virtual_mac(mode: Mode) {
 }
 
 /// FSM-A-2, ND-4, ND-1: a Master is member of the solicited-node group of every virtual address, and
-/// only a Master is; it answers solicitations to that group with the virtual MAC and the router
+/// only a Master is where the kernel is so for an address; it answers solicitations to that group with the virtual MAC and the router
 /// flag.
 fn a_master_is_in_the_solicited_node_groups(mode: Mode) {
     let scene = Scene::new("a_master_is_in_the_solicited_node_groups");
@@ -160,7 +160,10 @@ fn a_master_is_in_the_solicited_node_groups(mode: Mode) {
         let text = scene.r1.ip("maddress show");
         groups.map(|group| text.contains(group))
     };
-    assert_eq!(joined(), [false; 2], "as Backup");
+    // Where the addresses are on no interface, the daemon is in the groups from the start on, so that
+    // a takeover waits for no report; the program does not answer before.
+    let early = !mode.accepts();
+    assert_eq!(joined(), [early; 2], "as Backup");
     scene.inject(AdvertSpec {
         addresses: vips.map(|vip| vip.parse().expect("an address")).into(),
         ..family.ghost(0, 10)
