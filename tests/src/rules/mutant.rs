@@ -146,6 +146,7 @@ mod tests {
     #[test]
     fn tests_of_other_rules_are_no_witnesses() {
         let test = |name: &str, id: &str| Test {
+            modes: [].into(),
             name: name.to_owned(),
             ids: [id.to_owned()].into(),
         };
