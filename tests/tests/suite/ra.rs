@@ -355,7 +355,7 @@ fn a_reload_changes_the_options() {
     assert_eq!(sockets(&scene.r1), before + 1);
     scene.lab.step("other options");
     let changed = reload(router(
-        mode,
+        Mode::Macvlan,
         200,
         "{ lifetime = 777, dnssl = \"example.org\" }",
     ));
@@ -367,7 +367,7 @@ fn a_reload_changes_the_options() {
     assert_eq!(frame.bytes, expected, "{frame:?}");
     scene.lab.step("nothing else");
     let same = reload(router(
-        mode,
+        Mode::Macvlan,
         150,
         "{ lifetime = 777, dnssl = \"example.org\" }",
     ));
