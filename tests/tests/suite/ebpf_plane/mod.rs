@@ -3,6 +3,7 @@
 mod choice;
 mod conflict;
 mod life;
+mod many;
 mod netns;
 mod reload;
 mod serving;
