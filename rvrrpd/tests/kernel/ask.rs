@@ -71,7 +71,7 @@ impl Asker {
         for frames in frames.chunks(100) {
             self.sender.send(frames.iter().copied(), failed);
         }
-        self.sender.send([&end.frame()[..]].into_iter(), failed);
+        self.sender.send([&end.frame()[..]], failed);
         let start = Instant::now();
         let mut answers = Vec::new();
         let mut bytes = [0; 2048];

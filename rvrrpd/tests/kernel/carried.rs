@@ -47,7 +47,8 @@ fn a_master_forwards_and_does_not_accept() {
             return;
         };
         route(lab);
-        assert!(lab.answers(FAR) && lab.answers(FAR6));
+        lab.await_answer(FAR);
+        lab.await_answer(FAR6);
         assert!(neighbour(lab, VIP).contains(&MAC.to_string()));
         assert!(neighbour(lab, LOCAL).contains(&MAC6.to_string()));
         assert_eq!(count(&gate, Stopped::Refused), 0);
@@ -56,18 +57,20 @@ fn a_master_forwards_and_does_not_accept() {
         // Not by the router's own MAC either.
         let own = lab.router("cat /sys/class/net/lan/address");
         let before = count(&gate, Stopped::Refused);
-        assert_eq!(before, 6);
+        assert!(before >= 6);
         lab.host(&format!("ip neigh replace {VIP} dev eth0 lladdr {own}"));
         assert!(!lab.answers(&VIP.to_string()));
-        assert_eq!(count(&gate, Stopped::Refused), before + 3);
+        assert!(count(&gate, Stopped::Refused) >= before + 3);
         lab.host(&format!("ip neigh replace {VIP} dev eth0 lladdr {MAC}"));
-        assert!(lab.answers("192.0.2.2") && lab.answers("2001:db8:1::2"));
+        lab.await_answer("192.0.2.2");
+        lab.await_answer("2001:db8:1::2");
 
         set(&gate, lan, GateState::Closed);
         assert!(!lab.answers(FAR) && !lab.answers(FAR6));
-        assert!(lab.answers("192.0.2.2"));
+        lab.await_answer("192.0.2.2");
         set(&gate, lan, GateState::Carried);
-        assert!(lab.answers(FAR) && lab.answers(FAR6));
+        lab.await_answer(FAR);
+        lab.await_answer(FAR6);
         // Open is for who has an interface with the virtual MAC: here nobody.
         set(&gate, lan, GateState::Open);
         assert!(!lab.answers(FAR));
@@ -125,15 +128,16 @@ fn a_master_accepts_by_an_address_of_its_own() {
              ip addr add {VIP6}/128 dev lo nodad noprefixroute"
         ));
         for (vip, mac) in [(IpAddr::from(VIP), MAC), (VIP6.into(), MAC6)] {
-            assert!(lab.answers(&vip.to_string()));
+            lab.await_answer(&vip.to_string());
             let neighbour = neighbour(lab, vip);
             assert!(neighbour.contains(&mac.to_string()), "{neighbour}");
         }
         let [v4, _] = both();
         gate.answer(lan, v4, VIP.into(), false).unwrap();
-        assert!(!lab.answers(&VIP.to_string()) && lab.answers(&VIP6.to_string()));
+        assert!(!lab.answers(&VIP.to_string()));
+        lab.await_answer(&VIP6.to_string());
         gate.accept(lan, VIP.into());
-        assert!(lab.answers(&VIP.to_string()));
+        lab.await_answer(&VIP.to_string());
         assert!(neighbour(lab, VIP).contains(&MAC.to_string()));
     });
 }
@@ -179,13 +183,14 @@ fn it_is_the_same_by_clsact_and_with_programs_of_others() {
             let request = Arp::request(VIP);
             let reply = asker.ask_one(request.frame()).unwrap();
             assert_eq!(reply[..42], arp_reply(&request, MAC)[..42], "{hook:?}");
-            assert!(lab.answers(FAR) && lab.answers(FAR6), "{hook:?}");
+            lab.await_answer(FAR);
+            lab.await_answer(FAR6);
             for other in [&first, &last] {
                 let router = both()[0];
                 other.set(lan, router, GateState::Closed).unwrap();
                 assert!(!lab.answers(FAR), "{hook:?}: the others run as well");
                 other.set(lan, router, GateState::Foreign).unwrap();
-                assert!(lab.answers(FAR), "{hook:?}");
+                lab.await_answer(FAR);
             }
             first.detach(lan);
             ours.detach(lan);
