@@ -33,7 +33,7 @@ pub(crate) struct Traffic {
     pub(crate) plane: Contender,
     /// Soft interrupts because of broadcasts, in percent of one processor.
     pub(crate) broadcasts: f64,
-    /// Packets that a Master forwards in a second, on one processor.
+    /// Packets that a Master forwards in a second; bridge and sender have the same processors.
     pub(crate) forwarded: f64,
     /// Percent that the hypervisor took away.
     pub(crate) steal: f64,
@@ -60,7 +60,7 @@ impl Traffic {
         let machine = Machine::now();
         let calm = softirq_during(|| wait(SPAN));
         let busy = softirq_during(|| broadcast(host));
-        let forwarded = forward(host);
+        let forwarded = forward(&scene);
         let steal = Machine::now().steal_since(machine);
         drop(master);
         Self {
@@ -95,9 +95,13 @@ fn broadcast(host: &Host) {
     }
 }
 
-/// Packets to the virtual MACs of the first interface, for somebody behind the second one.
-fn forward(host: &Host) -> f64 {
-    host.sysctl("net/ipv4/ip_forward", "1");
+/// Packets to the virtual MACs of the first interface, for somebody behind the second one. Another
+/// host sends them as fast as it can, by way of the bridge: what arrives without one is forwarded
+/// once, for the kernel uses its memory again as it is then.
+fn forward(scene: &Scene) -> f64 {
+    let host = scene.host(R1);
+    scene.attach(R3);
+    host.sysctl("ipv4/ip_forward", "1");
     host.ip(&format!(
         "neigh replace 10.1.0.77 lladdr {RECEIVER} dev eth1 nud permanent"
     ));
@@ -105,7 +109,7 @@ fn forward(host: &Host) -> f64 {
     let packet = packet(source, destination, UDP, 64, 0, &[0; PAYLOAD]);
     let to = |vrid| ethernet(Mac([0, 0, 0x5e, 0, 1, vrid]), SENDER, IPV4, &packet);
     let frames = (1..=64).map(to).collect();
-    let flood = host.flood_arriving("eth0", frames, 1e9);
+    let flood = scene.host(R3).flood("eth0", frames);
     // The first of them find cold caches.
     wait(Duration::from_millis(500));
     let (before, began) = (sent(host), Instant::now());
