@@ -35,6 +35,7 @@ pub mod inject;
 pub mod keepalived;
 pub mod lab;
 pub mod load;
+pub mod mode;
 pub mod probe;
 pub mod process;
 pub mod python;

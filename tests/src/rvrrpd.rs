@@ -7,7 +7,8 @@ use std::process::{Command, ExitStatus};
 
 use crate::deadline::{Deadline, until, within};
 use crate::host::Host;
-use crate::lab::{Lab, in_user_namespace};
+use crate::lab::Lab;
+use crate::mode::Mode;
 use crate::process::{Log, Process};
 
 /// States as the log and the counters name them.
@@ -27,13 +28,10 @@ impl fmt::Display for State {
     }
 }
 
-/// The data planes that can be tested here, by their `iftype`: nobody but the initial user namespace
-/// loads eBPF programs.
+/// Whether the daemons are to run without the right to load eBPF programs.
 #[must_use]
-pub fn iftypes() -> &'static [&'static str] {
-    const ALL: [&str; 3] = ["macvlan", "ether", "ebpf"];
-    let without_ebpf = in_user_namespace() || std::env::var_os(WITHOUT_BPF).is_some();
-    if without_ebpf { &ALL[..2] } else { &ALL }
+pub fn without_bpf() -> bool {
+    std::env::var_os(WITHOUT_BPF).is_some()
 }
 
 /// One `[[vrouter]]`.
@@ -93,6 +91,17 @@ impl Vrouter {
     #[must_use]
     pub fn iftype(self, iftype: &str) -> Self {
         self.text("iftype", iftype)
+    }
+
+    /// The same in this mode.
+    #[must_use]
+    pub fn mode(self, mode: Mode) -> Self {
+        let vrouter = self.iftype(mode.iftype());
+        if mode.accepts() {
+            vrouter
+        } else {
+            vrouter.key("accept_mode", false)
+        }
     }
 
     /// The same with `name = value`, written as it is.
@@ -181,7 +190,7 @@ const WITHOUT_BPF: &str = "RVRRPD_TESTS_WITHOUT_BPF";
 /// has none of the capabilities that permit eBPF, and cannot get them.
 #[must_use]
 pub fn command_on(host: &Host) -> Command {
-    if std::env::var_os(WITHOUT_BPF).is_none() {
+    if !without_bpf() {
         return host.command(program());
     }
     let mut command = host.command("setpriv");

@@ -9,7 +9,7 @@ mod list;
 mod mutant;
 mod scan;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -34,6 +34,21 @@ pub struct Row {
     pub rule: Rule,
     /// `file::name` of each test, sorted.
     pub tests: Vec<String>,
+    /// The `iftype`s that those run the daemon with.
+    pub modes: BTreeSet<String>,
+}
+
+impl Row {
+    /// Its modes as text: `any` where the tests are of code alone, which no mode has of its own.
+    fn modes(&self) -> String {
+        let known = scan::MODES.into_iter();
+        let modes: Vec<&str> = known.filter(|mode| self.modes.contains(*mode)).collect();
+        match (self.tests.is_empty(), modes.is_empty()) {
+            (true, _) => "-".to_owned(),
+            (false, true) => "any".to_owned(),
+            (false, false) => modes.join(", "),
+        }
+    }
 }
 
 /// All rules in the order of the list, with their tests.
@@ -43,23 +58,25 @@ pub fn table() -> Vec<Row> {
 }
 
 fn join(rules: Vec<Rule>, tests: &[Test]) -> Vec<Row> {
-    let mut named: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    let mut named: BTreeMap<&str, Vec<&Test>> = BTreeMap::new();
     for test in tests {
         for id in &test.ids {
-            named.entry(id).or_default().push(test.name.clone());
+            named.entry(id).or_default().push(test);
         }
     }
     rules
         .into_iter()
         .map(|rule| {
-            let mut tests = named.remove(rule.id.as_str()).unwrap_or_default();
+            let found = named.remove(rule.id.as_str()).unwrap_or_default();
+            let modes = found.iter().flat_map(|test| test.modes.clone()).collect();
+            let mut tests: Vec<String> = found.iter().map(|test| test.name.clone()).collect();
             tests.sort();
             tests.dedup();
             let rule = Rule {
                 status: rule.status.with_tests(!tests.is_empty()),
                 ..rule
             };
-            Row { rule, tests }
+            Row { rule, tests, modes }
         })
         .collect()
 }
@@ -101,14 +118,21 @@ pub fn faults() -> Vec<String> {
 pub fn listing() -> String {
     let rows = table();
     let mut text = String::new();
-    for Row { rule, tests } in &rows {
+    for row in &rows {
+        let Row { rule, tests, .. } = row;
         let tests = match &rule.status {
             Status::Implemented if tests.is_empty() => "no test".to_owned(),
             Status::Implemented => tests.join(", "),
             Status::Planned(reason) => format!("planned {reason}"),
             Status::NotApplicable(reason) => format!("not applicable: {reason}"),
         };
-        let _ = writeln!(text, "{:9} {:6} {tests}", rule.id, rule.level.to_string());
+        let _ = writeln!(
+            text,
+            "{:9} {:6} {:20} {tests}",
+            rule.id,
+            rule.level,
+            row.modes()
+        );
     }
     let count =
         |status: fn(&Status) -> bool| rows.iter().filter(|row| status(&row.rule.status)).count();
@@ -158,11 +182,14 @@ pub fn document() -> String {
          ## Rules\n\n\
          Level *advice* is experience, not demanded by an RFC. Tests are named \
          `file::function`; those below `tests/` run the daemon in network namespaces and judge it \
-         from the wire and from the kernel.\n\n\
-         | rule | level | scope | what | source | tests |\n|---|---|---|---|---|---|\n",
+         from the wire and from the kernel. *Modes* are the `iftype`s that these run it with, each \
+         of them as a test of its own, `function::macvlan`; *any*: the code that is tested is the same \
+         in all of them.\n\n\
+         | rule | level | scope | what | source | modes | tests |\n|---|---|---|---|---|---|---|\n",
     );
     let rows = table();
-    for Row { rule, tests } in &rows {
+    for row in &rows {
+        let Row { rule, tests, .. } = row;
         let tests = match &rule.status {
             Status::Implemented => tests
                 .iter()
@@ -174,8 +201,13 @@ pub fn document() -> String {
         };
         let _ = writeln!(
             text,
-            "| {} | {} | {} | {} | {} | {tests} |",
-            rule.id, rule.level, rule.scope, rule.text, rule.source
+            "| {} | {} | {} | {} | {} | {} | {tests} |",
+            rule.id,
+            rule.level,
+            rule.scope,
+            rule.text,
+            rule.source,
+            row.modes()
         );
     }
     text.push_str(&mutant::document(&rows, &mutant::read(&root())));

@@ -110,7 +110,7 @@ pub(super) fn document(rows: &[Row], mutants: &[Mutant]) -> String {
          `scripts/mutants rules` does it again, `scripts/mutants rules v2-rx-1` for one rule.\n\n\
          | rule | what was broken | tests that failed |\n|---|---|---|\n",
     );
-    for Row { rule, tests } in rows {
+    for Row { rule, tests, .. } in rows {
         for mutant in mutants.iter().filter(|mutant| broken_by(mutant, &rule.id)) {
             let failed: Vec<String> = mutant
                 .tests
@@ -146,6 +146,7 @@ mod tests {
     #[test]
     fn tests_of_other_rules_are_no_witnesses() {
         let test = |name: &str, id: &str| Test {
+            modes: [].into(),
             name: name.to_owned(),
             ids: [id.to_owned()].into(),
         };

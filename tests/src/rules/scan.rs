@@ -1,6 +1,6 @@
 //! The tests in the sources and the ids that they name.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Directories that are searched.
@@ -19,6 +19,11 @@ const PREFIXES: [&str; 22] = [
 /// The same for the rules of the models, of one letter.
 const MODELS: &str = "Y";
 
+/// Where the tests are that run the daemon.
+const BLACK_BOX: &str = "tests/tests/suite/";
+/// Modes in the order of the page.
+pub(super) const MODES: [&str; 3] = ["macvlan", "ether", "ebpf"];
+
 /// A test.
 #[derive(Clone, Debug)]
 pub struct Test {
@@ -26,6 +31,8 @@ pub struct Test {
     pub name: String,
     /// The ids that it names.
     pub ids: BTreeSet<String>,
+    /// The `iftype`s that it runs with; none where it runs no daemon.
+    pub modes: BTreeSet<String>,
 }
 
 /// All tests.
@@ -67,9 +74,21 @@ fn sources(directory: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// The functions with `#[test]` in `text`, with what their doc comments and names say; also what a
-/// macro makes tests of, one for each family: `/// V3-RX-1: …` above `name => function;`.
+/// The functions with `#[test]` in `text`, with what their doc comments and names say; also those
+/// that `in_modes!` makes tests of, `name: macvlan, ether;`, and what a macro makes tests of, one for
+/// each family: `/// V3-RX-1: …` above `name: macvlan => function;`. What runs the daemon does so in
+/// the modes that its entry names, others in those of a line `//! Modes: ether.` of the file, or on
+/// a macvlan.
 fn tests_of(file: &str, text: &str) -> Vec<Test> {
+    let usual = if file.starts_with(BLACK_BOX) {
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix("//! Modes: "));
+        modes(line.map_or("macvlan", |line| line.trim_end_matches('.')))
+    } else {
+        BTreeSet::new()
+    };
+    let in_modes = in_modes(text);
     let mut tests = Vec::new();
     let (mut comment, mut is_test) = (String::new(), false);
     for line in text.lines().map(str::trim) {
@@ -78,13 +97,16 @@ fn tests_of(file: &str, text: &str) -> Vec<Test> {
         } else if line.starts_with("#[") {
             is_test |= line.starts_with("#[test]");
         } else {
-            let named = function(line).filter(|_| is_test);
-            if let Some(name) = named.or_else(|| entry(line).filter(|_| !comment.is_empty())) {
+            let named = function(line).filter(|name| is_test || in_modes.contains_key(name));
+            let named = named.map(|name| (name, in_modes.get(name).cloned()));
+            if let Some((name, own)) = named.or_else(|| entry(line).filter(|_| !comment.is_empty()))
+            {
                 let mut ids = ids(&comment);
                 ids.extend(ids_of_name(name));
                 tests.push(Test {
                     name: format!("{file}::{name}"),
                     ids,
+                    modes: own.unwrap_or_else(|| usual.clone()),
                 });
             }
             comment.clear();
@@ -94,17 +116,41 @@ fn tests_of(file: &str, text: &str) -> Vec<Test> {
     tests
 }
 
+/// The entries of `in_modes!`, by their names.
+fn in_modes(text: &str) -> BTreeMap<&str, BTreeSet<String>> {
+    let lines = text.lines();
+    let block = lines.skip_while(|line| *line != "in_modes! {").skip(1);
+    block
+        .take_while(|line| *line != "}")
+        .filter_map(|line| line.trim().strip_suffix(';')?.split_once(": "))
+        .map(|(name, list)| (name, modes(list)))
+        .collect()
+}
+
+/// The modes of a list; `ebpf_no_accept` is ebpf.
+fn modes(list: &str) -> BTreeSet<String> {
+    let known = list.split(", ").map(|mode| match mode {
+        "ebpf_no_accept" => "ebpf",
+        other => other,
+    });
+    known.map(str::to_owned).collect()
+}
+
 /// Name of the function that `line` begins.
 fn function(line: &str) -> Option<&str> {
     let (_, rest) = line.split_once("fn ")?;
     rest.split_once('(').map(|(name, _)| name)
 }
 
-/// Name of the tests that a line of a macro stands for.
-fn entry(line: &str) -> Option<&str> {
-    let (name, body) = line.strip_suffix(';')?.split_once(" => ")?;
+/// Name and modes of the tests that a line of a macro stands for.
+fn entry(line: &str) -> Option<(&str, Option<BTreeSet<String>>)> {
+    let (head, body) = line.strip_suffix(';')?.split_once(" => ")?;
+    let (name, own) = match head.split_once(": ") {
+        Some((name, list)) => (name, Some(modes(list))),
+        None => (head, None),
+    };
     let is_name = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    (is_name(name) && is_name(body)).then_some(name)
+    (is_name(name) && is_name(body)).then_some((name, own))
 }
 
 /// The ids in a comment; `A-1 to A-4` is all from the first to the last.
@@ -201,6 +247,31 @@ mod tests {
         assert_eq!(names, ["file::a_reply", "file::v6"]);
         assert!(tests[0].ids.contains("ARP-1") && tests[1].ids.contains("ND-3"));
         assert_eq!(tests[0].ids.len() + tests[1].ids.len(), 2);
+    }
+
+    #[test]
+    fn modes_of_tests() {
+        let text = "//! Modes: ether.\nin_modes! {\n    // Why.\n    a: macvlan, ebpf, ebpf_no_accept;\n}\n\
+                    /// ARP-1\nfn a(mode: Mode) {\n}\n/// ND-1\n#[test]\nfn b() {\n}\n\
+                    /// ND-2\nfn helper(mode: Mode) {\n}\n    /// ND-3\n    c: ether, ebpf => d;\n";
+        let of = |file: &str| -> Vec<(String, String)> {
+            let tests = tests_of(file, text).into_iter();
+            let modes = |test: &Test| Vec::from_iter(test.modes.clone()).join(" ");
+            tests
+                .map(|test| {
+                    (
+                        test.name.rsplit_once(':').unwrap().1.to_owned(),
+                        modes(&test),
+                    )
+                })
+                .collect()
+        };
+        let pairs = |b: &str| {
+            [("a", "ebpf macvlan"), ("b", b), ("c", "ebpf ether")]
+                .map(|(name, modes)| (name.to_owned(), modes.to_owned()))
+        };
+        assert_eq!(of("tests/tests/suite/x.rs"), pairs("ether"));
+        assert_eq!(of("rvrrpd/src/x.rs"), pairs(""));
     }
 
     #[test]

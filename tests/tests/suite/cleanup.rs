@@ -2,77 +2,80 @@
 
 use rvrrpd_tests::deadline::{until, within};
 use rvrrpd_tests::frame::Frame;
+use rvrrpd_tests::in_modes;
+use rvrrpd_tests::mode::Mode;
 use rvrrpd_tests::process::Line;
 use rvrrpd_tests::rvrrpd::{Files, State, Vrouter, config, program};
 use rvrrpd_tests::scene::{NAME, Scene, VIP_TEXT, VRID, advert_from};
-use rvrrpd_tests::snapshot::snapshot;
+use rvrrpd_tests::snapshot::{Snapshot, snapshot};
 use rvrrpd_tests::sys::Stamp;
 
-/// Configurations that between them touch everything that the daemon changes.
-fn configurations() -> [(&'static str, String); 7] {
-    let usual = Vrouter::new(VRID, &[VIP_TEXT, "10.0.0.101"]);
+in_modes! {
+    sigterm_restores_everything: macvlan, ether, ebpf;
+    sigkill_and_a_new_start_restore_everything: macvlan, ether, ebpf;
+    // Ether: two virtual MACs on one interface.
+    sigkill_and_another_configuration: macvlan, ebpf;
+    sigkill_after_a_rename: macvlan, ether, ebpf;
+}
+
+/// Configurations that between them touch everything that the daemon changes in this mode; where
+/// it is not ether, the first has a router `eth0-8`, the second none.
+fn configurations(mode: Mode) -> Vec<(&'static str, String)> {
+    let usual = Vrouter::new(VRID, &[VIP_TEXT, "10.0.0.101"]).mode(mode);
     let routes = "[{ route = \"192.168.1.0/24\", nh = \"10.0.0.50\", metric = 7 }]";
     let global = "[[protocols.static]]\nroute = \"192.168.9.0/24\"\nnh = \"10.0.0.50\"\n";
-    [
-        (
-            "macvlan",
-            config(&[
-                usual.clone().macvlan(),
-                Vrouter::new(8, &["10.0.0.108"]).macvlan(),
-            ]),
-        ),
-        (
-            "macvlan, no accept, routes",
-            config(&[usual
-                .clone()
-                .macvlan()
-                .key("accept_mode", false)
-                .key("routes", routes)])
-                + global,
-        ),
-        ("ether", config(&[usual.clone().key("routes", routes)])),
-        (
-            "ether, ioctl",
-            config(&[Vrouter::new(VRID, &[VIP_TEXT]).text("netdrv", "ioctl")]),
-        ),
+    let peers = usual.clone().text("unicast_peers", "10.0.0.2");
+    if mode == Mode::Ether {
+        let ioctl = Vrouter::new(VRID, &[VIP_TEXT]).text("netdrv", "ioctl");
+        return vec![
+            ("routes", config(&[usual.key("routes", routes)])),
+            ("ioctl", config(&[ioctl])),
+            ("the virtual MAC and unicast peers", config(&[peers])),
+        ];
+    }
+    let other = Vrouter::new(8, &["10.0.0.108"]).mode(mode);
+    let ipv6 = Vrouter::new(VRID, &["fe80::100", "2001:db8::100"])
+        .mode(mode)
+        .key("accept_mode", false)
+        .key("router_advertisement", "{ prefixes = \"2001:db8::/64\" }");
+    let no_accept = usual.clone().key("accept_mode", false);
+    let no_accept = config(&[no_accept.key("routes", routes)]) + global;
+    vec![
+        ("two routers", config(&[usual.clone(), other])),
+        ("no accept, routes", no_accept),
         (
             "IPv6 beside it, no accept, router advertisements",
-            config(&[
-                usual.clone().macvlan(),
-                Vrouter::new(VRID, &["fe80::100", "2001:db8::100"])
-                    .macvlan()
-                    .key("accept_mode", false)
-                    .key("router_advertisement", "{ prefixes = \"2001:db8::/64\" }"),
-            ]),
-        ),
-        (
-            "ether, the virtual MAC and unicast peers",
-            config(&[usual.clone().text("unicast_peers", "10.0.0.2")]),
+            config(&[usual, ipv6]),
         ),
         (
             "owner",
-            config(&[Vrouter::new(VRID, &[VIP_TEXT, "10.0.0.1"]).macvlan()]),
+            config(&[Vrouter::new(VRID, &[VIP_TEXT, "10.0.0.1"]).mode(mode)]),
         ),
+        ("unicast peers", config(&[peers])),
     ]
+}
+
+/// Waits until the Master has done all that it does to the kernel first.
+fn wait_done(scene: &Scene, before: &Snapshot) {
+    until("something is changed", within(5.0), || {
+        (!before.diff(&snapshot(&scene.r1)).is_empty()).then_some(())
+    });
 }
 
 /// After SIGTERM as Master the kernel is exactly as before: links, addresses, routes, rules,
 /// nftables and every sysctl; also where the operator's settings are unusual.
-#[test]
-fn sigterm_restores_everything() {
+fn sigterm_restores_everything(mode: Mode) {
     let scene = Scene::new("sigterm_restores_everything");
     scene.r1.sysctl("ipv4/conf/all/rp_filter", "1");
     scene.r1.sysctl("ipv4/conf/default/rp_filter", "2");
     scene.r1.sysctl("ipv4/conf/eth0/arp_announce", "1");
     scene.r1.run("nft", &["add", "table", "inet", "operator"]);
-    for (name, text) in configurations() {
+    for (name, text) in configurations(mode) {
         scene.lab.step(name);
         let before = snapshot(&scene.r1);
         let daemon = scene.start(&scene.r1, &text);
         daemon.wait_state(NAME, State::Master, within(5.0));
-        until("the VIP", within(5.0), || {
-            (!scene.r1.carriers_of(VIP_TEXT.parse().unwrap()).is_empty()).then_some(())
-        });
+        wait_done(&scene, &before);
         daemon.stop();
         before.assert_same(&snapshot(&scene.r1), name);
     }
@@ -80,18 +83,15 @@ fn sigterm_restores_everything() {
 
 /// After SIGKILL as Master and a new start and SIGTERM the kernel is as before the first start;
 /// and the leftovers do not make the new one an owner.
-#[test]
-fn sigkill_and_a_new_start_restore_everything() {
+fn sigkill_and_a_new_start_restore_everything(mode: Mode) {
     let scene = Scene::new("sigkill_and_a_new_start_restore_everything");
     let lan = scene.lan.capture();
-    for (name, text) in configurations() {
+    for (name, text) in configurations(mode) {
         scene.lab.step(name);
         let before = snapshot(&scene.r1);
         let mut daemon = scene.start(&scene.r1, &text);
         daemon.wait_state(NAME, State::Master, within(5.0));
-        until("the VIP", within(5.0), || {
-            (!scene.r1.carriers_of(VIP_TEXT.parse().unwrap()).is_empty()).then_some(())
-        });
+        wait_done(&scene, &before);
         daemon.sigkill();
         assert!(
             !before.diff(&snapshot(&scene.r1)).is_empty(),
@@ -118,15 +118,17 @@ fn sigkill_and_a_new_start_restore_everything() {
 }
 
 /// After SIGKILL a start with another configuration removes what the old one left.
-#[test]
-fn sigkill_and_another_configuration() {
+fn sigkill_and_another_configuration(mode: Mode) {
     let scene = Scene::new("sigkill_and_another_configuration");
     let before = snapshot(&scene.r1);
-    let [(_, first), (_, second), ..] = configurations();
-    let mut daemon = scene.start(&scene.r1, &first);
+    let configurations = configurations(mode);
+    let [(_, first), (_, second), ..] = &configurations[..] else {
+        panic!("two configurations")
+    };
+    let mut daemon = scene.start(&scene.r1, first);
     daemon.wait_state("eth0-8", State::Master, within(5.0));
     daemon.sigkill();
-    let daemon = scene.start(&scene.r1, &second);
+    let daemon = scene.start(&scene.r1, second);
     daemon.wait_state(NAME, State::Master, within(5.0));
     until("the old router's address is gone", within(5.0), || {
         scene
@@ -141,30 +143,26 @@ fn sigkill_and_another_configuration() {
 
 /// An interface that is renamed keeps what is ours under another name: SIGKILL and a new start take
 /// it back there.
-#[test]
-fn sigkill_after_a_rename() {
+fn sigkill_after_a_rename(mode: Mode) {
     let scene = Scene::new("sigkill_after_a_rename");
     let before = snapshot(&scene.r1);
-    for iftype in ["macvlan", "ether"] {
-        scene.lab.step(iftype);
-        let text = config(&[Vrouter::new(VRID, &[VIP_TEXT]).text("iftype", iftype)]);
-        let mut daemon = scene.start(&scene.r1, &text);
-        daemon.wait_state(NAME, State::Master, within(5.0));
-        let mark = daemon.log().mark();
-        scene.r1.ip("link set eth0 name other0");
-        daemon.wait_change(mark, NAME, State::Init, within(5.0));
-        until("the VIP is gone", within(5.0), || {
-            let there = scene.r1.carriers_of(VIP_TEXT.parse().unwrap());
-            there.is_empty().then_some(())
-        });
-        daemon.sigkill();
-        let daemon = scene.start(&scene.r1, "");
-        let started = |line: &Line| line.text.contains("daemon started").then_some(());
-        daemon.log().wait_after(0, "start", within(5.0), started);
-        daemon.stop();
-        scene.r1.ip("link set other0 name eth0");
-        before.assert_same(&snapshot(&scene.r1), iftype);
-    }
+    let text = config(&[Vrouter::new(VRID, &[VIP_TEXT]).mode(mode)]);
+    let mut daemon = scene.start(&scene.r1, &text);
+    daemon.wait_state(NAME, State::Master, within(5.0));
+    let mark = daemon.log().mark();
+    scene.r1.ip("link set eth0 name other0");
+    daemon.wait_change(mark, NAME, State::Init, within(5.0));
+    until("the VIP is gone", within(5.0), || {
+        let there = scene.r1.carriers_of(VIP_TEXT.parse().unwrap());
+        there.is_empty().then_some(())
+    });
+    daemon.sigkill();
+    let daemon = scene.start(&scene.r1, "");
+    let started = |line: &Line| line.text.contains("daemon started").then_some(());
+    daemon.log().wait_after(0, "start", within(5.0), started);
+    daemon.stop();
+    scene.r1.ip("link set other0 name eth0");
+    before.assert_same(&snapshot(&scene.r1), "after the stop");
 }
 
 /// What an operator made is not ours: a link with the name that the macvlan would get stays, and

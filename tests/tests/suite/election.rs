@@ -5,6 +5,8 @@ use std::time::Duration;
 use rvrrpd_tests::deadline::within;
 use rvrrpd_tests::family::{FAMILIES, Family};
 use rvrrpd_tests::frame::{AdvertSpec, Mac, Sum};
+use rvrrpd_tests::in_modes;
+use rvrrpd_tests::mode::Mode;
 use rvrrpd_tests::rvrrpd::{State, Vrouter, config};
 use rvrrpd_tests::scene::{
     GHOST, NAME, Scene, VIP, VIP_TEXT, VMAC, VRID, advert_from, converge, down_interval, masters,
@@ -12,23 +14,37 @@ use rvrrpd_tests::scene::{
 };
 use rvrrpd_tests::sys::Stamp;
 
+in_modes! {
+    the_higher_priority_becomes_master: macvlan, ether, ebpf, ebpf_no_accept;
+    a_lone_router_waits_for_its_down_interval: macvlan, ether, ebpf;
+    the_owner_is_master_at_once: macvlan, ether, ebpf, ebpf_no_accept;
+    preemption_off_and_on: macvlan, ether, ebpf;
+    // Ether: two virtual MACs on one interface.
+    a_healed_partition_leaves_one_master: macvlan, ebpf;
+    a_backup_learns_the_interval: macvlan, ether, ebpf;
+    priority_zero_starts_the_skew_time: macvlan, ether, ebpf;
+    a_master_answers_at_once: macvlan, ether, ebpf;
+    a_backup_stops_silently: macvlan, ether, ebpf, ebpf_no_accept;
+    // Ether: two virtual MACs on one interface.
+    a_disabled_router_stays_in_init: macvlan, ebpf;
+}
+
 const INTERVAL: Duration = Duration::from_millis(100);
 
-fn router(priority: u8) -> String {
+fn router(mode: Mode, priority: u8) -> String {
     config(&[Vrouter::new(VRID, &[VIP_TEXT])
-        .macvlan()
+        .mode(mode)
         .priority(priority)
         .preemption(true)])
 }
 
 /// FSM-I-3, FSM-B-6, V3-TX-1 to V3-TX-6, TX-8: the higher priority becomes Master, and every field
 /// of its adverts is that of its configuration.
-#[test]
-fn the_higher_priority_becomes_master() {
+fn the_higher_priority_becomes_master(mode: Mode) {
     let scene = Scene::new("the_higher_priority_becomes_master");
     let lan = scene.lan.capture();
-    let first = scene.start(&scene.r1, &router(200));
-    let second = scene.start(&scene.r2, &router(100));
+    let first = scene.start(&scene.r1, &router(mode, 200));
+    let second = scene.start(&scene.r2, &router(mode, 100));
     first.wait_state(NAME, State::Master, within(5.0));
     second.wait_state(NAME, State::Backup, within(5.0));
     converge(
@@ -63,12 +79,11 @@ fn the_higher_priority_becomes_master() {
 
 /// FSM-I-3, V3-TM-2, ARP-7: a router that is alone waits for its down interval, and until then
 /// sends nothing from its virtual MAC.
-#[test]
-fn a_lone_router_waits_for_its_down_interval() {
+fn a_lone_router_waits_for_its_down_interval(mode: Mode) {
     let scene = Scene::new("a_lone_router_waits_for_its_down_interval");
     let lan = scene.lan.capture();
     let interval = Duration::from_millis(300);
-    let text = config(&[Vrouter::new(VRID, &[VIP_TEXT]).macvlan().interval(0.3)]);
+    let text = config(&[Vrouter::new(VRID, &[VIP_TEXT]).mode(mode).interval(0.3)]);
     let start = Stamp::now();
     let daemon = scene.start(&scene.r1, &text);
     let first = lan.wait_since(
@@ -96,71 +111,60 @@ fn a_lone_router_waits_for_its_down_interval() {
 
 /// FSM-I-2: who has the virtual address on its interface is Master at once, with priority 255,
 /// and (V2-RX-7, FSM-A-12) stays it whatever others advertise.
-#[test]
-fn the_owner_is_master_at_once() {
+fn the_owner_is_master_at_once(mode: Mode) {
     let scene = Scene::new("the_owner_is_master_at_once");
     let lan = scene.lan.capture();
-    for iftype in ["macvlan", "ether"] {
-        scene.lab.step(iftype);
-        let start = Stamp::now();
-        // With 10 s between adverts any other router would wait for 30 s.
-        let vrouter = Vrouter::new(VRID, &["10.0.0.1"])
-            .text("iftype", iftype)
-            .interval(10.0);
-        let daemon = scene.start(&scene.r1, &config(&[vrouter]));
-        let first = lan.wait_since(
-            start,
-            "an advert",
-            within(5.0),
-            advert_from(&scene.r1, VRID),
-        );
-        assert_eq!(
-            first.advert().map(|advert| advert.priority),
-            Some(255),
-            "{iftype}"
-        );
-        daemon.wait_state(NAME, State::Master, within(5.0));
-        let announced = |frame: &rvrrpd_tests::frame::Frame| {
-            frame
-                .arp()
-                .is_some_and(|arp| arp.announces("10.0.0.1".parse().unwrap()))
-        };
-        let arp = lan.wait_since(first.stamp, "its ARP", within(5.0), announced);
-        assert_eq!(arp.arp().map(|arp| arp.sender_mac), Some(VMAC), "{iftype}");
-        let injected = Stamp::now();
-        let rival = AdvertSpec::v3(VRID, 255, 10, GHOST, &["10.0.0.1".parse().unwrap()]);
-        scene.inject(rival);
-        lan.wait_since(
-            injected,
-            "the rival's advert",
-            within(5.0),
-            advert_from(&scene.client, VRID),
-        );
-        assert_eq!(
-            daemon.counters(NAME).get("priority-zero-pkts-sent"),
-            Some(&0)
-        );
-        assert_eq!(daemon.state(NAME), Some(State::Master), "{iftype}");
-        daemon.stop();
-        assert!(
-            scene
-                .r1
-                .carriers_of("10.0.0.1".parse().unwrap())
-                .contains(&"eth0".to_owned()),
-            "the owner's address is the operator's: it stays ({iftype})"
-        );
-    }
+    let start = Stamp::now();
+    // With 10 s between adverts any other router would wait for 30 s.
+    let vrouter = Vrouter::new(VRID, &["10.0.0.1"]).mode(mode).interval(10.0);
+    let daemon = scene.start(&scene.r1, &config(&[vrouter]));
+    let first = lan.wait_since(
+        start,
+        "an advert",
+        within(5.0),
+        advert_from(&scene.r1, VRID),
+    );
+    assert_eq!(first.advert().map(|advert| advert.priority), Some(255));
+    daemon.wait_state(NAME, State::Master, within(5.0));
+    let announced = |frame: &rvrrpd_tests::frame::Frame| {
+        frame
+            .arp()
+            .is_some_and(|arp| arp.announces("10.0.0.1".parse().unwrap()))
+    };
+    let arp = lan.wait_since(first.stamp, "its ARP", within(5.0), announced);
+    assert_eq!(arp.arp().map(|arp| arp.sender_mac), Some(VMAC));
+    let injected = Stamp::now();
+    let rival = AdvertSpec::v3(VRID, 255, 10, GHOST, &["10.0.0.1".parse().unwrap()]);
+    scene.inject(rival);
+    lan.wait_since(
+        injected,
+        "the rival's advert",
+        within(5.0),
+        advert_from(&scene.client, VRID),
+    );
+    assert_eq!(
+        daemon.counters(NAME).get("priority-zero-pkts-sent"),
+        Some(&0)
+    );
+    assert_eq!(daemon.state(NAME), Some(State::Master));
+    daemon.stop();
+    assert!(
+        scene
+            .r1
+            .carriers_of("10.0.0.1".parse().unwrap())
+            .contains(&"eth0".to_owned()),
+        "the owner's address is the operator's: it stays"
+    );
 }
 
 /// FSM-B-8, FSM-B-10, FSM-B-9: without preemption a lower-priority Master stays, with it it goes.
-#[test]
-fn preemption_off_and_on() {
+fn preemption_off_and_on(mode: Mode) {
     let scene = Scene::new("preemption_off_and_on");
     let lan = scene.lan.capture();
-    let low = scene.start(&scene.r2, &router(100));
+    let low = scene.start(&scene.r2, &router(mode, 100));
     low.wait_state(NAME, State::Master, within(5.0));
     let keep = config(&[Vrouter::new(VRID, &[VIP_TEXT])
-        .macvlan()
+        .mode(mode)
         .priority(200)
         .preemption(false)]);
     let start = Stamp::now();
@@ -176,7 +180,7 @@ fn preemption_off_and_on() {
     assert_eq!(adverts.len(), 15);
     assert_eq!(masters(&lan, VRID, Stamp::now().since(start)).len(), 1);
     high.stop();
-    let high = scene.start(&scene.r1, &router(200));
+    let high = scene.start(&scene.r1, &router(mode, 200));
     high.wait_state(NAME, State::Master, within(5.0));
     low.wait_state(NAME, State::Backup, within(5.0));
     let resigned = lan
@@ -195,8 +199,7 @@ fn preemption_off_and_on() {
 
 /// FSM-A-9, FSM-X-1: after a partition one Master remains: the higher priority, at equal
 /// priorities the higher address.
-#[test]
-fn a_healed_partition_leaves_one_master() {
+fn a_healed_partition_leaves_one_master(mode: Mode) {
     for family in FAMILIES {
         let scene = Scene::new("a_healed_partition_leaves_one_master");
         let lan = scene.lan.capture();
@@ -206,9 +209,9 @@ fn a_healed_partition_leaves_one_master() {
         };
         let both = |priority| {
             config(&[
-                family.vrouter().preemption(true),
+                family.vrouter().mode(mode).preemption(true),
                 Vrouter::new(8, &[other])
-                    .macvlan()
+                    .mode(mode)
                     .priority(priority)
                     .preemption(true),
             ])
@@ -229,12 +232,11 @@ fn a_healed_partition_leaves_one_master() {
 }
 
 /// V3-RX-8, V3-TM-3: a Backup of version 3 learns the Master's interval.
-#[test]
-fn a_backup_learns_the_interval() {
+fn a_backup_learns_the_interval(mode: Mode) {
     let scene = Scene::new("a_backup_learns_the_interval");
     let lan = scene.lan.capture();
     // The router starts as Master and yields to the injected advert of 0.5 s.
-    let daemon = scene.start(&scene.r1, &router(100));
+    let daemon = scene.start(&scene.r1, &router(mode, 100));
     daemon.wait_state(NAME, State::Master, within(5.0));
     let start = Stamp::now();
     scene.inject(scene.ghost(200, 50));
@@ -272,12 +274,11 @@ fn daemon_silent(lan: &rvrrpd_tests::capture::Capture, scene: &Scene) -> Stamp {
 }
 
 /// FSM-B-7: priority 0 shortens the wait to the skew time, no less.
-#[test]
-fn priority_zero_starts_the_skew_time() {
+fn priority_zero_starts_the_skew_time(mode: Mode) {
     let scene = Scene::new("priority_zero_starts_the_skew_time");
     let lan = scene.lan.capture();
     let second = Duration::from_secs(1);
-    let text = config(&[Vrouter::new(VRID, &[VIP_TEXT]).macvlan().interval(1.0)]);
+    let text = config(&[Vrouter::new(VRID, &[VIP_TEXT]).mode(mode).interval(1.0)]);
     let daemon = scene.start(&scene.r1, &text);
     daemon.wait_state(NAME, State::Backup, within(5.0));
     scene.inject(scene.ghost(200, 100));
@@ -297,11 +298,10 @@ fn priority_zero_starts_the_skew_time() {
 
 /// FSM-A-8, FSM-A-10: a Master answers priority 0 and (RFC 9568) a lower priority with an advert
 /// at once.
-#[test]
-fn a_master_answers_at_once() {
+fn a_master_answers_at_once(mode: Mode) {
     let scene = Scene::new("a_master_answers_at_once");
     let lan = scene.lan.capture();
-    let text = config(&[Vrouter::new(VRID, &[VIP_TEXT]).macvlan().interval(1.0)]);
+    let text = config(&[Vrouter::new(VRID, &[VIP_TEXT]).mode(mode).interval(1.0)]);
     let daemon = scene.start(&scene.r1, &text);
     daemon.wait_state(NAME, State::Master, within(8.0));
     for priority in [0, 50] {
@@ -330,11 +330,10 @@ fn a_master_answers_at_once() {
 }
 
 /// FSM-B-5, FSM-B-1: a Backup stops without a word.
-#[test]
-fn a_backup_stops_silently() {
+fn a_backup_stops_silently(mode: Mode) {
     let scene = Scene::new("a_backup_stops_silently");
     let lan = scene.lan.capture();
-    let daemon = scene.start(&scene.r1, &router(100));
+    let daemon = scene.start(&scene.r1, &router(mode, 100));
     daemon.wait_state(NAME, State::Backup, within(5.0));
     scene.inject(scene.ghost(200, 4095));
     let start = Stamp::now();
@@ -348,15 +347,14 @@ fn a_backup_stops_silently() {
 }
 
 /// contract §2.2 `enabled`: a router that is not enabled stays in Init and sends nothing.
-#[test]
-fn a_disabled_router_stays_in_init() {
+fn a_disabled_router_stays_in_init(mode: Mode) {
     let scene = Scene::new("a_disabled_router_stays_in_init");
     let lan = scene.lan.capture();
     let text = config(&[
         Vrouter::new(VRID, &[VIP_TEXT])
-            .macvlan()
+            .mode(mode)
             .key("enabled", false),
-        Vrouter::new(8, &["10.0.0.108"]).macvlan(),
+        Vrouter::new(8, &["10.0.0.108"]).mode(mode),
     ]);
     let daemon = scene.start(&scene.r1, &text);
     daemon.wait_state("eth0-8", State::Master, within(5.0));

@@ -1,4 +1,6 @@
 //! `iftype = "ether"`: the virtual address and the virtual MAC are on the interface itself.
+//!
+//! Modes: ether.
 
 use std::net::IpAddr;
 

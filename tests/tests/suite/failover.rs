@@ -6,6 +6,8 @@ use std::time::Duration;
 use rvrrpd_tests::capture::Capture;
 use rvrrpd_tests::deadline::{slowness, within};
 use rvrrpd_tests::frame::{Frame, Mac};
+use rvrrpd_tests::in_modes;
+use rvrrpd_tests::mode::Mode;
 use rvrrpd_tests::probe::{Pinger, longest_outage, lost};
 use rvrrpd_tests::rvrrpd::{Rvrrpd, State, Vrouter, config};
 use rvrrpd_tests::scene::{
@@ -14,6 +16,15 @@ use rvrrpd_tests::scene::{
 };
 use rvrrpd_tests::sys::Stamp;
 
+in_modes! {
+    power_off: macvlan, ether, ebpf, ebpf_no_accept;
+    sigkill: macvlan, ether, ebpf, ebpf_no_accept;
+    sigterm: macvlan, ether, ebpf, ebpf_no_accept;
+    version_2: macvlan, ether, ebpf;
+    carrier_loss: macvlan, ether, ebpf;
+    a_frozen_process: macvlan, ether, ebpf;
+}
+
 const INTERVAL: Duration = Duration::from_millis(100);
 
 /// How much later than the protocol demands something may happen on a busy machine.
@@ -21,10 +32,10 @@ fn margin() -> Duration {
     Duration::from_millis(400).mul_f64(slowness())
 }
 
-fn router(priority: u8) -> String {
+fn router(mode: Mode, priority: u8) -> String {
     let vips = [VIP_TEXT, "10.0.0.101", "10.0.0.102"];
     config(&[Vrouter::new(VRID, &vips)
-        .macvlan()
+        .mode(mode)
         .priority(priority)
         .preemption(true)])
 }
@@ -99,11 +110,10 @@ fn advert_from_r1(frame: &Frame) -> bool {
 
 /// V3-TM-2, FSM-B-6, ARP-3, FWD-2: the Master's machine dies: takeover not before the down
 /// interval, the client loses no more than that, and its neighbour entry never changes.
-#[test]
-fn power_off() {
+fn power_off(mode: Mode) {
     let scene = Scene::with_upstream("power_off");
     let lan = scene.lan.capture();
-    let (mut first, second) = pair(&scene, &lan, router);
+    let (mut first, second) = pair(&scene, &lan, |priority| router(mode, priority));
     let pinger = Pinger::start(&scene.client, SERVER, Duration::from_millis(10));
     pinger.wait_answer(Stamp::default(), within(5.0));
     assert_eq!(scene.client.neighbour(IpAddr::V4(VIP)), Some(VMAC));
@@ -148,11 +158,10 @@ fn power_off() {
 
 /// V3-TM-2: SIGKILL of the Master alone. Its kernel goes on forwarding, so that a client may lose
 /// nothing; who is Master is decided as ever.
-#[test]
-fn sigkill() {
+fn sigkill(mode: Mode) {
     let scene = Scene::with_upstream("sigkill");
     let lan = scene.lan.capture();
-    let (mut first, second) = pair(&scene, &lan, router);
+    let (mut first, second) = pair(&scene, &lan, |priority| router(mode, priority));
     let pinger = Pinger::start(&scene.client, SERVER, Duration::from_millis(10));
     pinger.wait_answer(Stamp::default(), within(5.0));
     let killed = Stamp::now();
@@ -185,11 +194,10 @@ fn sigkill() {
 }
 
 /// FSM-A-6, FSM-B-7: SIGTERM: one priority 0, takeover after the skew time, exit code 0.
-#[test]
-fn sigterm() {
+fn sigterm(mode: Mode) {
     let scene = Scene::with_upstream("sigterm");
     let lan = scene.lan.capture();
-    let (first, second) = pair(&scene, &lan, router);
+    let (first, second) = pair(&scene, &lan, |priority| router(mode, priority));
     let pinger = Pinger::start(&scene.client, SERVER, Duration::from_millis(10));
     pinger.wait_answer(Stamp::default(), within(5.0));
     let start = Stamp::now();
@@ -229,14 +237,13 @@ fn sigterm() {
 }
 
 /// V2-TM-1, V2-TM-2, FSM-B-7: the same with version 2 and whole seconds.
-#[test]
-fn version_2() {
+fn version_2(mode: Mode) {
     let scene = Scene::new("version_2");
     let lan = scene.lan.capture();
     let text = |priority| {
         config(&[Vrouter::new(VRID, &[VIP_TEXT])
             .v2()
-            .macvlan()
+            .mode(mode)
             .priority(priority)
             .preemption(true)])
     };
@@ -278,11 +285,10 @@ fn pair_of_v2(scene: &Scene, text: impl Fn(u8) -> String) -> (Rvrrpd, Rvrrpd) {
 }
 
 /// FSM-I-4, FSM-A-6: without carrier a router is in Init; with it again it takes part again.
-#[test]
-fn carrier_loss() {
+fn carrier_loss(mode: Mode) {
     let scene = Scene::new("carrier_loss");
     let lan = scene.lan.capture();
-    let (first, second) = pair(&scene, &lan, router);
+    let (first, second) = pair(&scene, &lan, |priority| router(mode, priority));
     scene.lan.carrier(&scene.r1, false);
     first.wait_state(NAME, State::Init, within(5.0));
     second.wait_state(NAME, State::Master, within(5.0));
@@ -301,11 +307,10 @@ fn carrier_loss() {
 
 /// V3-TM-7: a Backup that was stopped does not believe its stale timer; a Master that was stopped
 /// too long finds one Master afterwards.
-#[test]
-fn a_frozen_process() {
+fn a_frozen_process(mode: Mode) {
     let scene = Scene::new("a_frozen_process");
     let lan = scene.lan.capture();
-    let (mut first, mut second) = pair(&scene, &lan, router);
+    let (mut first, mut second) = pair(&scene, &lan, |priority| router(mode, priority));
     scene.lab.step("freeze the Backup");
     let start = Stamp::now();
     second.process().signal(libc::SIGSTOP);

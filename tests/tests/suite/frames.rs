@@ -7,12 +7,24 @@ use rvrrpd_tests::deadline::{until, within};
 use rvrrpd_tests::frame::ip::packet;
 use rvrrpd_tests::frame::{AdvertSpec, IPV4, Mac, Sum, ethernet, hex, to_hex};
 use rvrrpd_tests::host::Host;
+use rvrrpd_tests::in_modes;
 use rvrrpd_tests::inject::Injector;
 use rvrrpd_tests::lab::Lab;
+use rvrrpd_tests::mode::Mode;
 use rvrrpd_tests::random::Random;
 use rvrrpd_tests::rvrrpd::{Rvrrpd, State, Vrouter, config};
 use rvrrpd_tests::scene::{GHOST, NAME, Scene, VIP, VIP_TEXT, VRID, advert_from};
 use rvrrpd_tests::sys::Stamp;
+
+in_modes! {
+    // Ether: two virtual MACs on one interface.
+    frames_equal_those_of_the_original: macvlan, ebpf;
+    frames_of_the_original_are_accepted: macvlan, ebpf;
+    version_2_is_strict: macvlan, ether, ebpf;
+    random_frames_with_the_filter: macvlan, ether, ebpf;
+    another_interface_is_another_router: macvlan, ether, ebpf;
+    the_checksum_follows_the_peer: macvlan, ether, ebpf;
+}
 
 /// Frames of rVRRPd 0.1.3: priority 200, 1 s, source 10.99.0.1, secret `interop-secret`.
 const ORIGINALS: [(u8, &str, &str); 4] = [
@@ -44,8 +56,7 @@ const ORIGINALS: [(u8, &str, &str); 4] = [
 
 /// V2-TX-1: what is sent equals what rVRRPd 0.1.3 sends, for every authentication type, with
 /// authentication padded with zeros to 60 bytes, which the original needs.
-#[test]
-fn frames_equal_those_of_the_original() {
+fn frames_equal_those_of_the_original(mode: Mode) {
     let lab = Lab::new("frames_equal_those_of_the_original");
     let lan = lab.lan("lan");
     let router = lab.host_on(&lan, "r1", &["10.99.0.1/24"]);
@@ -54,7 +65,7 @@ fn frames_equal_those_of_the_original() {
         .iter()
         .map(|(vrid, auth, _)| {
             let vip = format!("10.99.0.{}", 200 + vrid);
-            let vrouter = Vrouter::new(*vrid, &[&vip]).v2().macvlan().priority(200);
+            let vrouter = Vrouter::new(*vrid, &[&vip]).v2().mode(mode).priority(200);
             if auth.is_empty() {
                 return vrouter;
             }
@@ -85,8 +96,7 @@ fn frames_equal_those_of_the_original() {
 
 /// V2-RX-8, V3-RX-13: frames of the original are accepted, padded to 60 bytes and not, and a wrong
 /// secret or type is not.
-#[test]
-fn frames_of_the_original_are_accepted() {
+fn frames_of_the_original_are_accepted(mode: Mode) {
     let lab = Lab::new("frames_of_the_original_are_accepted");
     let lan = lab.lan("lan");
     // Equal priority does not yield in Backup; so the Backup that hears nothing takes over.
@@ -96,7 +106,7 @@ fn frames_of_the_original_are_accepted() {
         .iter()
         .map(|(vrid, auth, _)| {
             let vip = format!("10.99.0.{}", 200 + vrid);
-            let vrouter = Vrouter::new(*vrid, &[&vip]).v2().macvlan();
+            let vrouter = Vrouter::new(*vrid, &[&vip]).v2().mode(mode);
             if auth.is_empty() {
                 return vrouter;
             }
@@ -347,12 +357,11 @@ fn each_fault_has_its_counter() {
 
 /// V2-RX-9, V2-RX-10, V2-RX-8: version 2 drops another interval, another authentication type and
 /// another address list (unless from priority 255), and counts each.
-#[test]
-fn version_2_is_strict() {
+fn version_2_is_strict(mode: Mode) {
     let scene = Scene::new("version_2_is_strict");
     let text = config(&[Vrouter::new(VRID, &[VIP_TEXT])
         .v2()
-        .macvlan()
+        .mode(mode)
         .key("socket_filter", false)]);
     let daemon = scene.start(&scene.r1, &text);
     daemon.wait_state(NAME, State::Backup, within(5.0));
@@ -481,11 +490,10 @@ fn random_payloads() {
 
 /// The same 10 000 with whole random frames, and with the socket filter that is on by default: the
 /// Master goes on advertising, and a good advert is still understood afterwards.
-#[test]
-fn random_frames_with_the_filter() {
+fn random_frames_with_the_filter(mode: Mode) {
     let scene = Scene::new("random_frames_with_the_filter");
     let lan = scene.lan.capture();
-    let text = config(&[Vrouter::new(VRID, &[VIP_TEXT]).macvlan()]);
+    let text = config(&[Vrouter::new(VRID, &[VIP_TEXT]).mode(mode)]);
     let mut daemon = scene.start(&scene.r1, &text);
     daemon.wait_state(NAME, State::Master, within(5.0));
     let injector = scene.client.injector("eth0");
@@ -523,12 +531,11 @@ fn random_frames_with_the_filter() {
 }
 
 /// V3-RX-7: an advert that arrives on another interface is not for the router.
-#[test]
-fn another_interface_is_another_router() {
+fn another_interface_is_another_router(mode: Mode) {
     let scene = Scene::with_upstream("another_interface_is_another_router");
     let daemon = scene.start(
         &scene.r1,
-        &config(&[Vrouter::new(VRID, &[VIP_TEXT]).macvlan()]),
+        &config(&[Vrouter::new(VRID, &[VIP_TEXT]).mode(mode)]),
     );
     daemon.wait_state(NAME, State::Master, within(5.0));
     let server: &Host = scene.server.as_ref().expect("server");
@@ -560,8 +567,7 @@ fn another_interface_is_another_router() {
 
 /// V3-CK-1, V3-CK-2: both forms of the checksum are accepted; with `auto` ours follows the peer,
 /// the other settings fix it.
-#[test]
-fn the_checksum_follows_the_peer() {
+fn the_checksum_follows_the_peer(mode: Mode) {
     let scene = Scene::new("the_checksum_follows_the_peer");
     let lan = scene.lan.capture();
     let cases = [
@@ -573,7 +579,7 @@ fn the_checksum_follows_the_peer() {
         scene.lab.step(setting);
         let start = Stamp::now();
         let vrouter = Vrouter::new(VRID, &[VIP_TEXT])
-            .macvlan()
+            .mode(mode)
             .text("v3_checksum", setting);
         let daemon = scene.start(&scene.r1, &config(&[vrouter]));
         let sum_of = |frame: &rvrrpd_tests::frame::Frame| frame.advert().map(|a| a.sum);

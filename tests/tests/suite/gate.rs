@@ -4,13 +4,22 @@ use std::time::Duration;
 
 use rvrrpd_tests::capture::Capture;
 use rvrrpd_tests::deadline::within;
+use rvrrpd_tests::in_modes;
+use rvrrpd_tests::mode::Mode;
 use rvrrpd_tests::probe::{Pinger, arping, lost, ping_mac};
 use rvrrpd_tests::rvrrpd::{State, Vrouter, config};
 use rvrrpd_tests::scene::{NAME, SERVER, Scene, VIP, VIP_TEXT, VMAC, VRID, advert_from, converge};
 use rvrrpd_tests::sys::Stamp;
 
-fn router() -> Vrouter {
-    Vrouter::new(VRID, &[VIP_TEXT]).macvlan()
+in_modes! {
+    a_backup_discards_frames_to_the_virtual_mac: macvlan, ether, ebpf;
+    forwarding_with_rp_filter: macvlan, ether, ebpf;
+    accept_mode: macvlan, ether, ebpf;
+    hosts_learn_the_virtual_mac_only: macvlan, ether, ebpf;
+}
+
+fn router(mode: Mode) -> Vrouter {
+    Vrouter::new(VRID, &[VIP_TEXT]).mode(mode)
 }
 
 /// Pings in frames to the virtual MAC that are answered: by the VIP, and by the server behind.
@@ -23,11 +32,10 @@ fn reach(scene: &Scene, lan: &Capture) -> (usize, usize) {
 
 /// FSM-B-3, FSM-B-4, FSM-A-4, FSM-A-5: frames to the virtual MAC are neither accepted nor
 /// forwarded by a Backup, both by a Master, and again neither when it has yielded.
-#[test]
-fn a_backup_discards_frames_to_the_virtual_mac() {
+fn a_backup_discards_frames_to_the_virtual_mac(mode: Mode) {
     let scene = Scene::with_upstream("a_backup_discards_frames_to_the_virtual_mac");
     let lan = scene.lan.capture();
-    let daemon = scene.start(&scene.r2, &config(&[router()]));
+    let daemon = scene.start(&scene.r2, &config(&[router(mode)]));
     daemon.wait_state(NAME, State::Backup, within(5.0));
     // A peer that advertises every 40.95 s keeps it Backup for the rest of the test.
     scene.inject(scene.ghost(200, 4095));
@@ -55,8 +63,7 @@ fn a_backup_discards_frames_to_the_virtual_mac() {
 
 /// Forwarding through the VIP works although the host has rp_filter=1 on `all` and `default`, and
 /// the setting of the other interfaces is what it was.
-#[test]
-fn forwarding_with_rp_filter() {
+fn forwarding_with_rp_filter(mode: Mode) {
     let scene = Scene::with_upstream("forwarding_with_rp_filter");
     let lan = scene.lan.capture();
     for interface in ["all", "default", "eth0", "eth1"] {
@@ -64,7 +71,7 @@ fn forwarding_with_rp_filter() {
             .r2
             .sysctl(&format!("ipv4/conf/{interface}/rp_filter"), "1");
     }
-    let daemon = scene.start(&scene.r2, &config(&[router()]));
+    let daemon = scene.start(&scene.r2, &config(&[router(mode)]));
     daemon.wait_state(NAME, State::Master, within(5.0));
     let effective = |interface: &str| {
         ["all", interface]
@@ -113,12 +120,14 @@ fn forwarding_with_rp_filter() {
 
 /// FSM-A-5: with `accept_mode = false` the VIP is not pinged, yet ARP is answered once and traffic
 /// is forwarded; with `true` it is pinged.
-#[test]
-fn accept_mode() {
+fn accept_mode(mode: Mode) {
     let scene = Scene::with_upstream("accept_mode");
     let lan = scene.lan.capture();
     for (accept, answered) in [(false, 0), (true, 3)] {
-        let daemon = scene.start(&scene.r2, &config(&[router().key("accept_mode", accept)]));
+        let daemon = scene.start(
+            &scene.r2,
+            &config(&[router(mode).key("accept_mode", accept)]),
+        );
         let start = Stamp::now();
         daemon.wait_state(NAME, State::Master, within(5.0));
         lan.wait_since(start, "its ARP", within(5.0), |f| {
@@ -136,11 +145,10 @@ fn accept_mode() {
 
 /// Hosts learn the virtual MAC and nothing else: the Master's own ARP requests from the VIP carry
 /// it too (arp_announce).
-#[test]
-fn hosts_learn_the_virtual_mac_only() {
+fn hosts_learn_the_virtual_mac_only(mode: Mode) {
     let scene = Scene::new("hosts_learn_the_virtual_mac_only");
     let lan = scene.lan.capture();
-    let daemon = scene.start(&scene.r2, &config(&[router()]));
+    let daemon = scene.start(&scene.r2, &config(&[router(mode)]));
     let start = Stamp::now();
     daemon.wait_state(NAME, State::Master, within(5.0));
     // The client knows the VIP by a static entry; the Master does not know the client and asks.

@@ -7,11 +7,18 @@ use rvrrpd_tests::deadline::{until, within};
 use rvrrpd_tests::family::{FAMILIES, Family};
 use rvrrpd_tests::frame::{Frame, Mac};
 use rvrrpd_tests::host::Host;
-use rvrrpd_tests::lab::in_user_namespace;
+use rvrrpd_tests::in_modes;
+use rvrrpd_tests::mode::Mode;
 use rvrrpd_tests::process::Line;
 use rvrrpd_tests::rvrrpd::{Files, State, Vrouter, config, iftypes, run};
 use rvrrpd_tests::scene::{Scene, VRID};
 use rvrrpd_tests::sys::Stamp;
+
+in_modes! {
+    a_master_is_never_at_a_physical_mac: macvlan, ether, ebpf;
+    an_owner_is_never_at_a_physical_mac: macvlan, ether, ebpf;
+    forty_addresses: macvlan, ether, ebpf;
+}
 
 /// The usual scene with IPv6 addresses too.
 fn scene(test: &str) -> Scene {
@@ -61,8 +68,8 @@ enum Role {
 
 /// The Master resolves, pings from the virtual address, is pinged and asked; then the client's
 /// neighbour entry is the virtual MAC, and nothing on the wire ever said anything else.
-fn never_a_physical_mac(family: Family, iftype: &str, role: Role) {
-    let what = format!("{family} {iftype} {role:?}");
+fn never_a_physical_mac(family: Family, mode: Mode, role: Role) {
+    let what = format!("{family} {role:?}");
     let scene = scene("never_a_physical_mac");
     let lan = scene.lan.capture();
     let (vips, address): (Vec<&str>, IpAddr) = match (family, role) {
@@ -79,18 +86,18 @@ fn never_a_physical_mac(family: Family, iftype: &str, role: Role) {
         }
     };
     let start = Stamp::now();
-    let vrouter = Vrouter::new(VRID, &vips).text("iftype", iftype);
+    let vrouter = Vrouter::new(VRID, &vips).mode(mode);
     let daemon = scene.start(&scene.r1, &config(&[vrouter]));
     daemon.wait_state(family.name(), State::Master, within(5.0));
     // An owner's address is on the interface before it is Master.
     until("the Master has taken up its duties", within(5.0), || {
         let carriers = scene.r1.carriers_of(address);
-        let taken_up = match iftype {
-            "macvlan" => carriers.iter().any(|name| name.starts_with("standby")),
-            "ebpf" => lan.frames_since(start).iter().any(|frame| {
+        let taken_up = match mode {
+            Mode::Macvlan => carriers.iter().any(|name| name.starts_with("standby")),
+            Mode::Ebpf | Mode::EbpfNoAccept => lan.frames_since(start).iter().any(|frame| {
                 frame.source() == family.vmac() && (frame.arp().is_some() || frame.nd().is_some())
             }),
-            _ => !carriers.is_empty() && scene.r1.mac("eth0") == family.vmac(),
+            Mode::Ether => !carriers.is_empty() && scene.r1.mac("eth0") == family.vmac(),
         };
         taken_up.then_some(())
     });
@@ -121,48 +128,23 @@ fn never_a_physical_mac(family: Family, iftype: &str, role: Role) {
     daemon.stop();
 }
 
-/// ARP-1, ARP-4, ND-1, ND-2: of a Master that is not the owner, on a macvlan.
-#[test]
-fn never_a_physical_mac_by_macvlan() {
+/// ARP-1, ARP-4, ND-1, ND-2: of a Master that is not the owner.
+fn a_master_is_never_at_a_physical_mac(mode: Mode) {
     for family in FAMILIES {
-        never_a_physical_mac(*family, "macvlan", Role::Master);
+        never_a_physical_mac(*family, mode, Role::Master);
     }
 }
 
-/// ARP-1, ARP-4, ND-1, ND-2: of an owner on a macvlan, whose address is on the interface, too.
-#[test]
-fn never_a_physical_mac_of_an_owner() {
+/// ARP-1, ARP-4, ND-1, ND-2: of an owner, whose address is on the interface in every mode.
+fn an_owner_is_never_at_a_physical_mac(mode: Mode) {
     for family in FAMILIES {
-        never_a_physical_mac(*family, "macvlan", Role::Owner);
-    }
-}
-
-/// ARP-1, ND-1, ND-2: where the interface itself carries the virtual MAC.
-#[test]
-fn never_a_physical_mac_by_ether() {
-    for family in FAMILIES {
-        never_a_physical_mac(*family, "ether", Role::Master);
-        never_a_physical_mac(*family, "ether", Role::Owner);
-    }
-}
-
-/// ARP-1, ARP-4, ND-1, ND-2: where no interface carries the virtual MAC.
-#[test]
-fn never_a_physical_mac_by_ebpf() {
-    if in_user_namespace() {
-        println!("skipped: never_a_physical_mac_by_ebpf (no eBPF in a user namespace)");
-        return;
-    }
-    for family in FAMILIES {
-        never_a_physical_mac(*family, "ebpf", Role::Master);
-        never_a_physical_mac(*family, "ebpf", Role::Owner);
+        never_a_physical_mac(*family, mode, Role::Owner);
     }
 }
 
 /// TX-10, ARP-3, ND-3: forty addresses in one router: all are advertised, announced by whoever takes
 /// over, and answered with the virtual MAC; more than fit the message are refused by number.
-#[test]
-fn forty_addresses() {
+fn forty_addresses(mode: Mode) {
     for family in FAMILIES {
         let scene = scene("forty_addresses");
         let lan = scene.lan.capture();
@@ -176,7 +158,7 @@ fn forty_addresses() {
         let text: Vec<String> = vips.iter().map(IpAddr::to_string).collect();
         let text: Vec<&str> = text.iter().map(String::as_str).collect();
         let router = |priority| {
-            let vrouter = Vrouter::new(VRID, &text).macvlan().priority(priority);
+            let vrouter = Vrouter::new(VRID, &text).mode(mode).priority(priority);
             config(&[vrouter])
         };
         let mut first = scene.start(&scene.r1, &router(200));
@@ -222,7 +204,7 @@ fn forty_addresses() {
         .collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
     let files = Files::of(&scene.lab, &scene.r1);
-    files.write(&config(&[Vrouter::new(VRID, &many).macvlan()]));
+    files.write(&config(&[Vrouter::new(VRID, &many).mode(mode)]));
     let path = files.config.display().to_string();
     let (code, _, errors) = run(&scene.r1, &["-t", "-c", &path]);
     assert_eq!(code, Some(1));

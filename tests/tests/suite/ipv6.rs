@@ -7,10 +7,23 @@ use rvrrpd_tests::capture::Capture;
 use rvrrpd_tests::deadline::{until, within};
 use rvrrpd_tests::frame::{Frame, Mac, Nd, Sum};
 use rvrrpd_tests::host::Host;
+use rvrrpd_tests::in_modes;
+use rvrrpd_tests::mode::Mode;
 use rvrrpd_tests::rvrrpd::{State, Vrouter, config};
 use rvrrpd_tests::scene::{Scene, VRID, advert_from, converge, down_interval, skew};
 use rvrrpd_tests::snapshot::snapshot;
 use rvrrpd_tests::sys::Stamp;
+
+in_modes! {
+    neighbour_discovery: macvlan, ether, ebpf, ebpf_no_accept;
+    the_virtual_mac_is_silent: macvlan, ether, ebpf, ebpf_no_accept;
+    failover: macvlan, ether, ebpf, ebpf_no_accept;
+    // Ether: two virtual MACs on one interface.
+    accept_mode_and_both_families: macvlan, ebpf;
+    a_backup_discards_frames_to_the_virtual_mac: macvlan, ether, ebpf;
+    // Ether: two virtual MACs on one interface.
+    a_reload_adds_the_family: macvlan, ebpf;
+}
 
 const NAME: &str = "eth0-7-v6";
 const VMAC: Mac = Mac::virtual_v6(VRID);
@@ -18,9 +31,9 @@ const LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0x100);
 const GLOBAL: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x100);
 const INTERVAL: Duration = Duration::from_millis(100);
 
-fn router(priority: u8) -> Vrouter {
+fn router(mode: Mode, priority: u8) -> Vrouter {
     Vrouter::new(VRID, &["fe80::100", "2001:db8::100"])
-        .macvlan()
+        .mode(mode)
         .priority(priority)
         .preemption(true)
 }
@@ -66,15 +79,16 @@ fn answers(lan: &Capture, client: &Host, target: Ipv6Addr, request: &[u8]) -> Ve
 
 /// V3-TX-1 to V3-TX-6, ND-1, ND-3, ND-6, ND-9, FSM-B-2: fields of the advert; unsolicited NAs after
 /// it; solicitations are answered once, by the Master, with the virtual MAC and the router flag.
-#[test]
-fn neighbour_discovery() {
+fn neighbour_discovery(mode: Mode) {
     let scene = scene("neighbour_discovery");
     let lan = scene.lan.capture();
+    // Before a virtual one is beside it.
+    let own = scene.r1.link_local("eth0");
     // As everywhere but in this laboratory.
     scene.r1.sysctl("ipv6/conf/default/accept_dad", "1");
-    let first = scene.start(&scene.r1, &config(&[router(200)]));
+    let first = scene.start(&scene.r1, &config(&[router(mode, 200)]));
     first.wait_state(NAME, State::Master, within(8.0));
-    let second = scene.start(&scene.r2, &config(&[router(100)]));
+    let second = scene.start(&scene.r2, &config(&[router(mode, 100)]));
     second.wait_state(NAME, State::Backup, within(8.0));
     converge(
         &lan,
@@ -88,7 +102,7 @@ fn neighbour_discovery() {
         (advert.mac, advert.group_mac),
         (VMAC, Mac([0x33, 0x33, 0, 0, 0, 0x12]))
     );
-    assert_eq!(advert.source, IpAddr::V6(scene.r1.link_local("eth0")));
+    assert_eq!(advert.source, IpAddr::V6(own));
     assert_eq!(advert.destination.to_string(), "ff02::12");
     assert_eq!(
         (advert.ttl, advert.tos, advert.version, advert.priority),
@@ -143,15 +157,14 @@ fn neighbour_discovery() {
 }
 
 /// ARP-7, ND-5: neither a Backup nor a Master sends MLD, DAD or router solicitations from the
-/// virtual MAC, and the macvlan has no address made of it.
-#[test]
-fn the_virtual_mac_is_silent() {
+/// virtual MAC, and no interface has an address made of it.
+fn the_virtual_mac_is_silent(mode: Mode) {
     let scene = scene("the_virtual_mac_is_silent");
     let lan = scene.lan.capture();
-    let first = scene.start(&scene.r1, &config(&[router(200)]));
+    let first = scene.start(&scene.r1, &config(&[router(mode, 200)]));
     first.wait_state(NAME, State::Master, within(8.0));
     let start = Stamp::now();
-    let second = scene.start(&scene.r2, &config(&[router(100)]));
+    let second = scene.start(&scene.r2, &config(&[router(mode, 100)]));
     second.wait_state(NAME, State::Backup, within(8.0));
     lan.wait_count(
         start,
@@ -173,18 +186,17 @@ fn the_virtual_mac_is_silent() {
 }
 
 /// V3-TM-2, FSM-A-6, FSM-B-7: failover of IPv6, by power off and by SIGTERM, and a clean kernel.
-#[test]
-fn failover() {
+fn failover(mode: Mode) {
     let scene = scene("failover");
     let lan = scene.lan.capture();
     let before = [snapshot(&scene.r1), snapshot(&scene.r2)];
-    let mut first = scene.start(&scene.r1, &config(&[router(200)]));
+    let mut first = scene.start(&scene.r1, &config(&[router(mode, 200)]));
     first.wait_state(NAME, State::Master, within(8.0));
-    let second = scene.start(&scene.r2, &config(&[router(100)]));
+    let second = scene.start(&scene.r2, &config(&[router(mode, 100)]));
     second.wait_state(NAME, State::Backup, within(8.0));
     let carried = |host: &Host| host.carriers_of(GLOBAL.into());
-    until("the address on a macvlan", within(5.0), || {
-        (carried(&scene.r1).len() == 1).then_some(())
+    until("the address", within(5.0), || {
+        (carried(&scene.r1) == mode.carriers("eth0", VRID)).then_some(())
     });
     let off = Stamp::now();
     scene.lan.cut(&scene.r1);
@@ -204,7 +216,7 @@ fn failover() {
     second.wait_state(NAME, State::Master, within(5.0));
     scene.lab.step("the first returns");
     scene.lan.heal(&scene.r1);
-    let first = scene.start(&scene.r1, &config(&[router(200)]));
+    let first = scene.start(&scene.r1, &config(&[router(mode, 200)]));
     first.wait_state(NAME, State::Master, within(8.0));
     second.wait_state(NAME, State::Backup, within(5.0));
     let start = Stamp::now();
@@ -227,16 +239,13 @@ fn failover() {
 
 /// FSM-A-5, ND-8: with `accept_mode = false` the address is not pinged, yet neighbour
 /// solicitations are answered; and an IPv4 router of the same VRID is another router.
-#[test]
-fn accept_mode_and_both_families() {
+fn accept_mode_and_both_families(mode: Mode) {
     let scene = scene("accept_mode_and_both_families");
     let lan = scene.lan.capture();
     for (accept, answered) in [(false, false), (true, true)] {
         let text = config(&[
-            router(100).key("accept_mode", accept),
-            Vrouter::new(VRID, &["10.0.0.100"])
-                .macvlan()
-                .text("vifname", "standby7v4"),
+            router(mode, 100).key("accept_mode", accept),
+            Vrouter::new(VRID, &["10.0.0.100"]).mode(mode),
         ]);
         let daemon = scene.start(&scene.r1, &text);
         daemon.wait_state(NAME, State::Master, within(8.0));
@@ -266,8 +275,7 @@ fn pings(client: &Host, target: Ipv6Addr) -> usize {
 
 /// FSM-B-3, FSM-B-4, FSM-A-4, FSM-A-5: frames to the virtual MAC are neither accepted nor
 /// forwarded by a Backup, both by a Master, and again neither when it has yielded.
-#[test]
-fn a_backup_discards_frames_to_the_virtual_mac() {
+fn a_backup_discards_frames_to_the_virtual_mac(mode: Mode) {
     let scene = Scene::with_upstream("a_backup_discards_frames_to_the_virtual_mac");
     let lan = scene.lan.capture();
     let server = scene.server.as_ref().expect("server");
@@ -291,7 +299,7 @@ fn a_backup_discards_frames_to_the_virtual_mac() {
         .ip("-6 route add default via fe80::100 dev eth0");
     let reach = || [GLOBAL, behind].map(|target| pings(&scene.client, target));
     let family = rvrrpd_tests::family::Family::V6;
-    let daemon = scene.start(&scene.r2, &config(&[router(100)]));
+    let daemon = scene.start(&scene.r2, &config(&[router(mode, 100)]));
     daemon.wait_state(NAME, State::Backup, within(8.0));
     // A peer that advertises every 40.95 s keeps it Backup for the rest of the test.
     scene.inject(family.ghost(200, 4095));
@@ -315,17 +323,16 @@ fn a_backup_discards_frames_to_the_virtual_mac() {
 
 /// A reload that brings the first IPv6 router to an interface makes it hear IPv6: it stays Backup
 /// of the Master that is there (V3-RX-7), and the IPv4 router beside it goes on.
-#[test]
-fn a_reload_adds_the_family() {
+fn a_reload_adds_the_family(mode: Mode) {
     let scene = scene("a_reload_adds_the_family");
     let lan = scene.lan.capture();
-    let master = scene.start(&scene.r1, &config(&[router(200)]));
+    let master = scene.start(&scene.r1, &config(&[router(mode, 200)]));
     master.wait_state(NAME, State::Master, within(8.0));
-    let v4 = Vrouter::new(8, &["10.0.0.108"]).macvlan();
+    let v4 = Vrouter::new(8, &["10.0.0.108"]).mode(mode);
     let other = scene.start(&scene.r2, &config(std::slice::from_ref(&v4)));
     other.wait_state("eth0-8", State::Master, within(5.0));
     let start = Stamp::now();
-    other.reload(&config(&[v4, router(100)]));
+    other.reload(&config(&[v4, router(mode, 100)]));
     other.wait_state(NAME, State::Backup, within(8.0));
     lan.wait_count(
         start,

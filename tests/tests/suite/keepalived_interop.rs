@@ -8,11 +8,18 @@ use std::time::Duration;
 use rvrrpd_tests::capture::Capture;
 use rvrrpd_tests::deadline::within;
 use rvrrpd_tests::host::Host;
+use rvrrpd_tests::in_modes;
 use rvrrpd_tests::keepalived::{self, Instance, Keepalived};
 use rvrrpd_tests::lab::Lab;
+use rvrrpd_tests::mode::Mode;
 use rvrrpd_tests::rvrrpd::{Rvrrpd, State, Vrouter, config};
 use rvrrpd_tests::scene::{Scene, advert_from, converge};
 use rvrrpd_tests::sys::Stamp;
+
+in_modes! {
+    rvrrpd_started_first: macvlan, ether, ebpf;
+    keepalived_started_first: macvlan, ebpf;
+}
 
 /// Three advertisement intervals of version 2, in which every Master is heard.
 const WINDOW: Duration = Duration::from_millis(3200);
@@ -26,10 +33,11 @@ struct Case {
     vmac: bool,
     /// Whether rVRRPd has the higher priority.
     master: bool,
+    mode: Mode,
 }
 
-/// All combinations.
-fn cases() -> Vec<Case> {
+/// All combinations; on ether the last one, because there is one virtual MAC per interface.
+fn cases(mode: Mode) -> Vec<Case> {
     let mut cases = Vec::new();
     for (version, password) in [(2, false), (2, true), (3, false)] {
         for vmac in [false, true] {
@@ -41,9 +49,13 @@ fn cases() -> Vec<Case> {
                     password,
                     vmac,
                     master,
+                    mode,
                 });
             }
         }
+    }
+    if mode == Mode::Ether {
+        cases.drain(..cases.len() - 1);
     }
     cases
 }
@@ -55,7 +67,7 @@ impl Case {
 
     fn vrouter(self) -> Vrouter {
         let vrouter = Vrouter::new(self.vrid, &[&self.vip()])
-            .macvlan()
+            .mode(self.mode)
             .priority(if self.master { 200 } else { 100 })
             .preemption(true)
             .key("version", self.version)
@@ -82,19 +94,19 @@ impl Case {
     }
 }
 
-fn start_rvrrpd(scene: &Scene) -> Rvrrpd {
-    let vrouters: Vec<Vrouter> = cases().into_iter().map(Case::vrouter).collect();
+fn start_rvrrpd(mode: Mode, scene: &Scene) -> Rvrrpd {
+    let vrouters: Vec<Vrouter> = cases(mode).into_iter().map(Case::vrouter).collect();
     scene.start(&scene.r1, &config(&vrouters))
 }
 
-fn start_keepalived(scene: &Scene) -> Keepalived {
-    let instances: Vec<Instance> = cases().into_iter().map(Case::instance).collect();
+fn start_keepalived(mode: Mode, scene: &Scene) -> Keepalived {
+    let instances: Vec<Instance> = cases(mode).into_iter().map(Case::instance).collect();
     Keepalived::start(&scene.lab, &scene.r2, &instances)
 }
 
 /// Waits until the host of higher priority is the only Master of every virtual router.
-fn converged(scene: &Scene, lan: &Capture) {
-    let expected: Vec<(u8, &Host)> = cases()
+fn converged(mode: Mode, scene: &Scene, lan: &Capture) {
+    let expected: Vec<(u8, &Host)> = cases(mode)
         .iter()
         .map(|case| (case.vrid, if case.master { &scene.r1 } else { &scene.r2 }))
         .collect();
@@ -102,8 +114,8 @@ fn converged(scene: &Scene, lan: &Capture) {
 }
 
 /// Waits until `host` is the only Master of every virtual router.
-fn all_at(lan: &Capture, host: &Host) {
-    let expected: Vec<(u8, &Host)> = cases().iter().map(|case| (case.vrid, host)).collect();
+fn all_at(mode: Mode, lan: &Capture, host: &Host) {
+    let expected: Vec<(u8, &Host)> = cases(mode).iter().map(|case| (case.vrid, host)).collect();
     converge(lan, &expected, WINDOW, within(25.0));
 }
 
@@ -119,28 +131,27 @@ fn scene(test: &str) -> Option<Scene> {
 }
 
 /// rVRRPd first, then keepalived; keepalived stops and comes back; keepalived is killed.
-#[test]
-fn rvrrpd_started_first() {
+fn rvrrpd_started_first(mode: Mode) {
     let Some(scene) = scene("rvrrpd_started_first") else {
         return;
     };
     let lan = scene.lan.capture();
-    let daemon = start_rvrrpd(&scene);
+    let daemon = start_rvrrpd(mode, &scene);
     scene.lab.step("rvrrpd alone");
-    all_at(&lan, &scene.r1);
-    let peer = start_keepalived(&scene);
+    all_at(mode, &lan, &scene.r1);
+    let peer = start_keepalived(mode, &scene);
     scene.lab.step("both");
-    converged(&scene, &lan);
+    converged(mode, &scene, &lan);
     peer.stop();
     scene.lab.step("keepalived stopped");
-    all_at(&lan, &scene.r1);
-    let peer = start_keepalived(&scene);
+    all_at(mode, &lan, &scene.r1);
+    let peer = start_keepalived(mode, &scene);
     scene.lab.step("both again");
-    converged(&scene, &lan);
+    converged(mode, &scene, &lan);
     peer.kill();
     scene.lab.step("keepalived killed");
-    all_at(&lan, &scene.r1);
-    for case in cases() {
+    all_at(mode, &lan, &scene.r1);
+    for case in cases(mode) {
         assert_eq!(
             daemon.state(&format!("eth0-{}", case.vrid)),
             Some(State::Master)
@@ -150,20 +161,19 @@ fn rvrrpd_started_first() {
 }
 
 /// keepalived first, then rVRRPd; rVRRPd stops and comes back; rVRRPd is killed.
-#[test]
-fn keepalived_started_first() {
+fn keepalived_started_first(mode: Mode) {
     let Some(scene) = scene("keepalived_started_first") else {
         return;
     };
     let lan = scene.lan.capture();
-    let _peer = start_keepalived(&scene);
+    let _peer = start_keepalived(mode, &scene);
     scene.lab.step("keepalived alone");
-    all_at(&lan, &scene.r2);
+    all_at(mode, &lan, &scene.r2);
     let start = Stamp::now();
-    let daemon = start_rvrrpd(&scene);
+    let daemon = start_rvrrpd(mode, &scene);
     scene.lab.step("both");
-    converged(&scene, &lan);
-    for case in cases().into_iter().filter(|case| !case.master) {
+    converged(mode, &scene, &lan);
+    for case in cases(mode).into_iter().filter(|case| !case.master) {
         let name = format!("eth0-{}", case.vrid);
         assert_eq!(daemon.state(&name), Some(State::Backup), "{name}");
         let adverts = lan
@@ -178,13 +188,13 @@ fn keepalived_started_first() {
     }
     daemon.stop();
     scene.lab.step("rvrrpd stopped");
-    all_at(&lan, &scene.r2);
-    let mut daemon = start_rvrrpd(&scene);
+    all_at(mode, &lan, &scene.r2);
+    let mut daemon = start_rvrrpd(mode, &scene);
     scene.lab.step("both again");
-    converged(&scene, &lan);
+    converged(mode, &scene, &lan);
     daemon.sigkill();
     scene.lab.step("rvrrpd killed");
-    all_at(&lan, &scene.r2);
+    all_at(mode, &lan, &scene.r2);
 }
 
 fn advert_from_r1(scene: &Scene, case: Case) -> impl Fn(&rvrrpd_tests::frame::Frame) -> bool {

@@ -6,12 +6,23 @@ use std::time::{Duration, Instant};
 use rvrrpd_tests::deadline::{Deadline, until, within};
 use rvrrpd_tests::frame::Frame;
 use rvrrpd_tests::host::Host;
+use rvrrpd_tests::in_modes;
 use rvrrpd_tests::lab::{Lab, Lan, in_user_namespace};
+use rvrrpd_tests::mode::Mode;
 use rvrrpd_tests::rvrrpd::{Files, Rvrrpd, State, Vrouter, config};
 use rvrrpd_tests::scene::{advert_from, converge};
 use rvrrpd_tests::snapshot::snapshot;
 use rvrrpd_tests::sys::Stamp;
 use rvrrpd_tests::web::ask;
+
+in_modes! {
+    // Ether: two virtual MACs on one interface.
+    one_namespace_fails_over_alone: macvlan, ebpf;
+    a_namespace_that_goes_and_comes_back: macvlan, ebpf;
+    a_namespace_that_comes_later: macvlan, ebpf;
+    a_reload_adds_and_removes_namespaces: macvlan, ebpf;
+    sigkill_and_a_new_start_clean_every_namespace: macvlan, ebpf;
+}
 
 const VRID: u8 = 7;
 const VIP4: &str = "10.0.0.100";
@@ -61,13 +72,13 @@ fn attach(lab: &Lab, lan: &Lan, host: &Host, address: &str) {
 }
 
 /// VRID 7 of both families in the namespace of `host`, on a macvlan.
-fn both(host: &Host, priority: u8) -> [Vrouter; 2] {
+fn both(mode: Mode, host: &Host, priority: u8) -> [Vrouter; 2] {
     [VIP4, VIP6].map(|vip| {
         Vrouter::new(VRID, &[vip])
             .inside(host)
             .priority(priority)
             .preemption(true)
-            .macvlan()
+            .mode(mode)
     })
 }
 
@@ -108,8 +119,8 @@ fn the_api_tells_namespaces_apart() {
     let [red, blue] = &sites.all[..] else {
         panic!("two sites")
     };
-    let mut text = config(&both(&red.a, 200));
-    text += &config(&both(&blue.a, 200)[..1]);
+    let mut text = config(&both(Mode::Macvlan, &red.a, 200));
+    text += &config(&both(Mode::Macvlan, &blue.a, 200)[..1]);
     let daemon = sites.start(&sites.one, &text);
     wait(&daemon, &red.a, State::Master);
     let socket = daemon.files().run_dir.join("rvrrpd.sock");
@@ -141,7 +152,7 @@ fn namespaces_are_independent() {
     };
     let before = [&sites.one, &red.a, &blue.a].map(snapshot);
     let ether = |vip| Vrouter::new(VRID, &[vip]).priority(200).preemption(true);
-    let mut text = config(&both(&red.a, 200));
+    let mut text = config(&both(Mode::Macvlan, &red.a, 200));
     text += &config(&[ether(VIP4).inside(&blue.a)]);
     text += &config(&[ether(VIP4)]);
     let daemon = sites.start(&sites.one, &text);
@@ -166,7 +177,7 @@ fn namespaces_are_independent() {
     daemon.wait_state("eth0-7", State::Backup, within(5.0));
     other.wait_state("eth0-7", State::Master, within(5.0));
     carries(&sites.one, VIP4, false);
-    let second = sites.start(&sites.two, &config(&both(&red.b, 250)));
+    let second = sites.start(&sites.two, &config(&both(Mode::Macvlan, &red.b, 250)));
     wait(&daemon, &red.a, State::Backup);
     wait(&second, &red.b, State::Master);
     carries(&red.a, VIP4, false);
@@ -198,13 +209,12 @@ fn namespaces_are_independent() {
 
 /// Two daemons, each serves three namespaces: one of them fails over, the others stay, and their
 /// Master misses no advertisement.
-#[test]
-fn one_namespace_fails_over_alone() {
+fn one_namespace_fails_over_alone(mode: Mode) {
     let sites = Sites::new("one_namespace_fails_over_alone", &["s1", "s2", "s3"]);
     let routers = |priority| {
         let hosts = sites.all.iter();
         let hosts = hosts.map(|site| if priority > 100 { &site.a } else { &site.b });
-        let all: Vec<Vrouter> = hosts.flat_map(|host| both(host, priority)).collect();
+        let all: Vec<Vrouter> = hosts.flat_map(|host| both(mode, host, priority)).collect();
         config(&all)
     };
     let second = sites.start(&sites.two, &routers(100));
@@ -248,14 +258,13 @@ fn one_namespace_fails_over_alone() {
 
 /// A namespace is deleted and made again under its name: its routers wait with `no-namespace`, which
 /// lets the kernel take it down, and start again; the others hear nothing of it.
-#[test]
-fn a_namespace_that_goes_and_comes_back() {
+fn a_namespace_that_goes_and_comes_back(mode: Mode) {
     let test = "a_namespace_that_goes_and_comes_back";
     let sites = Sites::new(test, &["s1", "s2"]);
     let [gone, stays] = &sites.all[..] else {
         panic!("two sites")
     };
-    let text = config(&both(&gone.a, 200)) + &config(&both(&stays.a, 200));
+    let text = config(&both(mode, &gone.a, 200)) + &config(&both(mode, &stays.a, 200));
     let daemon = sites.start(&sites.one, &text);
     wait(&daemon, &gone.a, State::Master);
     wait(&daemon, &stays.a, State::Master);
@@ -294,12 +303,11 @@ fn a_namespace_that_goes_and_comes_back() {
 
 /// The name is there before the namespace: its routers wait, and one that is not there from the
 /// beginning is told of.
-#[test]
-fn a_namespace_that_comes_later() {
+fn a_namespace_that_comes_later(mode: Mode) {
     let sites = Sites::new("a_namespace_that_comes_later", &["s1"]);
     let site = &sites.all[0];
     sites.lab.delete(&site.a);
-    let daemon = sites.start(&sites.one, &config(&both(&site.a, 200)));
+    let daemon = sites.start(&sites.one, &config(&both(mode, &site.a, 200)));
     wait_started(&daemon);
     let name = names(&site.a)[0].clone();
     until("the reason is told", within(5.0), || {
@@ -318,23 +326,22 @@ fn a_namespace_that_comes_later() {
 
 /// A reload adds and removes namespaces; others are not touched. Where the daemon was started
 /// without any, and has given up the right to enter one, it says so.
-#[test]
-fn a_reload_adds_and_removes_namespaces() {
+fn a_reload_adds_and_removes_namespaces(mode: Mode) {
     let test = "a_reload_adds_and_removes_namespaces";
     let sites = Sites::new(test, &["s1", "s2"]);
     let [first, second] = &sites.all[..] else {
         panic!("two sites")
     };
     let before = [&first.a, &second.a].map(snapshot);
-    let daemon = sites.start(&sites.one, &config(&both(&first.a, 200)));
+    let daemon = sites.start(&sites.one, &config(&both(mode, &first.a, 200)));
     wait(&daemon, &first.a, State::Master);
     let mark = daemon.log().mark();
-    daemon.reload(&(config(&both(&first.a, 200)) + &config(&both(&second.a, 200))));
+    daemon.reload(&(config(&both(mode, &first.a, 200)) + &config(&both(mode, &second.a, 200))));
     wait(&daemon, &second.a, State::Master);
     carries(&second.a, VIP6, true);
     let untouched = |line: &String| !(line.contains(first.a.netns()) && line.contains("Changed"));
     assert!(daemon.log().texts_after(mark).iter().all(untouched));
-    daemon.reload(&config(&both(&second.a, 200)));
+    daemon.reload(&config(&both(mode, &second.a, 200)));
     carries(&first.a, VIP4, false);
     carries(&first.a, VIP6, false);
     until("everything is taken back", within(5.0), || {
@@ -350,7 +357,7 @@ fn a_reload_adds_and_removes_namespaces() {
 
     let daemon = sites.start(&sites.two, "");
     wait_started(&daemon);
-    daemon.reload(&config(&both(&second.b, 200)));
+    daemon.reload(&config(&both(mode, &second.b, 200)));
     let name = names(&second.b)[0].clone();
     until("it waits for the namespace", within(5.0), || {
         let status = daemon
@@ -366,8 +373,7 @@ fn a_reload_adds_and_removes_namespaces() {
 
 /// After SIGKILL a start takes back what was left in every namespace, also in those that the
 /// configuration names no more; one that is gone, and one that was made anew, need nothing.
-#[test]
-fn sigkill_and_a_new_start_clean_every_namespace() {
+fn sigkill_and_a_new_start_clean_every_namespace(mode: Mode) {
     let test = "sigkill_and_a_new_start_clean_every_namespace";
     let sites = Sites::new(test, &["s1", "s2", "s3", "s4"]);
     let hosts: Vec<&Host> = sites.all.iter().map(|site| &site.a).collect();
@@ -379,7 +385,10 @@ fn sigkill_and_a_new_start_clean_every_namespace() {
             .key("routes", route)
     };
     let text = |hosts: &[&Host]| {
-        let all: Vec<Vrouter> = hosts[1..].iter().flat_map(|host| both(host, 200)).collect();
+        let all: Vec<Vrouter> = hosts[1..]
+            .iter()
+            .flat_map(|host| both(mode, host, 200))
+            .collect();
         config(&[ether(hosts[0])]) + &config(&all)
     };
     let mut daemon = sites.start(&sites.one, &text(&hosts));
@@ -420,7 +429,7 @@ fn the_own_namespace_and_a_second_name_are_refused() {
     let sites = Sites::new(test, &["s1"]);
     let site = &sites.all[0];
     attach(&sites.lab, &site.lan, &sites.one, "10.0.0.3/24");
-    let daemon = sites.start(&sites.one, &config(&both(&sites.one, 200)));
+    let daemon = sites.start(&sites.one, &config(&both(Mode::Macvlan, &sites.one, 200)));
     until("it is told", within(5.0), || {
         let told = |text: &str| text.contains("that of the daemon itself");
         daemon

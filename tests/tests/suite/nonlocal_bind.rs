@@ -8,9 +8,15 @@ use std::time::Duration;
 use rvrrpd_tests::deadline::{until, within};
 use rvrrpd_tests::family::{FAMILIES, Family};
 use rvrrpd_tests::host::Host;
-use rvrrpd_tests::rvrrpd::{State, Vrouter, config, iftypes};
+use rvrrpd_tests::in_modes;
+use rvrrpd_tests::mode::Mode;
+use rvrrpd_tests::rvrrpd::{State, Vrouter, config};
 use rvrrpd_tests::scene::{Scene, VRID};
 use rvrrpd_tests::snapshot::snapshot;
+
+in_modes! {
+    an_application_is_bound_before_the_takeover: macvlan, ether, ebpf;
+}
 
 const GLOBAL: &str = "2001:db8::100";
 
@@ -21,12 +27,12 @@ fn vip(family: Family) -> IpAddr {
     }
 }
 
-fn vrouter(family: Family, iftype: &str) -> Vrouter {
+fn vrouter(family: Family, mode: Mode) -> Vrouter {
     let vips = match family {
         Family::V4 => vec!["10.0.0.100"],
         Family::V6 => vec!["fe80::100", GLOBAL],
     };
-    Vrouter::new(VRID, &vips).iftype(iftype)
+    Vrouter::new(VRID, &vips).mode(mode)
 }
 
 fn path(family: Family) -> &'static str {
@@ -62,48 +68,45 @@ fn serves(client: &Host, listener: &TcpListener, address: SocketAddr) -> bool {
 
 /// contract §2.2 `nonlocal_bind`, FSM-A-5: of each data plane and family; the setting is there while
 /// a router wants it, and as before after.
-#[test]
-fn an_application_is_bound_before_the_takeover() {
+fn an_application_is_bound_before_the_takeover(mode: Mode) {
     for family in FAMILIES {
-        for iftype in iftypes() {
-            let scene = Scene::new("an_application_is_bound_before_the_takeover");
-            scene.lab.step(&format!("{family} {iftype}"));
-            for (host, number) in [(&scene.r1, 1), (&scene.r2, 2), (&scene.client, 0x50)] {
-                host.ip(&format!(
-                    "address add 2001:db8::{number:x}/64 dev eth0 nodad"
-                ));
-            }
-            let before = snapshot(&scene.r2);
-            let address = SocketAddr::new(vip(*family), 8080);
-            let bind = || scene.r2.inside(|| TcpListener::bind(address));
-            assert!(bind().is_err(), "without it nobody can");
-            let of = |priority| {
-                let vrouter = vrouter(*family, iftype).priority(priority).preemption(true);
-                config(&[vrouter.key("nonlocal_bind", true)])
-            };
-            let first = scene.start(&scene.r1, &of(200));
-            first.wait_state(family.name(), State::Master, within(5.0));
-            let second = scene.start(&scene.r2, &of(100));
-            second.wait_state(family.name(), State::Backup, within(5.0));
-            let listener = bind().expect("bound as Backup");
-            listener.set_nonblocking(true).unwrap();
-            first.stop();
-            second.wait_state(family.name(), State::Master, within(5.0));
-            until("it serves", within(10.0), || {
-                serves(&scene.client, &listener, address).then_some(())
-            });
-            // Nobody wants it any more.
-            second.reload(&config(&[vrouter(*family, iftype)
-                .priority(100)
-                .preemption(true)]));
-            until("the setting is as before", within(5.0), || {
-                (scene.r2.read_sysctl(path(*family)).as_deref() == Some("0")).then_some(())
-            });
-            assert_eq!(second.state(family.name()), Some(State::Master));
-            drop(listener);
-            second.stop();
-            before.assert_same(&snapshot(&scene.r2), "after the stop");
+        let scene = Scene::new("an_application_is_bound_before_the_takeover");
+        scene.lab.step(&family.to_string());
+        for (host, number) in [(&scene.r1, 1), (&scene.r2, 2), (&scene.client, 0x50)] {
+            host.ip(&format!(
+                "address add 2001:db8::{number:x}/64 dev eth0 nodad"
+            ));
         }
+        let before = snapshot(&scene.r2);
+        let address = SocketAddr::new(vip(*family), 8080);
+        let bind = || scene.r2.inside(|| TcpListener::bind(address));
+        assert!(bind().is_err(), "without it nobody can");
+        let of = |priority| {
+            let vrouter = vrouter(*family, mode).priority(priority).preemption(true);
+            config(&[vrouter.key("nonlocal_bind", true)])
+        };
+        let first = scene.start(&scene.r1, &of(200));
+        first.wait_state(family.name(), State::Master, within(5.0));
+        let second = scene.start(&scene.r2, &of(100));
+        second.wait_state(family.name(), State::Backup, within(5.0));
+        let listener = bind().expect("bound as Backup");
+        listener.set_nonblocking(true).unwrap();
+        first.stop();
+        second.wait_state(family.name(), State::Master, within(5.0));
+        until("it serves", within(10.0), || {
+            serves(&scene.client, &listener, address).then_some(())
+        });
+        // Nobody wants it any more.
+        second.reload(&config(&[vrouter(*family, mode)
+            .priority(100)
+            .preemption(true)]));
+        until("the setting is as before", within(5.0), || {
+            (scene.r2.read_sysctl(path(*family)).as_deref() == Some("0")).then_some(())
+        });
+        assert_eq!(second.state(family.name()), Some(State::Master));
+        drop(listener);
+        second.stop();
+        before.assert_same(&snapshot(&scene.r2), "after the stop");
     }
 }
 
@@ -112,7 +115,7 @@ fn an_application_is_bound_before_the_takeover() {
 fn the_setting_is_journaled() {
     let scene = Scene::new("the_setting_is_journaled");
     let of = |bind: bool| {
-        let vrouter = vrouter(Family::V4, "macvlan").key("nonlocal_bind", bind);
+        let vrouter = vrouter(Family::V4, Mode::Macvlan).key("nonlocal_bind", bind);
         config(&[vrouter])
     };
     let read = || scene.r1.read_sysctl(path(Family::V4));

@@ -7,9 +7,17 @@ use rvrrpd_tests::capture::Capture;
 use rvrrpd_tests::deadline::{until, within};
 use rvrrpd_tests::frame::{Frame, IPV6, Mac, RsSpec, ethernet, hex, ip};
 use rvrrpd_tests::host::Host;
+use rvrrpd_tests::in_modes;
+use rvrrpd_tests::mode::Mode;
 use rvrrpd_tests::rvrrpd::{Files, Rvrrpd, State, Vrouter, config, run};
 use rvrrpd_tests::scene::{Scene, VRID, converge};
 use rvrrpd_tests::sys::Stamp;
+
+in_modes! {
+    // The others are slow, and about what is the same in all modes.
+    ra_1_only_the_master_sends_them: macvlan, ether, ebpf;
+    ra_1_ra_2_failover: macvlan, ether, ebpf;
+}
 
 const NAME: &str = "eth0-7-v6";
 const VMAC: Mac = Mac::virtual_v6(VRID);
@@ -28,15 +36,15 @@ const OFTEN: &str = "{ prefixes = [\"2001:db8:1::/64\"], max_interval = 4, lifet
 const SELDOM: &str =
     "{ prefixes = [\"2001:db8:1::/64\"], min_interval = 1350, max_interval = 1800 }";
 
-fn plain(priority: u8) -> Vrouter {
+fn plain(mode: Mode, priority: u8) -> Vrouter {
     Vrouter::new(VRID, &["fe80::100", "2001:db8:1::100"])
-        .macvlan()
+        .mode(mode)
         .priority(priority)
         .preemption(true)
 }
 
-fn router(priority: u8, advertised: &str) -> Vrouter {
-    plain(priority).key("router_advertisement", advertised)
+fn router(mode: Mode, priority: u8, advertised: &str) -> Vrouter {
+    plain(mode, priority).key("router_advertisement", advertised)
 }
 
 fn start(scene: &Scene, host: &Host, vrouter: Vrouter) -> Rvrrpd {
@@ -44,8 +52,8 @@ fn start(scene: &Scene, host: &Host, vrouter: Vrouter) -> Rvrrpd {
 }
 
 /// Starts the first router and waits for its first router advertisement.
-fn master(scene: &Scene, lan: &Capture, advertised: &str) -> (Rvrrpd, Frame) {
-    let daemon = start(scene, &scene.r1, router(200, advertised));
+fn master(mode: Mode, scene: &Scene, lan: &Capture, advertised: &str) -> (Rvrrpd, Frame) {
+    let daemon = start(scene, &scene.r1, router(mode, 200, advertised));
     daemon.wait_state(NAME, State::Master, within(8.0));
     let first = lan.wait_since(Stamp::default(), "a first RA", within(5.0), is_ra);
     (daemon, first)
@@ -87,8 +95,7 @@ fn sockets(host: &Host) -> usize {
 
 /// RA-1, FSM-A-3: every byte of what the Master sends, the first one behind its neighbour advertisements;
 /// a Backup sends none, also when it is asked.
-#[test]
-fn ra_1_only_the_master_sends_them() {
+fn ra_1_only_the_master_sends_them(mode: Mode) {
     let scene = Scene::new("ra_1_only_the_master_sends_them");
     let lan = scene.lan.capture();
     let all = "{ max_interval = 4, min_interval = 3, lifetime = 4660, managed = true, other = true, \
@@ -104,8 +111,8 @@ fn ra_1_only_the_master_sends_them() {
          1903 0000 0a0b0c0d 20010db8000000000000000000000053
          1f03 0000 0a0b0c0d 076578616d706c65 036f7267 00 000000",
     );
-    let (first, ra) = master(&scene, &lan, all);
-    let backup = start(&scene, &scene.r2, router(100, all));
+    let (first, ra) = master(mode, &scene, &lan, all);
+    let backup = start(&scene, &scene.r2, router(mode, 100, all));
     backup.wait_state(NAME, State::Backup, within(8.0));
     let nas = lan.frames_since(Stamp::default()).into_iter();
     let mut nas = nas.filter(|frame| frame.nd().is_some_and(|nd| nd.kind == 136 && !nd.solicited));
@@ -135,7 +142,7 @@ fn off_unless_configured() {
     let scene = Scene::new("ra_off_unless_configured");
     let lan = scene.lan.capture();
     let before = sockets(&scene.r1);
-    let daemon = start(&scene, &scene.r1, plain(200));
+    let daemon = start(&scene, &scene.r1, plain(Mode::Macvlan, 200));
     daemon.wait_state(NAME, State::Master, within(8.0));
     solicit(&scene.client);
     let sent = lan.until_quiet(Stamp::default(), QUIET, within(10.0), is_ra);
@@ -161,16 +168,15 @@ fn configured(client: &Host) -> (Vec<String>, Vec<IpAddr>) {
 /// RA-1, RA-2, RA-3, RA-5: power off, a better router that comes back, an orderly stop: whoever is
 /// Master sends the same bytes, nobody ever a lifetime of 0, and a Linux host that has configured
 /// itself by them keeps its default route and its address.
-#[test]
-fn ra_1_ra_2_failover() {
+fn ra_1_ra_2_failover(mode: Mode) {
     let scene = Scene::new("ra_failover");
     let client = &scene.client;
     for (setting, value) in [("forwarding", "0"), ("accept_ra", "1"), ("autoconf", "1")] {
         client.sysctl(&format!("ipv6/conf/eth0/{setting}"), value);
     }
     let lan = scene.lan.capture();
-    let (mut first, ra) = master(&scene, &lan, OFTEN);
-    let second = start(&scene, &scene.r2, router(100, OFTEN));
+    let (mut first, ra) = master(mode, &scene, &lan, OFTEN);
+    let second = start(&scene, &scene.r2, router(mode, 100, OFTEN));
     second.wait_state(NAME, State::Backup, within(8.0));
     until("the client has configured itself", within(10.0), || {
         let (gateways, addresses) = configured(client);
@@ -193,7 +199,7 @@ fn ra_1_ra_2_failover() {
     scene.lab.step("the first returns");
     scene.lan.heal(&scene.r1);
     let back = Stamp::now();
-    let first = start(&scene, &scene.r1, router(200, OFTEN));
+    let first = start(&scene, &scene.r1, router(mode, 200, OFTEN));
     first.wait_state(NAME, State::Master, within(8.0));
     second.wait_state(NAME, State::Backup, within(5.0));
     next_of(&scene.r1, back);
@@ -219,7 +225,7 @@ fn ra_1_ra_2_failover() {
 fn solicitations_are_answered_once() {
     let scene = Scene::new("ra_solicitations_are_answered_once");
     let lan = scene.lan.capture();
-    let (daemon, first) = master(&scene, &lan, SELDOM);
+    let (daemon, first) = master(Mode::Macvlan, &scene, &lan, SELDOM);
     scene.lab.step("too soon after the first");
     for _ in 0..50 {
         solicit(&scene.client);
@@ -255,7 +261,7 @@ fn solicitations_are_answered_once() {
 fn malformed_solicitations_are_ignored() {
     let scene = Scene::new("ra_malformed_solicitations_are_ignored");
     let lan = scene.lan.capture();
-    let (daemon, first) = master(&scene, &lan, SELDOM);
+    let (daemon, first) = master(Mode::Macvlan, &scene, &lan, SELDOM);
     let right = solicitation(&scene.client);
     let link_layer = right.rest.clone();
     let with = |change: &dyn Fn(&mut RsSpec)| {
@@ -305,8 +311,8 @@ fn malformed_solicitations_are_ignored() {
 fn a_flood_of_solicitations() {
     let scene = Scene::new("ra_a_flood_of_solicitations");
     let lan = scene.lan.capture();
-    let (daemon, _) = master(&scene, &lan, SELDOM);
-    let backup = start(&scene, &scene.r2, router(100, SELDOM));
+    let (daemon, _) = master(Mode::Macvlan, &scene, &lan, SELDOM);
+    let backup = start(&scene, &scene.r2, router(Mode::Macvlan, 100, SELDOM));
     backup.wait_state(NAME, State::Backup, within(8.0));
     let (began, frame) = (Stamp::now(), solicitation(&scene.client).frame());
     let injector = scene.client.injector("eth0");
@@ -332,7 +338,7 @@ fn a_reload_changes_the_options() {
     let scene = Scene::new("ra_a_reload_changes_the_options");
     let lan = scene.lan.capture();
     let before = sockets(&scene.r1);
-    let daemon = start(&scene, &scene.r1, plain(200));
+    let daemon = start(&scene, &scene.r1, plain(Mode::Macvlan, 200));
     daemon.wait_state(NAME, State::Master, within(8.0));
     let changes = daemon.changes();
     let began = Stamp::now();
@@ -344,11 +350,15 @@ fn a_reload_changes_the_options() {
     let lifetime =
         |seconds| move |frame: &Frame| frame.ra().is_some_and(|ra| ra.lifetime == seconds);
     scene.lab.step("on");
-    let on = reload(router(200, SELDOM));
+    let on = reload(router(Mode::Macvlan, 200, SELDOM));
     lan.wait_since(on, "the first", within(5.0), lifetime(5400));
     assert_eq!(sockets(&scene.r1), before + 1);
     scene.lab.step("other options");
-    let changed = reload(router(200, "{ lifetime = 777, dnssl = \"example.org\" }"));
+    let changed = reload(router(
+        mode,
+        200,
+        "{ lifetime = 777, dnssl = \"example.org\" }",
+    ));
     let frame = lan.wait_since(changed, "the changed one", within(8.0), lifetime(777));
     let expected = frame_of(
         "86000000 40000309 00000000 00000000 0101 00005e000207
@@ -356,14 +366,18 @@ fn a_reload_changes_the_options() {
     );
     assert_eq!(frame.bytes, expected, "{frame:?}");
     scene.lab.step("nothing else");
-    let same = reload(router(150, "{ lifetime = 777, dnssl = \"example.org\" }"));
+    let same = reload(router(
+        mode,
+        150,
+        "{ lifetime = 777, dnssl = \"example.org\" }",
+    ));
     lan.wait_since(same, "the new priority", within(5.0), |frame| {
         frame.advert().is_some_and(|advert| advert.priority == 150)
     });
     let none = lan.until_quiet(same, 2 * QUIET, within(10.0), is_ra);
     assert!(none.is_empty(), "{none:#?}");
     scene.lab.step("off");
-    let off = reload(plain(200));
+    let off = reload(plain(Mode::Macvlan, 200));
     let last = lan.wait_since(off, "the last one", within(5.0), is_ra);
     let expected = frame_of(
         "86000000 40000000 00000000 00000000 0101 00005e000207
@@ -387,9 +401,10 @@ fn a_reload_changes_the_options() {
 fn a_reload_changes_the_source() {
     let scene = Scene::new("ra_a_reload_changes_the_source");
     let lan = scene.lan.capture();
-    let (daemon, _) = master(&scene, &lan, SELDOM);
+    let (daemon, _) = master(Mode::Macvlan, &scene, &lan, SELDOM);
     let changed = Stamp::now();
-    let vrouter = router(200, SELDOM).key("vip", "[\"fe80::200\", \"2001:db8:1::100\"]");
+    let vrouter =
+        router(Mode::Macvlan, 200, SELDOM).key("vip", "[\"fe80::200\", \"2001:db8:1::100\"]");
     daemon.reload(&config(&[vrouter]));
     let sent = lan.wait_count(changed, 2, "farewell and the new one", within(8.0), is_ra);
     let told: Vec<(String, u16)> = sent
@@ -411,11 +426,11 @@ fn wrong_values_are_refused() {
     for (vrouter, message) in [
         (v4, "router_advertisement: is for IPv6, allowed: "),
         (
-            router(100, "{ lifetime = 599 }"),
+            router(Mode::Macvlan, 100, "{ lifetime = 599 }"),
             "router_advertisement.lifetime: 599 is less than max_interval, allowed: 0, or 600..9000",
         ),
         (
-            router(100, "{ prefixes = [\"2001:db8::1/64\"] }"),
+            router(Mode::Macvlan, 100, "{ prefixes = [\"2001:db8::1/64\"] }"),
             "router_advertisement.prefixes: \"2001:db8::1/64\" has bits behind its length, \
              allowed: 2001:db8::/64",
         ),

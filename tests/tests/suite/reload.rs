@@ -11,13 +11,24 @@ use rvrrpd_tests::capture::Capture;
 use rvrrpd_tests::deadline::{slowness, until, within};
 use rvrrpd_tests::frame::{AdvertSpec, Mac};
 use rvrrpd_tests::host::Host;
+use rvrrpd_tests::in_modes;
 use rvrrpd_tests::inject::Injector;
 use rvrrpd_tests::lab::Lab;
+use rvrrpd_tests::mode::Mode;
 use rvrrpd_tests::random::Random;
 use rvrrpd_tests::rvrrpd::{Rvrrpd, State, Vrouter, config};
 use rvrrpd_tests::scene::{NAME, Scene, VIP, VIP_TEXT, VRID, advert_from, converge};
 use rvrrpd_tests::snapshot::{Snapshot, snapshot};
 use rvrrpd_tests::sys::Stamp;
+
+in_modes! {
+    // Ether: two virtual MACs on one interface.
+    any_configuration_becomes_any_other: macvlan, ebpf;
+    a_change_in_place: macvlan, ether, ebpf, ebpf_no_accept;
+    a_bad_file_changes_nothing: macvlan, ether, ebpf;
+    // Ether: two virtual MACs on one interface.
+    a_router_is_removed_and_added: macvlan, ebpf;
+}
 
 /// VRIDs that a peer of priority 254 holds in Backup.
 const HELD: [u8; 3] = [1, 2, 3];
@@ -27,6 +38,8 @@ const VRIDS: u8 = 8;
 const LONGEST: Duration = Duration::from_millis(200);
 /// Pairs unless the environment variable `RVRRPD_RELOAD_PAIRS` says otherwise.
 const PAIRS: u64 = 100;
+/// The same where it is not macvlans that are made and removed.
+const FEWER_PAIRS: u64 = 30;
 /// Pairs that run beside each other.
 const LANES: usize = 3;
 
@@ -38,12 +51,12 @@ struct Configuration {
 }
 
 impl Configuration {
-    fn new(random: &mut Random) -> Self {
+    fn new(mode: Mode, random: &mut Random) -> Self {
         let mut vrouters = Vec::new();
         for interface in 0..2 {
             for vrid in 1..=VRIDS {
                 if random.below(5) < 3 {
-                    vrouters.push(vrouter(random, interface, vrid));
+                    vrouters.push(vrouter(mode, random, interface, vrid));
                 }
             }
         }
@@ -85,7 +98,7 @@ fn key(vrouter: &Vrouter) -> (String, u8) {
 }
 
 /// A random virtual router of `vrid` on `eth<interface>`.
-fn vrouter(random: &mut Random, interface: u8, vrid: u8) -> Vrouter {
+fn vrouter(mode: Mode, random: &mut Random, interface: u8, vrid: u8) -> Vrouter {
     let pool: Vec<String> = (1..=4)
         .map(|k| format!("10.{interface}.{vrid}.{k}"))
         .collect();
@@ -93,17 +106,17 @@ fn vrouter(random: &mut Random, interface: u8, vrid: u8) -> Vrouter {
     let count = 1 + random.below(4) as usize;
     let vips: Vec<&str> = (0..count).map(|k| pool[(first + k) % 4].as_str()).collect();
     let mut vrouter = Vrouter::new(vrid, &vips)
-        .macvlan()
+        .mode(mode)
         .text("interface", &format!("eth{interface}"))
-        .text("vifname", &format!("vr{interface}.{vrid}"))
         .priority(1 + random.below(253) as u8)
         .preemption(random.coin())
         .interval(if random.coin() { 0.1 } else { 0.2 });
     if random.coin() {
         vrouter = vrouter.key("accept_mode", random.coin());
     }
-    if random.below(3) == 0 {
-        vrouter = vrouter.text("vifname", &format!("vx{interface}.{vrid}"));
+    let letter = if random.below(3) == 0 { 'x' } else { 'r' };
+    if mode == Mode::Macvlan {
+        vrouter = vrouter.text("vifname", &format!("v{letter}{interface}.{vrid}"));
     }
     let routes: Vec<String> = (0..random.below(3))
         .map(|k| {
@@ -202,11 +215,11 @@ impl Side {
 }
 
 /// Starts `a`, makes it `b` by SIGHUP, and compares with a fresh start of `b`.
-fn check_pair(lab: &Lab, sides: &[Side; 2], seed: u64) -> Result<(), String> {
+fn check_pair(mode: Mode, lab: &Lab, sides: &[Side; 2], seed: u64) -> Result<(), String> {
     let mut random = Random::new(seed);
     let (a, b) = (
-        Configuration::new(&mut random),
-        Configuration::new(&mut random),
+        Configuration::new(mode, &mut random),
+        Configuration::new(mode, &mut random),
     );
     lab.step(&format!("seed {seed}"));
     let [reloaded, fresh] = sides;
@@ -353,16 +366,19 @@ fn check_undisturbed(
 /// 100 random pairs of configurations (`RVRRPD_RELOAD_PAIRS`, `RVRRPD_RELOAD_SEED`): after SIGHUP
 /// the kernel and the adverts are those of a fresh start, common routers are undisturbed, and a
 /// stop leaves nothing.
-#[test]
-fn any_configuration_becomes_any_other() {
+fn any_configuration_becomes_any_other(mode: Mode) {
     let variable = |name: &str, default| {
         std::env::var(name)
             .ok()
             .and_then(|text| text.parse().ok())
             .unwrap_or(default)
     };
+    let default = match mode {
+        Mode::Macvlan => PAIRS,
+        _ => FEWER_PAIRS,
+    };
     let (pairs, seed) = (
-        variable("RVRRPD_RELOAD_PAIRS", PAIRS),
+        variable("RVRRPD_RELOAD_PAIRS", default),
         variable("RVRRPD_RELOAD_SEED", 1),
     );
     let limit = Duration::from_secs(60 + 6 * pairs);
@@ -378,7 +394,7 @@ fn any_configuration_becomes_any_other() {
                     if number >= pairs || failures.lock().unwrap().len() >= 3 {
                         return;
                     }
-                    if let Err(error) = check_pair(&lab, &sides, seed + number) {
+                    if let Err(error) = check_pair(mode, &lab, &sides, seed + number) {
                         failures
                             .lock()
                             .unwrap()
@@ -395,11 +411,10 @@ fn any_configuration_becomes_any_other() {
 
 /// TX-9: a changed priority, list of addresses or interval shows in the next adverts
 /// without a resignation, and only addresses that are new are announced.
-#[test]
-fn a_change_in_place() {
+fn a_change_in_place(mode: Mode) {
     let scene = Scene::new("a_change_in_place");
     let lan = scene.lan.capture();
-    let first = Vrouter::new(VRID, &[VIP_TEXT]).macvlan();
+    let first = Vrouter::new(VRID, &[VIP_TEXT]).mode(mode);
     let daemon = scene.start(&scene.r1, &config(std::slice::from_ref(&first)));
     daemon.wait_state(NAME, State::Master, within(5.0));
     converge(
@@ -408,7 +423,7 @@ fn a_change_in_place() {
         Duration::from_millis(300),
         within(5.0),
     );
-    let added = Vrouter::new(VRID, &[VIP_TEXT, "10.0.0.101"]).macvlan();
+    let added = Vrouter::new(VRID, &[VIP_TEXT, "10.0.0.101"]).mode(mode);
     let changes = [
         ("priority", first.clone().priority(150), 150, 1, 100),
         ("addresses", added.clone().priority(150), 150, 2, 100),
@@ -432,7 +447,11 @@ fn a_change_in_place() {
                 })
             },
         );
-        let wanted = if count == 2 { vec!["standby7"] } else { vec![] };
+        let wanted = if count == 2 {
+            mode.carriers("eth0", VRID)
+        } else {
+            vec![]
+        };
         until("the second address", within(5.0), || {
             (scene.r1.carriers_of("10.0.0.101".parse().unwrap()) == wanted).then_some(())
         });
@@ -443,18 +462,18 @@ fn a_change_in_place() {
             .count();
         assert_eq!(resigned, 0, "{what}: resigned");
         assert_eq!(daemon.state(NAME), Some(State::Master), "{what}");
-        assert_eq!(scene.r1.carriers_of(VIP.into()), ["standby7"], "{what}");
+        let carriers = scene.r1.carriers_of(VIP.into());
+        assert_eq!(carriers, mode.carriers("eth0", VRID), "{what}");
     }
     daemon.stop();
 }
 
 /// A file with an error changes nothing on SIGHUP; the log tells file, line and key, and the
 /// daemon goes on; the next good file is taken.
-#[test]
-fn a_bad_file_changes_nothing() {
+fn a_bad_file_changes_nothing(mode: Mode) {
     let scene = Scene::new("a_bad_file_changes_nothing");
     let lan = scene.lan.capture();
-    let good = config(&[Vrouter::new(VRID, &[VIP_TEXT]).macvlan()]);
+    let good = config(&[Vrouter::new(VRID, &[VIP_TEXT]).mode(mode)]);
     let mut daemon = scene.start(&scene.r1, &good);
     daemon.wait_state(NAME, State::Master, within(5.0));
     until("the VIP", within(5.0), || {
@@ -466,9 +485,9 @@ fn a_bad_file_changes_nothing() {
     let path = daemon.files().config.display().to_string();
     let bad = [
         config(&[Vrouter::new(VRID, &[VIP_TEXT])
-            .macvlan()
+            .mode(mode)
             .key("priority", 300)]),
-        config(&[Vrouter::new(8, &["10.0.0.108"]).macvlan()]) + "nonsense",
+        config(&[Vrouter::new(8, &["10.0.0.108"]).mode(mode)]) + "nonsense",
         "[[vrouter]]\n".to_owned(),
     ];
     for text in bad {
@@ -497,7 +516,7 @@ fn a_bad_file_changes_nothing() {
         before.assert_same(&kernel(), "after a bad file");
     }
     daemon.reload(&config(&[Vrouter::new(VRID, &[VIP_TEXT])
-        .macvlan()
+        .mode(mode)
         .priority(150)]));
     lan.wait_since(Stamp::now(), "the new priority", within(5.0), |frame| {
         frame.advert().is_some_and(|advert| advert.priority == 150)
@@ -506,12 +525,11 @@ fn a_bad_file_changes_nothing() {
 }
 
 /// A router that a reload removes resigns and takes everything with it; one that it adds runs.
-#[test]
-fn a_router_is_removed_and_added() {
+fn a_router_is_removed_and_added(mode: Mode) {
     let scene = Scene::new("a_router_is_removed_and_added");
     let lan = scene.lan.capture();
-    let usual = Vrouter::new(VRID, &[VIP_TEXT]).macvlan();
-    let other = Vrouter::new(8, &["10.0.0.108"]).macvlan();
+    let usual = Vrouter::new(VRID, &[VIP_TEXT]).mode(mode);
+    let other = Vrouter::new(8, &["10.0.0.108"]).mode(mode);
     let daemon = scene.start(&scene.r1, &config(std::slice::from_ref(&usual)));
     daemon.wait_state(NAME, State::Master, within(5.0));
     until("the VIP", within(5.0), || {

@@ -2,9 +2,17 @@
 
 use rvrrpd_tests::deadline::{until, within};
 use rvrrpd_tests::host::Host;
+use rvrrpd_tests::in_modes;
+use rvrrpd_tests::mode::Mode;
 use rvrrpd_tests::rvrrpd::{State, Vrouter, config};
 use rvrrpd_tests::scene::{NAME, Scene, VIP_TEXT, VRID};
 use rvrrpd_tests::snapshot::snapshot;
+
+in_modes! {
+    // Ether: two virtual MACs on one interface.
+    routes_follow_the_master: macvlan, ebpf;
+    a_removed_route_and_address_come_back: macvlan, ether, ebpf;
+}
 
 /// Whether `host` has a route to `destination` whose text holds all of `parts`.
 fn has(host: &Host, destination: &str, parts: &[&str]) -> bool {
@@ -23,8 +31,7 @@ fn wait_for(host: &Host, destination: &str, parts: &[&str], there: bool) {
 
 /// contract §2.3, §2.2 `routes`: they are there while Master, with metric, MTU and table, and gone
 /// with it; the global ones come with the first Master and go with the last.
-#[test]
-fn routes_follow_the_master() {
+fn routes_follow_the_master(mode: Mode) {
     let scene = Scene::with_upstream("routes_follow_the_master");
     let before = snapshot(&scene.r2);
     let own = "[{ route = \"192.168.1.0/24\", nh = \"10.1.0.50\", metric = 77, mtu = 1400 }, \
@@ -33,8 +40,10 @@ fn routes_follow_the_master() {
         "{}[protocols]\n[[protocols.static]]\nroute = \"172.16.0.0\"\nmask = \"255.240.0.0\"\n\
          nh = \"10.1.0.50\"\nmetric = 5\n",
         config(&[
-            Vrouter::new(VRID, &[VIP_TEXT]).macvlan().key("routes", own),
-            Vrouter::new(8, &["10.0.0.108"]).macvlan(),
+            Vrouter::new(VRID, &[VIP_TEXT])
+                .mode(mode)
+                .key("routes", own),
+            Vrouter::new(8, &["10.0.0.108"]).mode(mode),
         ])
     );
     let daemon = scene.start(&scene.r2, &text);
@@ -82,12 +91,11 @@ fn routes_follow_the_master() {
 }
 
 /// A route of ours that somebody removes while we are Master comes back.
-#[test]
-fn a_removed_route_and_address_come_back() {
+fn a_removed_route_and_address_come_back(mode: Mode) {
     let scene = Scene::with_upstream("a_removed_route_and_address_come_back");
     let routes = "[{ route = \"192.168.1.0/24\", nh = \"10.1.0.50\" }]";
     let vrouter = Vrouter::new(VRID, &[VIP_TEXT])
-        .macvlan()
+        .mode(mode)
         .key("routes", routes);
     let daemon = scene.start(&scene.r2, &config(&[vrouter]));
     daemon.wait_state(NAME, State::Master, within(5.0));
@@ -95,10 +103,16 @@ fn a_removed_route_and_address_come_back() {
     scene.r2.ip("route del 192.168.1.0/24");
     wait_for(&scene.r2, "192.168.1.0/24", &["via 10.1.0.50"], true);
     let vip = VIP_TEXT.parse().unwrap();
+    until("the VIP", within(5.0), || {
+        (scene.r2.carriers_of(vip) == mode.carriers("eth0", VRID)).then_some(())
+    });
     let carrier = scene.r2.carriers_of(vip);
-    scene
-        .r2
-        .ip(&format!("address del {VIP_TEXT}/32 dev {}", carrier[0]));
+    // On ether it has the prefix of the interface.
+    let prefix = if mode == Mode::Ether { 24 } else { 32 };
+    scene.r2.ip(&format!(
+        "address del {VIP_TEXT}/{prefix} dev {}",
+        carrier[0]
+    ));
     until("the VIP is back", within(5.0), || {
         (scene.r2.carriers_of(vip) == carrier).then_some(())
     });

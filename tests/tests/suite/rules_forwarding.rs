@@ -5,10 +5,17 @@ use std::net::IpAddr;
 use rvrrpd_tests::capture::Capture;
 use rvrrpd_tests::deadline::within;
 use rvrrpd_tests::frame::{Frame, Icmp};
+use rvrrpd_tests::in_modes;
+use rvrrpd_tests::mode::Mode;
 use rvrrpd_tests::probe::ping_mac;
 use rvrrpd_tests::rvrrpd::{State, Vrouter, config};
 use rvrrpd_tests::scene::{NAME, Scene, VIP, VIP_TEXT, VMAC, VRID};
 use rvrrpd_tests::sys::Stamp;
+
+in_modes! {
+    no_redirects: macvlan, ether, ebpf;
+    packets_to_the_virtual_address_are_not_forwarded: macvlan, ether, ebpf;
+}
 
 /// ICMP redirects that r1 has sent.
 fn redirects(lan: &Capture, start: Stamp) -> Vec<Icmp> {
@@ -22,8 +29,7 @@ fn redirects(lan: &Capture, start: Stamp) -> Vec<Icmp> {
 
 /// ICMP-1: a Master sends no redirects, although it forwards to a router on the same LAN, whatever
 /// carries the address; and the setting of other interfaces is theirs.
-#[test]
-fn no_redirects() {
+fn no_redirects(mode: Mode) {
     let scene = Scene::with_upstream("no_redirects");
     let lan = scene.lan.capture();
     // Behind r2, on the LAN of the client.
@@ -37,10 +43,13 @@ fn no_redirects() {
     assert_eq!(redirects(&lan, start).len(), 1, "the scene");
     let eth1 = || scene.r1.read_sysctl("ipv4/conf/eth1/send_redirects");
     let before = eth1();
-    for (iftype, virtual_mac) in [("macvlan", true), ("ether", true), ("ether", false)] {
-        scene.lab.step(iftype);
+    let both: &[bool] = match mode {
+        Mode::Ether => &[true, false],
+        _ => &[true],
+    };
+    for virtual_mac in both.iter().copied() {
         let vrouter = Vrouter::new(VRID, &[VIP_TEXT])
-            .text("iftype", iftype)
+            .mode(mode)
             .key("virtual_mac", virtual_mac);
         let daemon = scene.start(&scene.r1, &config(&[vrouter]));
         daemon.wait_state(NAME, State::Master, within(5.0));
@@ -51,27 +60,26 @@ fn no_redirects() {
         scene.r1.ip("route flush cache");
         let start = Stamp::now();
         let mac = if virtual_mac { VMAC } else { own };
-        assert_eq!(ping_mac(&lan, &scene.client, mac, target, 3), 3, "{iftype}");
-        if iftype == "macvlan" {
-            assert_eq!(ping_mac(&lan, &scene.client, own, target, 3), 3, "{iftype}");
+        assert_eq!(ping_mac(&lan, &scene.client, mac, target, 3), 3);
+        if mode != Mode::Ether {
+            assert_eq!(ping_mac(&lan, &scene.client, own, target, 3), 3);
         }
-        assert_eq!(redirects(&lan, start), [], "{iftype}, {virtual_mac}");
-        assert_eq!(eth1(), before, "{iftype}");
+        assert_eq!(redirects(&lan, start), [], "{virtual_mac}");
+        assert_eq!(eth1(), before);
         daemon.stop();
     }
 }
 
 /// FWD-1: a Master does not forward what is sent to a virtual address, not even where it does not
 /// accept it: nothing of it leaves on any interface, and nobody is asked for the address.
-#[test]
-fn packets_to_the_virtual_address_are_not_forwarded() {
+fn packets_to_the_virtual_address_are_not_forwarded(mode: Mode) {
     let scene = Scene::with_upstream("packets_to_the_virtual_address_are_not_forwarded");
     let lan = scene.lan.capture();
     let upstream = scene.server.as_ref().expect("server").capture("eth0");
     scene.r1.ip("route add default via 10.1.0.50");
     for accept in [false, true] {
         let vrouter = Vrouter::new(VRID, &[VIP_TEXT])
-            .macvlan()
+            .mode(mode)
             .key("accept_mode", accept);
         let daemon = scene.start(&scene.r1, &config(&[vrouter]));
         daemon.wait_state(NAME, State::Master, within(5.0));

@@ -6,8 +6,20 @@ use std::collections::BTreeMap;
 use rvrrpd_tests::deadline::{until, within};
 use rvrrpd_tests::family::{FAMILIES, Family};
 use rvrrpd_tests::frame::AdvertSpec;
+use rvrrpd_tests::in_modes;
+use rvrrpd_tests::mode::Mode;
 use rvrrpd_tests::rvrrpd::{Rvrrpd, State, Vrouter, config};
 use rvrrpd_tests::scene::{GHOST, NAME, Scene, VIP_TEXT, VRID};
+
+in_modes! {
+    events_and_reasons: macvlan, ether, ebpf;
+    the_owner_is_shown: macvlan, ether, ebpf;
+    // Ether: two virtual MACs on one interface.
+    discontinuity: macvlan, ebpf;
+    // Ether changes the MAC of the interface.
+    ethernet_only: macvlan, ebpf;
+    passwords_are_not_shown: macvlan, ether, ebpf;
+}
 
 /// Waits until the line of `name` says all of `wanted`.
 #[track_caller]
@@ -23,12 +35,11 @@ fn wait(daemon: &Rvrrpd, name: &str, wanted: &[(&str, &str)]) -> BTreeMap<String
 
 /// Y-3, TERM-1, FSM-I-4: each way into a state has its event and its reason; an interface that is
 /// down, or without an address, is a reason that is shown by name.
-#[test]
-fn events_and_reasons() {
+fn events_and_reasons(mode: Mode) {
     for family in FAMILIES {
         let scene = Scene::new("events_and_reasons");
         let name = family.name();
-        let vrouter = family.vrouter().priority(100).preemption(true);
+        let vrouter = family.vrouter().mode(mode).priority(100).preemption(true);
         let daemon = scene.start(&scene.r1, &config(std::slice::from_ref(&vrouter)));
         daemon.wait_state(name, State::Backup, within(5.0));
         // 0.5 s between adverts keep the Backup what it is for 1.8 s.
@@ -158,27 +169,28 @@ fn events_and_reasons() {
 }
 
 /// Y-2, Y-3: the owner is shown as such; it follows from the address of the interface.
-#[test]
-fn the_owner_is_shown() {
+fn the_owner_is_shown(mode: Mode) {
     let scene = Scene::new("the_owner_is_shown");
     let own = scene.r1.address("eth0").to_string();
-    let daemon = scene.start(&scene.r1, &config(&[Vrouter::new(VRID, &[&own]).macvlan()]));
+    let daemon = scene.start(
+        &scene.r1,
+        &config(&[Vrouter::new(VRID, &[&own]).mode(mode)]),
+    );
     daemon.wait_state(NAME, State::Master, within(5.0));
     let status = wait(&daemon, NAME, &[("state", "Master"), ("is-owner", "true")]);
     assert_eq!(status["last-event"], "owner-preempt");
     assert_eq!(status["new-master-reason"], "priority");
     assert_eq!(status["last-adv-source"], "-");
-    daemon.reload(&config(&[Vrouter::new(VRID, &[VIP_TEXT]).macvlan()]));
+    daemon.reload(&config(&[Vrouter::new(VRID, &[VIP_TEXT]).mode(mode)]));
     let status = wait(&daemon, NAME, &[("is-owner", "false"), ("priority", "100")]);
     assert_eq!(status["state"], "Master", "it goes on");
 }
 
 /// Y-1: counters rise, and the time since when they count stands still, of the daemon and of the
 /// virtual router; one that a reload adds has its own.
-#[test]
-fn discontinuity() {
+fn discontinuity(mode: Mode) {
     let scene = Scene::new("discontinuity");
-    let vrouter = Family::V4.vrouter();
+    let vrouter = Family::V4.vrouter().mode(mode);
     let daemon = scene.start(&scene.r1, &config(std::slice::from_ref(&vrouter)));
     daemon.wait_state(NAME, State::Backup, within(5.0));
     let time = |name: &str| daemon.status(name)["discontinuity-datetime"].clone();
@@ -194,7 +206,7 @@ fn discontinuity() {
         NAME,
         &[("refused-ttl", "1"), ("advertisement-rcvd", "1")],
     );
-    let more = Vrouter::new(8, &["10.0.0.108"]).macvlan();
+    let more = Vrouter::new(8, &["10.0.0.108"]).mode(mode);
     daemon.reload(&config(&[vrouter, more]));
     // It has no line before.
     daemon.wait_state("eth0-8", State::Backup, within(5.0));
@@ -205,15 +217,14 @@ fn discontinuity() {
 }
 
 /// LEG-1: a link that is not Ethernet is refused by name; an Ethernet card keeps its own MAC.
-#[test]
-fn ethernet_only() {
+fn ethernet_only(mode: Mode) {
     let scene = Scene::new("ethernet_only");
     let mac = scene.r1.mac("eth0");
     scene.r1.ip("address add 10.7.0.1/24 dev lo");
     let vrouters = [
-        Family::V4.vrouter(),
+        Family::V4.vrouter().mode(mode),
         Vrouter::new(9, &["10.7.0.9"])
-            .macvlan()
+            .mode(mode)
             .text("interface", "lo"),
     ];
     let daemon = scene.start(&scene.r1, &config(&vrouters));
@@ -230,11 +241,11 @@ fn ethernet_only() {
 
 /// SEC-1: a password is nowhere in the log, at the highest debug level, with the counters, and
 /// where a peer uses another one; what was wrong is counted by the names of RFC 2787.
-#[test]
-fn passwords_are_not_shown() {
+fn passwords_are_not_shown(mode: Mode) {
     let scene = Scene::new("passwords_are_not_shown");
     let vrouter = Family::V4
         .vrouter()
+        .mode(mode)
         .v2()
         .text("auth_type", "rfc2338-simple")
         .text("auth_secret", "s3cr3t77");

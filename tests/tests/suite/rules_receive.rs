@@ -7,9 +7,22 @@ use std::time::Duration;
 use rvrrpd_tests::deadline::{until, within};
 use rvrrpd_tests::family::{FAMILIES, Family};
 use rvrrpd_tests::frame::{AdvertSpec, Frame, Sum};
+use rvrrpd_tests::in_modes;
+use rvrrpd_tests::mode::Mode;
 use rvrrpd_tests::rvrrpd::{Counters, Rvrrpd, State, config};
 use rvrrpd_tests::scene::{GHOST, Scene, VIP, VRID, advert_from};
 use rvrrpd_tests::sys::Stamp;
+
+in_modes! {
+    version_3_counts_every_fault: macvlan, ether, ebpf;
+    version_2_counts_every_fault: macvlan, ether, ebpf;
+    a_vrid_belongs_to_its_interface: macvlan, ether, ebpf;
+    another_interval_of_version_2_holds_nobody: macvlan, ether, ebpf;
+    version_3_takes_what_differs: macvlan, ether, ebpf;
+    an_owner_notices_another_owner: macvlan, ether, ebpf;
+    our_own_advert_has_no_effect: macvlan, ether, ebpf;
+    what_is_not_link_local_is_logged: macvlan, ether, ebpf;
+}
 
 /// A frame, and what it raises: counters of the virtual router and the global ones.
 struct Case {
@@ -210,12 +223,11 @@ fn faults(good: &AdvertSpec) -> Vec<Case> {
 }
 
 /// V3-RX-1 to V3-RX-7, V3-RX-11 to V3-RX-13, V3-CK-3, V2-RX-12: version 3 in Backup and in Master.
-#[test]
-fn version_3_counts_every_fault() {
+fn version_3_counts_every_fault(mode: Mode) {
     for family in FAMILIES {
         for state in [State::Backup, State::Master] {
             let scene = Scene::new("version_3_counts_every_fault");
-            let vrouter = family.vrouter().key("socket_filter", false);
+            let vrouter = family.vrouter().mode(mode).key("socket_filter", false);
             let daemon = scene.start(&scene.r1, &config(&[vrouter]));
             hold(&scene, &daemon, *family, state);
             let good = AdvertSpec {
@@ -275,12 +287,11 @@ fn version_3_counts_every_fault() {
 }
 
 /// V2-RX-1 to V2-RX-6, V2-RX-8 to V2-RX-10: the same for version 2, with what it alone refuses.
-#[test]
-fn version_2_counts_every_fault() {
+fn version_2_counts_every_fault(mode: Mode) {
     for state in [State::Backup, State::Master] {
         let scene = Scene::new("version_2_counts_every_fault");
         let family = Family::V4;
-        let vrouter = family.vrouter().v2().key("socket_filter", false);
+        let vrouter = family.vrouter().mode(mode).v2().key("socket_filter", false);
         let daemon = scene.start(&scene.r1, &config(&[vrouter]));
         daemon.wait_state(family.name(), State::Backup, within(5.0));
         let mac = Some(scene.client.mac("eth0"));
@@ -397,13 +408,12 @@ fn hold(scene: &Scene, daemon: &Rvrrpd, family: Family, state: State) {
 }
 
 /// V2-RX-6, V3-RX-7: a VRID that is configured on another interface only is no VRID of this one.
-#[test]
-fn a_vrid_belongs_to_its_interface() {
+fn a_vrid_belongs_to_its_interface(mode: Mode) {
     let scene = Scene::with_upstream("a_vrid_belongs_to_its_interface");
     for (version, name) in [(2_u8, "eth0-7"), (3, "eth0-7")] {
         let version_key = |vrouter: rvrrpd_tests::rvrrpd::Vrouter| {
             let vrouter = if version == 2 { vrouter.v2() } else { vrouter };
-            vrouter.macvlan().key("socket_filter", false)
+            vrouter.mode(mode).key("socket_filter", false)
         };
         let here = version_key(rvrrpd_tests::rvrrpd::Vrouter::new(VRID, &["10.0.0.100"]));
         let there = version_key(
@@ -438,11 +448,13 @@ fn a_vrid_belongs_to_its_interface() {
 
 /// V2-RX-10: an advert of version 2 with another interval does not restart the down timer: the
 /// Backup takes over while it goes on hearing it.
-#[test]
-fn another_interval_of_version_2_holds_nobody() {
+fn another_interval_of_version_2_holds_nobody(mode: Mode) {
     let scene = Scene::new("another_interval_of_version_2_holds_nobody");
     let family = Family::V4;
-    let daemon = scene.start(&scene.r1, &config(&[family.vrouter().v2().priority(100)]));
+    let daemon = scene.start(
+        &scene.r1,
+        &config(&[family.vrouter().mode(mode).v2().priority(100)]),
+    );
     daemon.wait_state(family.name(), State::Backup, within(5.0));
     let start = Stamp::now();
     let mut sent = start;
@@ -459,11 +471,10 @@ fn another_interval_of_version_2_holds_nobody() {
 /// V3-RX-8, V3-RX-9, V3-RX-10, V2-RX-11: an advert of version 3 with another interval or another
 /// address list is counted and logged, at a limited rate, and taken; its reserved bits are not
 /// part of the interval that is learned.
-#[test]
-fn version_3_takes_what_differs() {
+fn version_3_takes_what_differs(mode: Mode) {
     for family in FAMILIES {
         let scene = Scene::new("version_3_takes_what_differs");
-        let vrouter = family.vrouter().priority(100).interval(1.0);
+        let vrouter = family.vrouter().mode(mode).priority(100).interval(1.0);
         let daemon = scene.start(&scene.r1, &config(&[vrouter]));
         daemon.wait_state(family.name(), State::Backup, within(5.0));
         let accepted = |count: u64| {
@@ -511,12 +522,11 @@ fn version_3_takes_what_differs() {
 
 /// V3-RX-17, V2-RX-7: an owner listens to nobody; another one that claims to be the owner is
 /// logged, at a limited rate.
-#[test]
-fn an_owner_notices_another_owner() {
+fn an_owner_notices_another_owner(mode: Mode) {
     let scene = Scene::new("an_owner_notices_another_owner");
     for version in [2_u8, 3] {
         let own = scene.r1.address("eth0");
-        let vrouter = rvrrpd_tests::rvrrpd::Vrouter::new(VRID, &[&own.to_string()]).macvlan();
+        let vrouter = rvrrpd_tests::rvrrpd::Vrouter::new(VRID, &[&own.to_string()]).mode(mode);
         let vrouter = if version == 2 { vrouter.v2() } else { vrouter };
         let daemon = scene.start(&scene.r1, &config(&[vrouter]));
         let name = Family::V4.name();
@@ -553,14 +563,13 @@ fn an_owner_notices_another_owner() {
 }
 
 /// V3-RX-19: our own adverts come back, as through a loop: nothing is answered, nothing changes.
-#[test]
-fn our_own_advert_has_no_effect() {
+fn our_own_advert_has_no_effect(mode: Mode) {
     for family in FAMILIES {
         let scene = Scene::new("our_own_advert_has_no_effect");
         let lan = scene.lan.capture();
         // Without this the kernel itself drops what comes from an address of its own.
         scene.r1.sysctl("ipv4/conf/eth0/accept_local", "1");
-        let vrouter = family.vrouter().interval(1.0);
+        let vrouter = family.vrouter().mode(mode).interval(1.0);
         let daemon = scene.start(&scene.r1, &config(&[vrouter]));
         daemon.wait_state(family.name(), State::Master, within(8.0));
         let ours = advert_from(&scene.r1, VRID);
@@ -590,11 +599,10 @@ fn our_own_advert_has_no_effect() {
 
 /// V3-RX-15, V3-RX-16: an IPv6 advert whose first address, or whose source, is not link-local is
 /// taken and logged.
-#[test]
-fn what_is_not_link_local_is_logged() {
+fn what_is_not_link_local_is_logged(mode: Mode) {
     let scene = Scene::new("what_is_not_link_local_is_logged");
     let family = Family::V6;
-    let vrouter = family.vrouter().priority(100).interval(1.0);
+    let vrouter = family.vrouter().mode(mode).priority(100).interval(1.0);
     let daemon = scene.start(&scene.r1, &config(&[vrouter]));
     daemon.wait_state(family.name(), State::Backup, within(5.0));
     let global: std::net::IpAddr = "2001:db8::200".parse().expect("an address");

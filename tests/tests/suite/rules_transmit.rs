@@ -6,14 +6,22 @@ use std::time::Duration;
 use rvrrpd_tests::deadline::within;
 use rvrrpd_tests::family::{FAMILIES, Family};
 use rvrrpd_tests::frame::{AdvertSpec, Frame};
+use rvrrpd_tests::in_modes;
+use rvrrpd_tests::mode::Mode;
 use rvrrpd_tests::rvrrpd::{State, config};
 use rvrrpd_tests::scene::{Scene, VRID, advert_from};
 use rvrrpd_tests::sys::Stamp;
 
+in_modes! {
+    priority_zero_is_the_last_word: macvlan, ether, ebpf;
+    a_new_primary_address_is_used_at_once: macvlan, ether, ebpf;
+    the_virtual_link_local_address_is_no_source: macvlan, ether, ebpf;
+    the_group_is_never_forwarded: macvlan, ether, ebpf;
+}
+
 /// V3-TX-5, FSM-A-7, FSM-B-5: from start to stop, with an advert every interval: the configured
 /// priority in every one of them, 0 in the last and in no other, and nothing after it.
-#[test]
-fn priority_zero_is_the_last_word() {
+fn priority_zero_is_the_last_word(mode: Mode) {
     for family in FAMILIES {
         for v2 in [false, true] {
             if v2 && *family == Family::V6 {
@@ -21,7 +29,7 @@ fn priority_zero_is_the_last_word() {
             }
             let scene = Scene::new("priority_zero_is_the_last_word");
             let lan = scene.lan.capture();
-            let vrouter = family.vrouter().priority(173);
+            let vrouter = family.vrouter().mode(mode).priority(173);
             let vrouter = if v2 { vrouter.v2() } else { vrouter };
             let daemon = scene.start(&scene.r1, &config(&[vrouter]));
             daemon.wait_state(family.name(), State::Master, within(8.0));
@@ -63,13 +71,15 @@ fn priority_zero_is_the_last_word() {
 
 /// TX-9, V3-TX-2, FSM-A-9: another primary address of the interface is the source of the next
 /// advert, without a priority 0 in between, and counts in the tie-break from then on.
-#[test]
-fn a_new_primary_address_is_used_at_once() {
+fn a_new_primary_address_is_used_at_once(mode: Mode) {
     let scene = Scene::new("a_new_primary_address_is_used_at_once");
     let lan = scene.lan.capture();
     let family = Family::V4;
     scene.r1.sysctl("ipv4/conf/eth0/promote_secondaries", "1");
-    let daemon = scene.start(&scene.r1, &config(&[family.vrouter().priority(100)]));
+    let daemon = scene.start(
+        &scene.r1,
+        &config(&[family.vrouter().mode(mode).priority(100)]),
+    );
     daemon.wait_state(family.name(), State::Master, within(5.0));
     let ours = advert_from(&scene.r1, VRID);
     let source = |frame: &Frame| frame.advert().map(|advert| advert.source);
@@ -116,8 +126,7 @@ fn a_new_primary_address_is_used_at_once() {
 
 /// V3-TX-2: an owner over IPv6 has the virtual link-local address on its interface, and advertises
 /// from the other one.
-#[test]
-fn the_virtual_link_local_address_is_no_source() {
+fn the_virtual_link_local_address_is_no_source(mode: Mode) {
     let scene = Scene::new("the_virtual_link_local_address_is_no_source");
     let lan = scene.lan.capture();
     let family = Family::V6;
@@ -125,7 +134,7 @@ fn the_virtual_link_local_address_is_no_source() {
     // The kernel lists it before the other one.
     let vip = family.vip();
     scene.r1.ip(&format!("address add {vip}/64 dev eth0 nodad"));
-    let daemon = scene.start(&scene.r1, &config(&[family.vrouter()]));
+    let daemon = scene.start(&scene.r1, &config(&[family.vrouter().mode(mode)]));
     daemon.wait_state(family.name(), State::Master, within(8.0));
     assert_eq!(daemon.status(family.name())["is-owner"], "true");
     let ours = advert_from(&scene.r1, VRID);
@@ -138,13 +147,12 @@ fn the_virtual_link_local_address_is_no_source() {
 
 /// TX-7: what is sent to the group is forwarded by nobody, neither when it comes to the group's
 /// Ethernet address nor to that of the router or the virtual one.
-#[test]
-fn the_group_is_never_forwarded() {
+fn the_group_is_never_forwarded(mode: Mode) {
     for family in FAMILIES {
         let scene = Scene::with_upstream("the_group_is_never_forwarded");
         let upstream = scene.server.as_ref().expect("server").capture("eth0");
         let lan = scene.lan.capture();
-        let daemon = scene.start(&scene.r2, &config(&[family.vrouter()]));
+        let daemon = scene.start(&scene.r2, &config(&[family.vrouter().mode(mode)]));
         daemon.wait_state(family.name(), State::Master, within(5.0));
         let spec = AdvertSpec {
             mac: Some(scene.client.mac("eth0")),

@@ -11,6 +11,7 @@ use rvrrpd_tests::deadline::{until, within};
 use rvrrpd_tests::frame::{Advert, AdvertSpec, Frame, Mac, Sum};
 use rvrrpd_tests::host::Host;
 use rvrrpd_tests::lab::{Lab, Lan};
+use rvrrpd_tests::mode::Mode;
 use rvrrpd_tests::rvrrpd::{Rvrrpd, State, Vrouter, config};
 use rvrrpd_tests::scene::{VRID, advert_from, converge, skew};
 use rvrrpd_tests::sys::Stamp;
@@ -76,11 +77,11 @@ impl Family {
         }
     }
 
-    fn vrouter(self, priority: u8) -> Vrouter {
+    fn vrouter(self, mode: Mode, priority: u8) -> Vrouter {
         let vips: Vec<String> = self.vips().iter().map(ToString::to_string).collect();
         let vips: Vec<&str> = vips.iter().map(String::as_str).collect();
         Vrouter::new(VRID, &vips)
-            .macvlan()
+            .mode(mode)
             .priority(priority)
             .preemption(true)
     }
@@ -100,7 +101,10 @@ fn peers(vrouter: Vrouter, addresses: &[IpAddr]) -> Vrouter {
 
 /// The usual scene.
 struct Trio {
+    /// The MACs that the interfaces of the routers have by themselves.
+    macs: [Mac; 3],
     family: Family,
+    mode: Mode,
     routers: [Host; 3],
     /// A host that is nobody's peer.
     stranger: Host,
@@ -109,20 +113,34 @@ struct Trio {
 }
 
 impl Trio {
-    fn new(test: &str, family: Family) -> Self {
+    fn new(test: &str, family: Family, mode: Mode) -> Self {
         let lab = Lab::new(test);
         let lan = lab.lan("lan");
         let host = |name: &str, number| {
             let address = format!("{}/{}", family.host(0, number), family.prefix());
             lab.host_on(&lan, name, &[&address])
         };
+        let routers = [host("r1", 1), host("r2", 2), host("r3", 3)];
         Self {
             family,
-            routers: [host("r1", 1), host("r2", 2), host("r3", 3)],
+            mode,
+            macs: [0, 1, 2].map(|number: usize| routers[number].mac("eth0")),
+            routers,
             stranger: host("stranger", 9),
             lan,
             lab,
         }
+    }
+
+    /// Whether the interface of router `number` can have this MAC: on ether, also the virtual one.
+    fn has_mac(&self, number: usize, mac: Mac) -> bool {
+        let ipv4 = self.family == V4;
+        let virtual_mac = if ipv4 {
+            Mac::virtual_v4(VRID)
+        } else {
+            Mac::virtual_v6(VRID)
+        };
+        mac == self.macs[number] || (self.mode == Mode::Ether && mac == virtual_mac)
     }
 
     fn address(&self, number: usize) -> IpAddr {
@@ -136,7 +154,10 @@ impl Trio {
             .filter(|other| *other != number)
             .map(|other| self.address(other))
             .collect();
-        peers(self.family.vrouter(200 - 50 * number as u8), &others)
+        peers(
+            self.family.vrouter(self.mode, 200 - 50 * number as u8),
+            &others,
+        )
     }
 
     fn start(&self, number: usize, vrouter: &Vrouter) -> Rvrrpd {
@@ -191,55 +212,59 @@ impl Trio {
 }
 
 macro_rules! in_both_families {
-    ($($(#[$doc:meta])* $name:ident => $body:ident;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident: $($mode:ident),+ => $body:ident;)*) => {$(
         mod $name {
-            use super::Family;
-
-            $(#[$doc])*
-            #[test]
-            fn ipv4() {
-                super::$body(concat!(stringify!($name), "_ipv4"), Family::V4);
-            }
-
-            $(#[$doc])*
-            #[test]
-            fn ipv6() {
-                super::$body(concat!(stringify!($name), "_ipv6"), Family::V6);
-            }
+            in_both_families!(@ipv4 V4, $name, $body, $($mode)+);
+            in_both_families!(@ipv6 V6, $name, $body, $($mode)+);
         }
     )*};
+    (@$of:ident $family:ident, $name:ident, $body:ident, $($mode:ident)+) => {
+        mod $of {
+            use crate::unicast::{Family, $body};
+
+            $(
+                #[test]
+                fn $mode() {
+                    let name = concat!(stringify!($name), "::", stringify!($of));
+                    rvrrpd_tests::mode::run(name, rvrrpd_tests::in_modes!(@$mode), |mode| {
+                        $body(concat!(stringify!($name), "_", stringify!($of)), Family::$family, mode);
+                    });
+                }
+            )+
+        }
+    };
 }
 
 in_both_families! {
     /// FSM-I-3, FSM-B-6, V2-RX-12: the highest priority becomes Master; every field of what it
     /// sends to each of its peers is right, and nothing goes to the group.
-    unicast_election => election;
+    unicast_election: macvlan, ether, ebpf => election;
     /// FSM-A-6: priority 0 reaches every peer, and the next one takes over after its skew time.
-    unicast_resignation => resignation;
+    unicast_resignation: macvlan => resignation;
     /// FSM-B-6: when the Master dies the next one takes over, and announces it.
-    unicast_failover => failover;
+    unicast_failover: macvlan, ether, ebpf => failover;
     /// V2-RX-12, V2-RX-11: who is no peer is refused, counted, and logged now and then.
-    unicast_stranger => stranger;
+    unicast_stranger: macvlan, ebpf => stranger;
     /// V2-RX-12: what goes to the group is refused, also from a peer.
-    unicast_hears_no_multicast => hears_no_multicast;
+    unicast_hears_no_multicast: macvlan, ebpf => hears_no_multicast;
     /// V2-RX-12: without peers nothing is heard that was sent to ourselves.
-    multicast_hears_no_unicast => multicast_hears_no_unicast;
+    multicast_hears_no_unicast: macvlan => multicast_hears_no_unicast;
     /// V3-RX-1: TTL 255 from peers, unless a lower limit is configured.
-    unicast_ttl => ttl;
+    unicast_ttl: macvlan => ttl;
     /// FSM-A-9: the tie-break compares the configured sources.
-    unicast_tie_break => tie_break;
+    unicast_tie_break: macvlan => tie_break;
     /// A reload takes a running Master from multicast to unicast and back.
-    unicast_reload => reload;
+    unicast_reload: macvlan, ether, ebpf => reload;
     /// Peers on another link, behind a router.
-    unicast_routed => routed;
+    unicast_routed: macvlan, ebpf => routed;
     /// A Backup, which sends nothing, knows the neighbours that it will need.
-    unicast_neighbours => neighbours;
+    unicast_neighbours: macvlan, ether, ebpf => neighbours;
     /// V2-RX-8: numbered messages, with the Master killed and started again.
-    unicast_hmac => hmac;
+    unicast_hmac: macvlan => hmac;
     /// A peer that nothing can be sent to does not keep the others from hearing us.
-    unicast_unreachable => unreachable;
+    unicast_unreachable: macvlan => unreachable;
     /// An own address among the peers is a mistake that keeps the router in Init.
-    unicast_own_address => own_address;
+    unicast_own_address: macvlan => own_address;
 }
 
 /// Whom the adverts of `host` since `start` went to, after a look at everything else in them.
@@ -250,7 +275,7 @@ fn destinations(trio: &Trio, lan: &Capture, start: Stamp, number: usize) -> BTre
     let of_it = adverts.into_iter().filter(|(frame, _)| frame.port == name);
     of_it
         .map(|(frame, advert)| {
-            assert_eq!(advert.mac, trio.routers[number].mac("eth0"), "{frame:?}");
+            assert!(trio.has_mac(number, advert.mac), "{frame:?}");
             assert_eq!(advert.source, trio.address(number), "{frame:?}");
             assert_eq!((advert.ttl, advert.tos), (255, 0xc0), "{frame:?}");
             assert!(advert.header_sum, "{frame:?}");
@@ -264,18 +289,14 @@ fn destinations(trio: &Trio, lan: &Capture, start: Stamp, number: usize) -> BTre
             assert_eq!(advert.addresses, family.vips(), "{frame:?}");
             let peer = (0..3).find(|other| trio.address(*other) == advert.destination);
             let peer = peer.unwrap_or_else(|| panic!("not to a peer: {frame:?}"));
-            assert_eq!(
-                advert.group_mac,
-                trio.routers[peer].mac("eth0"),
-                "{frame:?}"
-            );
+            assert!(trio.has_mac(peer, advert.group_mac), "{frame:?}");
             advert.destination
         })
         .collect()
 }
 
-fn election(test: &str, family: Family) {
-    let trio = Trio::new(test, family);
+fn election(test: &str, family: Family, mode: Mode) {
+    let trio = Trio::new(test, family, mode);
     let lan = trio.lan.capture();
     let [first, second, third] = trio.start_all();
     second.wait_state(family.name(), State::Backup, within(5.0));
@@ -297,8 +318,8 @@ fn election(test: &str, family: Family) {
     }
 }
 
-fn resignation(test: &str, family: Family) {
-    let trio = Trio::new(test, family);
+fn resignation(test: &str, family: Family, mode: Mode) {
+    let trio = Trio::new(test, family, mode);
     let lan = trio.lan.capture();
     let slow = |number| trio.vrouter(number).interval(1.0);
     let [first, _second, _third] = [0, 1, 2].map(|number| trio.start(number, &slow(number)));
@@ -352,8 +373,8 @@ fn announces(family: Family, frame: &Frame) -> bool {
     }
 }
 
-fn failover(test: &str, family: Family) {
-    let trio = Trio::new(test, family);
+fn failover(test: &str, family: Family, mode: Mode) {
+    let trio = Trio::new(test, family, mode);
     let lan = trio.lan.capture();
     let [mut first, second, _third] = trio.start_all();
     trio.converge(&lan, 0);
@@ -378,8 +399,8 @@ fn failover(test: &str, family: Family) {
     trio.converge(&lan, 0);
 }
 
-fn stranger(test: &str, family: Family) {
-    let trio = Trio::new(test, family);
+fn stranger(test: &str, family: Family, mode: Mode) {
+    let trio = Trio::new(test, family, mode);
     let first = trio.start(0, &trio.vrouter(0));
     first.wait_state(family.name(), State::Master, within(5.0));
     let mark = first.log().mark();
@@ -402,8 +423,8 @@ fn stranger(test: &str, family: Family) {
     first.wait_state(family.name(), State::Backup, within(5.0));
 }
 
-fn hears_no_multicast(test: &str, family: Family) {
-    let trio = Trio::new(test, family);
+fn hears_no_multicast(test: &str, family: Family, mode: Mode) {
+    let trio = Trio::new(test, family, mode);
     let first = trio.start(0, &trio.vrouter(0));
     first.wait_state(family.name(), State::Master, within(5.0));
     let mark = first.log().mark();
@@ -424,10 +445,10 @@ fn hears_no_multicast(test: &str, family: Family) {
     assert_eq!(first.state(family.name()), Some(State::Master));
 }
 
-fn multicast_hears_no_unicast(test: &str, family: Family) {
-    let trio = Trio::new(test, family);
+fn multicast_hears_no_unicast(test: &str, family: Family, mode: Mode) {
+    let trio = Trio::new(test, family, mode);
     let lan = trio.lan.capture();
-    let first = trio.start(0, &family.vrouter(200));
+    let first = trio.start(0, &family.vrouter(mode, 200));
     first.wait_state(family.name(), State::Master, within(5.0));
     let source = lan.wait_since(
         Stamp::default(),
@@ -445,8 +466,8 @@ fn multicast_hears_no_unicast(test: &str, family: Family) {
     assert_eq!(first.state(family.name()), Some(State::Master));
 }
 
-fn ttl(test: &str, family: Family) {
-    let trio = Trio::new(test, family);
+fn ttl(test: &str, family: Family, mode: Mode) {
+    let trio = Trio::new(test, family, mode);
     let first = trio.start(0, &trio.vrouter(0));
     first.wait_state(family.name(), State::Master, within(5.0));
     let with = |ttl| AdvertSpec {
@@ -473,8 +494,8 @@ fn ttl(test: &str, family: Family) {
     first.wait_state(family.name(), State::Backup, within(5.0));
 }
 
-fn tie_break(test: &str, family: Family) {
-    let trio = Trio::new(test, family);
+fn tie_break(test: &str, family: Family, mode: Mode) {
+    let trio = Trio::new(test, family, mode);
     let lan = trio.lan.capture();
     // By their first addresses the second router would win.
     let sources = [family.host(0, 30), family.host(0, 20)];
@@ -483,7 +504,7 @@ fn tie_break(test: &str, family: Family) {
         router.ip(&line);
     }
     let vrouter = |own: usize| {
-        peers(family.vrouter(100), &[sources[1 - own]])
+        peers(family.vrouter(mode, 100), &[sources[1 - own]])
             .text("unicast_src", &sources[own].to_string())
     };
     // Who was Master first would stay it, so both become Master while they are apart.
@@ -509,10 +530,10 @@ fn is_unicast(trio: &Trio, advert: &Advert) -> bool {
     [trio.address(1), trio.address(2)].contains(&advert.destination)
 }
 
-fn reload(test: &str, family: Family) {
-    let trio = Trio::new(test, family);
+fn reload(test: &str, family: Family, mode: Mode) {
+    let trio = Trio::new(test, family, mode);
     let lan = trio.lan.capture();
-    let multicast = config(&[family.vrouter(200)]);
+    let multicast = config(&[family.vrouter(mode, 200)]);
     let unicast = config(&[trio.vrouter(0)]);
     let first = Rvrrpd::start(&trio.lab, &trio.routers[0], &multicast);
     first.wait_state(family.name(), State::Master, within(5.0));
@@ -550,7 +571,7 @@ fn reload(test: &str, family: Family) {
 }
 
 /// Two routers on two LANs with a router between them.
-fn routed(test: &str, family: Family) {
+fn routed(test: &str, family: Family, mode: Mode) {
     let lab = Lab::new(test);
     let lans = [lab.lan("left"), lab.lan("right")];
     let captures = [lans[0].capture(), lans[1].capture()];
@@ -572,7 +593,7 @@ fn routed(test: &str, family: Family) {
         ));
     }
     let vrouter = |own: u8| {
-        peers(family.vrouter(100 * own), &[family.host(3 - own, 1)])
+        peers(family.vrouter(mode, 100 * own), &[family.host(3 - own, 1)])
             .text("iftype", "ether")
             .key("virtual_mac", false)
     };
@@ -603,8 +624,8 @@ fn routed(test: &str, family: Family) {
     daemons[0].wait_state(family.name(), State::Master, within(5.0));
 }
 
-fn neighbours(test: &str, family: Family) {
-    let trio = Trio::new(test, family);
+fn neighbours(test: &str, family: Family, mode: Mode) {
+    let trio = Trio::new(test, family, mode);
     // The third is not there, so that it never says anything from which it could be learnt; its
     // kernel answers all the same.
     let first = trio.start(0, &trio.vrouter(0));
@@ -626,8 +647,8 @@ fn neighbours(test: &str, family: Family) {
     assert_eq!(second.state(family.name()), Some(State::Backup));
 }
 
-fn hmac(test: &str, family: Family) {
-    assert_authenticated(test, family, |vrouter| {
+fn hmac(test: &str, family: Family, mode: Mode) {
+    assert_authenticated(test, family, mode, |vrouter| {
         vrouter
             .text("auth_type", "hmac-sha256")
             .text("auth_secret", "an example key of the group, 1..")
@@ -637,7 +658,7 @@ fn hmac(test: &str, family: Family) {
 /// V2-RX-8: the Authentication Header covers the whole IPv4 header, which the kernel completes.
 #[test]
 fn unicast_ah() {
-    assert_authenticated("unicast_ah", V4, |vrouter| {
+    assert_authenticated("unicast_ah", V4, Mode::Macvlan, |vrouter| {
         vrouter
             .v2()
             .text("auth_type", "rfc2338-ah")
@@ -646,8 +667,8 @@ fn unicast_ah() {
 }
 
 /// Nobody is refused, neither in the steady state nor after a Master was killed and started again.
-fn assert_authenticated(test: &str, family: Family, auth: impl Fn(Vrouter) -> Vrouter) {
-    let trio = Trio::new(test, family);
+fn assert_authenticated(test: &str, family: Family, mode: Mode, auth: impl Fn(Vrouter) -> Vrouter) {
+    let trio = Trio::new(test, family, mode);
     let start = |number| trio.start(number, &auth(trio.vrouter(number)));
     let mut first = start(0);
     first.wait_state(family.name(), State::Master, within(8.0));
@@ -684,11 +705,11 @@ fn assert_authenticated(test: &str, family: Family, auth: impl Fn(Vrouter) -> Vr
     assert_eq!(first.state(family.name()), Some(State::Master));
 }
 
-fn unreachable(test: &str, family: Family) {
-    let trio = Trio::new(test, family);
+fn unreachable(test: &str, family: Family, mode: Mode) {
+    let trio = Trio::new(test, family, mode);
     let lan = trio.lan.capture();
     let others = [family.unreachable(), trio.address(1), trio.address(2)];
-    let first = trio.start(0, &peers(family.vrouter(200), &others));
+    let first = trio.start(0, &peers(family.vrouter(mode, 200), &others));
     first.wait_state(family.name(), State::Master, within(5.0));
     for peer in [1, 2] {
         lan.wait_count(Stamp::default(), 3, "adverts", within(5.0), |frame| {
@@ -706,8 +727,8 @@ fn unreachable(test: &str, family: Family) {
     assert!(counters["send-errors"] >= 3, "{counters:?}");
 }
 
-fn own_address(test: &str, family: Family) {
-    let trio = Trio::new(test, family);
+fn own_address(test: &str, family: Family, mode: Mode) {
+    let trio = Trio::new(test, family, mode);
     let own = trio.address(0);
     let all = [own, trio.address(1)];
     // Which address of the interface is a peer is not in the file.
@@ -718,7 +739,7 @@ fn own_address(test: &str, family: Family) {
     );
     trio.routers[0].ip(&line);
     let source = family.host(0, 30).to_string();
-    let vrouter = peers(family.vrouter(200), &all).text("unicast_src", &source);
+    let vrouter = peers(family.vrouter(mode, 200), &all).text("unicast_src", &source);
     let first = trio.start(0, &vrouter);
     first
         .log()
@@ -729,8 +750,10 @@ fn own_address(test: &str, family: Family) {
         first.state(family.name()),
         None | Some(State::Init)
     ));
-    first.reload(&config(&[
-        peers(family.vrouter(200), &[trio.address(1)]).text("unicast_src", &source)
-    ]));
+    first.reload(&config(&[peers(
+        family.vrouter(mode, 200),
+        &[trio.address(1)],
+    )
+    .text("unicast_src", &source)]));
     first.wait_state(family.name(), State::Master, within(5.0));
 }

@@ -1,4 +1,6 @@
 //! Where eBPF does not run, `iftype = "auto"`, and what users see of the data plane.
+//!
+//! Modes: ebpf.
 
 use rvrrpd_tests::bpf::{self, Dropper};
 use rvrrpd_tests::deadline::{until, within};

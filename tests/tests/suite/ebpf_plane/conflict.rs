@@ -1,4 +1,6 @@
 //! Somebody else says that he has a virtual address.
+//!
+//! Modes: ebpf.
 
 use rvrrpd_tests::deadline::{until, within};
 use rvrrpd_tests::family::Family;

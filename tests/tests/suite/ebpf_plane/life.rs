@@ -1,4 +1,6 @@
 //! What happens to the interface, and to the program on it.
+//!
+//! Modes: ebpf.
 
 use rvrrpd_tests::bpf;
 use rvrrpd_tests::deadline::{until, within};

@@ -1,4 +1,6 @@
 //! `iftype = "ebpf"`: a virtual MAC without an interface.
+//!
+//! Modes: ebpf.
 
 mod choice;
 mod conflict;

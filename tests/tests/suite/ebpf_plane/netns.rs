@@ -1,4 +1,6 @@
 //! Virtual MACs without an interface in other network namespaces than the daemon's own.
+//!
+//! Modes: ebpf.
 
 use rvrrpd_tests::deadline::{until, within};
 use rvrrpd_tests::family::{FAMILIES, Family};

@@ -1,4 +1,6 @@
 //! A reload that changes what carries a router, or what it carries.
+//!
+//! Modes: ebpf.
 
 use std::net::IpAddr;
 use std::time::Duration;

@@ -1,4 +1,6 @@
 //! Elections, ARP, neighbour discovery, forwarding, and what is accepted.
+//!
+//! Modes: ebpf.
 
 use std::net::{IpAddr, Ipv6Addr};
 

@@ -1,4 +1,6 @@
 //! What is changed on the host, and what is left of it.
+//!
+//! Modes: ebpf.
 
 use rvrrpd_tests::deadline::{until, within};
 use rvrrpd_tests::family::{FAMILIES, Family};

@@ -6,12 +6,21 @@ use std::time::Duration;
 use rvrrpd_tests::deadline::{until, within};
 use rvrrpd_tests::frame::Frame;
 use rvrrpd_tests::host::Host;
+use rvrrpd_tests::in_modes;
 use rvrrpd_tests::lab::Lan;
+use rvrrpd_tests::mode::Mode;
 use rvrrpd_tests::rvrrpd::{State, config};
 use rvrrpd_tests::scene::{VRID, advert_from, converge};
 use rvrrpd_tests::sys::Stamp;
 
-use super::{KINDS, Kind, pair, turns, unseen, wait_reason};
+use super::{Kind, pair, turns, unseen, wait_reason};
+
+in_modes! {
+    a_cable_is_pulled: macvlan, ether, ebpf;
+    an_interface_is_set_down: macvlan, ether, ebpf;
+    ten_flaps_of_a_backup: macvlan, ether, ebpf;
+    ten_flaps_of_a_master: macvlan, ether, ebpf;
+}
 
 /// How a link is lost.
 #[derive(Clone, Copy, Debug)]
@@ -42,8 +51,8 @@ impl Loss {
 /// interface down": a router without its link waits in Init and says why. When the link is back it
 /// hears the others (the group is joined), there are no two Masters for longer than one
 /// advertisement, nobody flaps, and hosts get one right answer.
-fn lost_and_back(test: &str, loss: Loss) {
-    for kind in KINDS {
+fn lost_and_back(mode: Mode, test: &str, loss: Loss) {
+    for kind in Kind::of(mode) {
         let scene = kind.scene(test);
         let lan = scene.lan.capture();
         let (first, second) = pair(kind, &scene);
@@ -108,23 +117,20 @@ fn lost_and_back(test: &str, loss: Loss) {
 }
 
 /// FSM-I-4, FSM-X-1, FSM-A-6: see [`lost_and_back`].
-#[test]
-fn a_cable_is_pulled() {
-    lost_and_back("a_cable_is_pulled", Loss::Cable);
+fn a_cable_is_pulled(mode: Mode) {
+    lost_and_back(mode, "a_cable_is_pulled", Loss::Cable);
 }
 
 /// FSM-I-4, FSM-X-1, FSM-A-6: see [`lost_and_back`].
-#[test]
-fn an_interface_is_set_down() {
-    lost_and_back("an_interface_is_set_down", Loss::Admin);
+fn an_interface_is_set_down(mode: Mode) {
+    lost_and_back(mode, "an_interface_is_set_down", Loss::Admin);
 }
 
 /// ARP-6, ARP-7, ND-5, FSM-B-1, FSM-B-2: ten flaps of the lower device of a Backup, by its own
 /// end and by the other end of its cable, also faster than anybody looks. It answers nothing for
 /// the virtual address and sends nothing from the virtual MAC, during and after.
-#[test]
-fn ten_flaps_of_a_backup() {
-    for kind in KINDS {
+fn ten_flaps_of_a_backup(mode: Mode) {
+    for kind in Kind::of(mode) {
         let scene = kind.scene("ten_flaps_of_a_backup");
         let lan = scene.lan.capture();
         let (first, second) = pair(kind, &scene);
@@ -181,9 +187,8 @@ fn has_route(host: &Host, kind: Kind, route: &str) -> bool {
 /// FSM-I-4: ten flaps of the lower device of the Master, seen and unseen: all
 /// virtual addresses and its routes by that device come back, IPv6 ones too, and its own
 /// link-local address is none that is made of the virtual MAC (ND-5).
-#[test]
-fn ten_flaps_of_a_master() {
-    for kind in KINDS {
+fn ten_flaps_of_a_master(mode: Mode) {
+    for kind in Kind::of(mode) {
         let scene = kind.scene("ten_flaps_of_a_master");
         let lan = scene.lan.capture();
         let (route, next_hop) = if kind.ipv6 {
@@ -222,7 +227,7 @@ fn ten_flaps_of_a_master() {
         for flap in 0..5 {
             complete(&format!("before quick flap {flap}"));
             daemon.wait_state(kind.name(), State::Master, within(8.0));
-            if !kind.macvlan {
+            if mode == Mode::Ether {
                 until("the virtual MAC", within(5.0), || {
                     (scene.r1.mac("eth0") == kind.vmac()).then_some(())
                 });

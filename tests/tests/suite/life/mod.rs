@@ -13,6 +13,7 @@ use rvrrpd_tests::capture::Capture;
 use rvrrpd_tests::deadline::{until, within};
 use rvrrpd_tests::frame::{Frame, Mac};
 use rvrrpd_tests::host::Host;
+use rvrrpd_tests::mode::Mode;
 use rvrrpd_tests::probe::arping;
 use rvrrpd_tests::rvrrpd::{Rvrrpd, State, Vrouter};
 use rvrrpd_tests::scene::{Scene, VRID};
@@ -20,26 +21,24 @@ use rvrrpd_tests::sys::{self, Stamp};
 
 use crate::ipv6::solicit;
 
-/// A family and a way to carry the address. Every test of a link runs for all of them.
+/// A family and a mode. Every test of a link runs for both families.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct Kind {
     ipv6: bool,
-    macvlan: bool,
+    mode: Mode,
 }
-
-const KINDS: [Kind; 4] = [
-    Kind::new(false, true),
-    Kind::new(false, false),
-    Kind::new(true, true),
-    Kind::new(true, false),
-];
 
 const VIP4: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 100);
 const VIP6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x100);
 
 impl Kind {
-    const fn new(ipv6: bool, macvlan: bool) -> Self {
-        Self { ipv6, macvlan }
+    const fn new(ipv6: bool, mode: Mode) -> Self {
+        Self { ipv6, mode }
+    }
+
+    /// Both families in this mode.
+    const fn of(mode: Mode) -> [Self; 2] {
+        [Self::new(false, mode), Self::new(true, mode)]
     }
 
     /// Name of the virtual router.
@@ -73,20 +72,19 @@ impl Kind {
         }
     }
 
-    /// Interface that carries it.
+    /// Interface that carries it where packets for it are taken.
     const fn carrier(self) -> &'static str {
-        if self.macvlan { "standby7" } else { "eth0" }
+        match self.mode {
+            Mode::Macvlan => "standby7",
+            _ => "eth0",
+        }
     }
 
     fn router(self, priority: u8) -> Vrouter {
-        let router = Vrouter::new(VRID, self.vips())
+        Vrouter::new(VRID, self.vips())
             .priority(priority)
-            .preemption(true);
-        if self.macvlan {
-            router.macvlan()
-        } else {
-            router
-        }
+            .preemption(true)
+            .mode(self.mode)
     }
 
     /// The usual scene, for IPv6 with global addresses on the LAN that outlive a link that is set

@@ -3,14 +3,19 @@
 use std::net::IpAddr;
 
 use rvrrpd_tests::deadline::{until, within};
+use rvrrpd_tests::in_modes;
+use rvrrpd_tests::mode::Mode;
 use rvrrpd_tests::process::{Line, Process};
 use rvrrpd_tests::rvrrpd::{Rvrrpd, State, Vrouter, config};
 use rvrrpd_tests::scene::{NAME, Scene, VIP_TEXT, VRID};
 
+in_modes! {
+    a_route_that_is_in_the_way: macvlan, ether, ebpf;
+}
+
 /// A route of somebody else to the same destination with the same metric hides ours: told once,
 /// and ours comes when it goes; also when it comes by `ip route replace` while ours is there.
-#[test]
-fn a_route_that_is_in_the_way() {
+fn a_route_that_is_in_the_way(mode: Mode) {
     let scene = Scene::with_upstream("a_route_that_is_in_the_way");
     scene.r1.ip("address add 2001:db8:1::1/64 dev eth1 nodad");
     for (name, vip, route, ours, theirs, family) in [
@@ -48,7 +53,7 @@ fn a_route_that_is_in_the_way() {
         let foreign = format!("{family} route replace {route} via {theirs} proto static");
         scene.r1.ip(&foreign);
         let routes = format!("[{{ route = \"{route}\", nh = \"{ours}\" }}]");
-        let router = Vrouter::new(VRID, &[vip]).macvlan().key("routes", routes);
+        let router = Vrouter::new(VRID, &[vip]).mode(mode).key("routes", routes);
         let daemon = scene.start(&scene.r1, &config(&[router]));
         let told = || {
             let lines = daemon.log().lines();

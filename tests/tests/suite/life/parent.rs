@@ -6,12 +6,26 @@ use rvrrpd_tests::bpf;
 use rvrrpd_tests::deadline::{until, within};
 use rvrrpd_tests::frame::{Frame, Mac};
 use rvrrpd_tests::host::Host;
+use rvrrpd_tests::in_modes;
+use rvrrpd_tests::mode::Mode;
 use rvrrpd_tests::rvrrpd::{Rvrrpd, State, config};
 use rvrrpd_tests::scene::{Scene, VRID, advert_from};
 use rvrrpd_tests::sys::Stamp;
 
 use super::repair::{many, router_of};
-use super::{KINDS, Kind, VIP4, pair, unseen, wait_reason};
+use super::{Kind, VIP4, pair, unseen, wait_reason};
+
+in_modes! {
+    an_interface_is_renamed: macvlan, ether, ebpf;
+    an_interface_is_deleted_and_made_again: macvlan, ether, ebpf;
+    an_interface_of_the_same_name_and_index: macvlan, ether, ebpf;
+    // It alone announces the MAC of the interface.
+    another_mac_is_announced: ether;
+    // The others leave the MAC of the interface alone.
+    a_mac_that_was_given_stays_after_all: ether;
+    the_mtu_goes_down_and_up: macvlan, ether, ebpf;
+    the_message_outgrows_the_mtu: macvlan, ether, ebpf;
+}
 
 /// The interface with the name `eth0` goes.
 #[derive(Clone, Copy, Debug)]
@@ -70,8 +84,8 @@ fn wait_silence(kind: Kind, scene: &Scene, start: Stamp, daemon: &Rvrrpd) {
 /// FSM-I-4, FSM-A-6, FSM-X-1, ARP-7: the interface of the Master, then that of the Backup, is
 /// renamed or deleted: Init, and why; nothing is left on it. Another one that takes the name is
 /// taken, the Backup hears the Master there.
-fn another_takes_the_name(test: &str, loss: Loss) {
-    for kind in KINDS {
+fn another_takes_the_name(mode: Mode, test: &str, loss: Loss) {
+    for kind in Kind::of(mode) {
         let scene = kind.scene(test);
         let lan = scene.lan.capture();
         let (first, second) = pair(kind, &scene);
@@ -104,23 +118,24 @@ fn another_takes_the_name(test: &str, loss: Loss) {
 }
 
 /// FSM-I-4, FSM-A-6, FSM-X-1, ARP-7: see [`another_takes_the_name`].
-#[test]
-fn an_interface_is_renamed() {
-    another_takes_the_name("an_interface_is_renamed", Loss::Renamed);
+fn an_interface_is_renamed(mode: Mode) {
+    another_takes_the_name(mode, "an_interface_is_renamed", Loss::Renamed);
 }
 
 /// FSM-I-4, FSM-A-6, FSM-X-1, ARP-7: see [`another_takes_the_name`].
-#[test]
-fn an_interface_is_deleted_and_made_again() {
-    another_takes_the_name("an_interface_is_deleted_and_made_again", Loss::Deleted);
+fn an_interface_is_deleted_and_made_again(mode: Mode) {
+    another_takes_the_name(
+        mode,
+        "an_interface_is_deleted_and_made_again",
+        Loss::Deleted,
+    );
 }
 
 /// FSM-I-4, ARP-1, FSM-B-3: the interface is deleted and made again with the same name and index
 /// faster than anybody looks: all is made anew there, its settings and the gate too, and its own
 /// MAC is left alone.
-#[test]
-fn an_interface_of_the_same_name_and_index() {
-    for kind in KINDS {
+fn an_interface_of_the_same_name_and_index(mode: Mode) {
+    for kind in Kind::of(mode) {
         let scene = kind.scene("an_interface_of_the_same_name_and_index");
         let daemon = scene.start(&scene.r1, &config(&[kind.router(200)]));
         daemon.wait_state(kind.name(), State::Master, within(8.0));
@@ -142,7 +157,7 @@ fn an_interface_of_the_same_name_and_index() {
             let carriers = scene.r1.carriers_of(kind.vip());
             (carriers == [kind.carrier()]).then_some(())
         });
-        if kind.macvlan {
+        if mode == Mode::Macvlan {
             let path = "ipv4/conf/eth0/arp_ignore";
             assert_eq!(scene.r1.read_sysctl(path).as_deref(), Some("1"), "{kind:?}");
             let rules = scene.r1.run("nft", &["list", "ruleset"]);
@@ -151,6 +166,9 @@ fn an_interface_of_the_same_name_and_index() {
                 "{kind:?}: no gate: {rules}"
             );
         }
+        if mode == Mode::Ebpf {
+            assert_eq!(bpf::programs(&scene.r1, "eth0").len(), 1, "{kind:?}");
+        }
         daemon.stop();
         assert_eq!(scene.r1.mac("eth0"), Mac::parse("02:00:00:00:00:77"));
     }
@@ -158,9 +176,8 @@ fn an_interface_of_the_same_name_and_index() {
 
 /// ARP-3, ND-3: without a virtual MAC the interface's own one is announced, and a new one is
 /// announced when the interface gets it.
-#[test]
-fn another_mac_is_announced() {
-    for kind in KINDS.into_iter().filter(|kind| !kind.macvlan) {
+fn another_mac_is_announced(mode: Mode) {
+    for kind in Kind::of(mode) {
         let scene = kind.scene("another_mac_is_announced");
         let lan = scene.lan.capture();
         let router = kind.router(200).key("virtual_mac", false);
@@ -203,9 +220,8 @@ fn another_mac_is_announced() {
 
 /// A MAC that somebody gives to the interface while it carries the virtual one: the virtual one is
 /// put back, and at the end the interface has the one that it was given.
-#[test]
-fn a_mac_that_was_given_stays_after_all() {
-    let kind = KINDS[1];
+fn a_mac_that_was_given_stays_after_all(mode: Mode) {
+    let kind = Kind::new(false, mode);
     let scene = kind.scene("a_mac_that_was_given_stays_after_all");
     let daemon = scene.start(&scene.r1, &config(&[kind.router(200)]));
     daemon.wait_state(kind.name(), State::Master, within(8.0));
@@ -232,9 +248,8 @@ fn a_mac_that_was_given_stays_after_all() {
 /// TX-10, FSM-I-4, ARP-7, ND-5: the MTU becomes too small for IPv6 and large again, as Master and
 /// as Backup. IPv6 waits meanwhile; after it the macvlan has the new MTU and is as silent as
 /// before, and the group is joined again.
-#[test]
-fn the_mtu_goes_down_and_up() {
-    for kind in KINDS {
+fn the_mtu_goes_down_and_up(mode: Mode) {
+    for kind in Kind::of(mode) {
         let scene = kind.scene("the_mtu_goes_down_and_up");
         let lan = scene.lan.capture();
         let (first, second) = pair(kind, &scene);
@@ -275,10 +290,9 @@ fn the_mtu_goes_down_and_up() {
 }
 
 /// TX-10: the advertisement does not fit any more, and fits again.
-#[test]
-fn the_message_outgrows_the_mtu() {
-    let scene = KINDS[0].scene("the_message_outgrows_the_mtu");
-    let daemon = scene.start(&scene.r1, &config(&[router_of(&many(140), "")]));
+fn the_message_outgrows_the_mtu(mode: Mode) {
+    let scene = Kind::new(false, mode).scene("the_message_outgrows_the_mtu");
+    let daemon = scene.start(&scene.r1, &config(&[router_of(mode, &many(140), "")]));
     daemon.wait_state("eth0-7", State::Master, within(8.0));
     let mark = daemon.log().mark();
     scene.r1.ip("link set eth0 mtu 500");

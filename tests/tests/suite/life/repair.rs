@@ -5,6 +5,8 @@ use std::net::IpAddr;
 
 use rvrrpd_tests::deadline::{until, within};
 use rvrrpd_tests::host::Host;
+use rvrrpd_tests::in_modes;
+use rvrrpd_tests::mode::Mode;
 use rvrrpd_tests::probe::arping;
 use rvrrpd_tests::process::Line;
 use rvrrpd_tests::rvrrpd::{Rvrrpd, State, Vrouter, config};
@@ -12,7 +14,19 @@ use rvrrpd_tests::scene::{NAME, Scene, VIP, VIP_TEXT, VMAC, VRID, advert_from};
 use rvrrpd_tests::snapshot::snapshot;
 use rvrrpd_tests::sys::Stamp;
 
-const MACVLAN: &str = "standby7";
+use super::Kind;
+
+in_modes! {
+    flushed_addresses_come_back: macvlan, ether, ebpf;
+    the_first_address_goes_alone: macvlan, ether, ebpf;
+    routes_outlive_a_flap_of_their_interface: macvlan, ether, ebpf;
+    // Ether needs none of these.
+    settings_of_the_interface_are_made_again: macvlan, ebpf;
+    a_renamed_interface_is_left_clean: macvlan, ether, ebpf;
+    // Ether: two virtual MACs on one interface.
+    a_message_longer_than_the_mtu_is_alone: macvlan, ebpf;
+    a_sealed_message_longer_than_the_mtu_is_not_sent: macvlan, ether, ebpf;
+}
 
 fn master(scene: &Scene, vrouter: Vrouter) -> Rvrrpd {
     let daemon = scene.start(&scene.r1, &config(&[vrouter]));
@@ -20,8 +34,8 @@ fn master(scene: &Scene, vrouter: Vrouter) -> Rvrrpd {
     daemon
 }
 
-fn usual() -> Vrouter {
-    Vrouter::new(VRID, &[VIP_TEXT]).macvlan()
+fn usual(mode: Mode) -> Vrouter {
+    Vrouter::new(VRID, &[VIP_TEXT]).mode(mode)
 }
 
 fn wait_addresses(host: &Host, interface: &str, vips: &[String]) {
@@ -40,40 +54,42 @@ pub(super) fn many(count: u8) -> Vec<String> {
     (1..=count).map(|host| format!("10.0.7.{host}")).collect()
 }
 
-pub(super) fn router_of(vips: &[String], prefix: &str) -> Vrouter {
+pub(super) fn router_of(mode: Mode, vips: &[String], prefix: &str) -> Vrouter {
     let vips: Vec<String> = vips.iter().map(|vip| format!("{vip}{prefix}")).collect();
     let vips: Vec<&str> = vips.iter().map(String::as_str).collect();
-    Vrouter::new(VRID, &vips).macvlan()
+    Vrouter::new(VRID, &vips).mode(mode)
 }
 
 /// However many addresses are flushed: all come back.
-#[test]
-fn a_flushed_macvlan_gets_all_addresses_back() {
-    let scene = Scene::new("a_flushed_macvlan_gets_all_addresses_back");
+fn flushed_addresses_come_back(mode: Mode) {
+    let scene = Scene::new("flushed_addresses_come_back");
+    let carrier = Kind::new(false, mode).carrier();
     let vips = many(100);
-    let daemon = master(&scene, router_of(&vips, ""));
-    wait_addresses(&scene.r1, MACVLAN, &vips);
+    let daemon = master(&scene, router_of(mode, &vips, ""));
+    wait_addresses(&scene.r1, carrier, &vips);
     for _ in 0..3 {
-        scene.r1.ip(&format!("address flush dev {MACVLAN}"));
-        wait_addresses(&scene.r1, MACVLAN, &vips);
+        scene
+            .r1
+            .ip(&format!("address flush dev {carrier} to 10.0.7.0/24"));
+        wait_addresses(&scene.r1, carrier, &vips);
     }
     assert_eq!(daemon.state(NAME), Some(State::Master));
     daemon.stop();
 }
 
 /// A reload without the first address of a subnet keeps the others.
-#[test]
-fn the_first_address_goes_alone() {
+fn the_first_address_goes_alone(mode: Mode) {
     let scene = Scene::new("the_first_address_goes_alone");
+    let carrier = Kind::new(false, mode).carrier();
     let vips = many(71);
-    let daemon = master(&scene, router_of(&vips, "/24"));
-    wait_addresses(&scene.r1, MACVLAN, &vips);
-    daemon.reload(&config(&[router_of(&vips[1..], "/24")]));
+    let daemon = master(&scene, router_of(mode, &vips, "/24"));
+    wait_addresses(&scene.r1, carrier, &vips);
+    daemon.reload(&config(&[router_of(mode, &vips[1..], "/24")]));
     let first: IpAddr = vips[0].parse().unwrap();
     until("the first one is gone", within(5.0), || {
-        (!scene.r1.addresses(MACVLAN).contains(&first)).then_some(())
+        (!scene.r1.addresses(carrier).contains(&first)).then_some(())
     });
-    wait_addresses(&scene.r1, MACVLAN, &vips[1..]);
+    wait_addresses(&scene.r1, carrier, &vips[1..]);
     daemon.stop();
 }
 
@@ -101,12 +117,11 @@ fn an_address_of_the_host_stays() {
 }
 
 /// Routes come back after their interface went down and up, which the kernel tells nobody.
-#[test]
-fn routes_outlive_a_flap_of_their_interface() {
+fn routes_outlive_a_flap_of_their_interface(mode: Mode) {
     let scene = Scene::with_upstream("routes_outlive_a_flap_of_their_interface");
     let route = "192.168.1.0/24";
     let routes = format!("[{{ route = \"{route}\", nh = \"10.1.0.50\" }}]");
-    let daemon = scene.start(&scene.r1, &config(&[usual().key("routes", routes)]));
+    let daemon = scene.start(&scene.r1, &config(&[usual(mode).key("routes", routes)]));
     daemon.wait_state(NAME, State::Master, within(5.0));
     let there = || {
         scene
@@ -127,8 +142,9 @@ fn routes_outlive_a_flap_of_their_interface() {
 #[test]
 fn a_macvlan_is_put_right() {
     let scene = Scene::new("a_macvlan_is_put_right");
+    const MACVLAN: &str = "standby7";
     let lan = scene.lan.capture();
-    let daemon = master(&scene, usual());
+    let daemon = master(&scene, usual(Mode::Macvlan));
     wait_addresses(&scene.r1, MACVLAN, &[VIP_TEXT.to_owned()]);
     for damage in [
         format!("link set {MACVLAN} down"),
@@ -147,17 +163,23 @@ fn a_macvlan_is_put_right() {
 }
 
 /// ARP-1: the settings of the interface are made again when somebody changes them back.
-#[test]
-fn settings_of_the_interface_are_made_again() {
+fn settings_of_the_interface_are_made_again(mode: Mode) {
     let scene = Scene::new("settings_of_the_interface_are_made_again");
-    let daemon = master(&scene, usual());
-    let path = "ipv4/conf/eth0/arp_ignore";
+    let (path, wanted) = match mode {
+        Mode::Macvlan => ("ipv4/conf/eth0/arp_ignore", "1"),
+        _ => ("ipv4/conf/eth0/arp_announce", "2"),
+    };
+    let daemon = master(&scene, usual(mode));
+    let read = || scene.r1.read_sysctl(path);
+    until("the setting", within(5.0), || {
+        (read().as_deref() == Some(wanted)).then_some(())
+    });
     scene.r1.sysctl(path, "0");
-    until("arp_ignore again", within(15.0), || {
-        (scene.r1.read_sysctl(path).as_deref() == Some("1")).then_some(())
+    until("the setting again", within(15.0), || {
+        (read().as_deref() == Some(wanted)).then_some(())
     });
     daemon.stop();
-    assert_eq!(scene.r1.read_sysctl(path).as_deref(), Some("0"));
+    assert_eq!(read().as_deref(), Some("0"));
 }
 
 /// An interface that lost the virtual MAC gets it again while Master, and its own one after.
@@ -179,13 +201,12 @@ fn the_virtual_mac_is_put_back() {
 }
 
 /// The interface is renamed while Master: whatever carried the address, nothing is left on it.
-#[test]
-fn a_renamed_interface_is_left_clean() {
-    for vrouter in [
-        usual(),
-        Vrouter::new(VRID, &[VIP_TEXT]),
-        Vrouter::new(VRID, &[VIP_TEXT]).text("netdrv", "ioctl"),
-    ] {
+fn a_renamed_interface_is_left_clean(mode: Mode) {
+    let mut vrouters = vec![usual(mode)];
+    if mode == Mode::Ether {
+        vrouters.push(usual(mode).text("netdrv", "ioctl"));
+    }
+    for vrouter in vrouters {
         let scene = Scene::new("a_renamed_interface_is_left_clean");
         let own = scene.r1.mac("eth0");
         let before = snapshot(&scene.r1).without(&["operstate"]);
@@ -216,15 +237,14 @@ fn a_renamed_interface_is_left_clean() {
 
 /// TX-10: an advertisement that does not fit the MTU keeps its router in Init, by name, and its
 /// neighbours go on.
-#[test]
-fn a_message_longer_than_the_mtu_is_alone() {
+fn a_message_longer_than_the_mtu_is_alone(mode: Mode) {
     let scene = Scene::new("a_message_longer_than_the_mtu_is_alone");
     let lan = scene.lan.capture();
     scene.r1.ip("link set eth0 mtu 500");
-    let other = Vrouter::new(8, &["10.0.0.108"]).macvlan();
+    let other = Vrouter::new(8, &["10.0.0.108"]).mode(mode);
     let text = format!(
         "workers = 1\n{}",
-        config(&[router_of(&many(140), ""), other])
+        config(&[router_of(mode, &many(140), ""), other])
     );
     let daemon = scene.start(&scene.r1, &text);
     daemon.wait_state("eth0-8", State::Master, within(5.0));
@@ -249,15 +269,14 @@ fn a_message_longer_than_the_mtu_is_alone() {
 
 /// TX-10: what authentication adds to an advertisement counts, too: a Master whose advertisements
 /// do not fit would be silent, and there would be two.
-#[test]
-fn a_sealed_message_longer_than_the_mtu_is_not_sent() {
+fn a_sealed_message_longer_than_the_mtu_is_not_sent(mode: Mode) {
     let scene = Scene::new("a_sealed_message_longer_than_the_mtu_is_not_sent");
     let lan = scene.lan.capture();
     scene.r1.ip("link set eth0 mtu 500");
     // 28 bytes without addresses and 28 of the trailer; in version 2 36 and 24 of the header.
     for (auth, version, most) in [("hmac-sha256", 3, 111), ("rfc2338-ah", 2, 110)] {
         let router = |count| {
-            let vrouter = router_of(&many(count), "").text("auth_type", auth);
+            let vrouter = router_of(mode, &many(count), "").text("auth_type", auth);
             let (vrouter, secret) = match version {
                 2 => (vrouter.v2(), "password"),
                 _ => (vrouter, "an example key of the group, 1.."),

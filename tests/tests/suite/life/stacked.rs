@@ -3,10 +3,19 @@
 
 use rvrrpd_tests::deadline::{until, within};
 use rvrrpd_tests::host::Host;
+use rvrrpd_tests::in_modes;
+use rvrrpd_tests::mode::Mode;
 use rvrrpd_tests::rvrrpd::{State, config};
 use rvrrpd_tests::scene::Scene;
 
-use super::{KINDS, Kind, pair, wait_reason};
+use super::{Kind, pair, wait_reason};
+
+in_modes! {
+    a_bridge: macvlan, ether, ebpf;
+    a_bond: macvlan, ether, ebpf;
+    a_port_of_a_bridge: macvlan, ether, ebpf;
+    a_macvlan: macvlan, ether, ebpf;
+}
 
 /// Makes `eth0` a bridge without spanning tree, with the interface that was `eth0` as its port.
 fn put_into_a_bridge(kind: Kind, host: &Host, address: &str) {
@@ -23,9 +32,8 @@ fn put_into_a_bridge(kind: Kind, host: &Host, address: &str) {
 
 /// FSM-I-4: the virtual router is on a bridge, the way to the LAN is a port of it. Another port
 /// that comes and goes does no harm; without a port there is no carrier.
-#[test]
-fn a_bridge() {
-    for kind in KINDS {
+fn a_bridge(mode: Mode) {
+    for kind in Kind::of(mode) {
         let scene = kind.scene("a_bridge");
         let lan = scene.lan.capture();
         put_into_a_bridge(kind, &scene.r1, "10.0.0.1/24");
@@ -63,9 +71,8 @@ fn a_bridge() {
 
 /// FSM-I-4: the virtual router is on a bond, one of whose two links fails. Skipped where the
 /// kernel has no bonds.
-#[test]
-fn a_bond() {
-    for kind in KINDS {
+fn a_bond(mode: Mode) {
+    for kind in Kind::of(mode) {
         let scene = kind.scene("a_bond");
         let mut add = scene.r1.command("ip");
         add.args([
@@ -113,9 +120,8 @@ fn a_bond() {
 
 /// FSM-I-4: a port of a bridge hears nothing, so a router there waits and says why; when the
 /// interface leaves the bridge it starts.
-#[test]
-fn a_port_of_a_bridge() {
-    for kind in KINDS {
+fn a_port_of_a_bridge(mode: Mode) {
+    for kind in Kind::of(mode) {
         let scene = kind.scene("a_port_of_a_bridge");
         let lan = scene.lan.capture();
         scene
@@ -129,7 +135,7 @@ fn a_port_of_a_bridge() {
         daemon.wait_state(kind.name(), State::Master, within(8.0));
         kind.wait_answers(&lan, &scene.client, &scene.r1);
         // An interface with a macvlan on it is taken by no bridge.
-        if !kind.macvlan {
+        if mode != Mode::Macvlan {
             let mark = daemon.log().mark();
             scene.r1.ip("link set eth0 master br9");
             wait_reason(&daemon, mark, "enslaved");
@@ -159,14 +165,13 @@ fn on_a_macvlan(scene: &Scene) {
 
 /// The interface is a macvlan itself. A macvlan on it would silently be beside it, where no gate
 /// is: refused, once, with what is allowed. `ether` works there.
-#[test]
-fn a_macvlan() {
-    for kind in KINDS {
+fn a_macvlan(mode: Mode) {
+    for kind in Kind::of(mode) {
         let scene = kind.scene("a_macvlan");
         let lan = scene.lan.capture();
         on_a_macvlan(&scene);
         let daemon = scene.start(&scene.r1, &config(&[kind.router(200)]));
-        if kind.macvlan {
+        if mode == Mode::Macvlan {
             let told = || {
                 let lines = daemon.log().lines();
                 let told = lines
