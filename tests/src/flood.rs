@@ -131,11 +131,14 @@ impl Drop for Flood {
     }
 }
 
-/// Arrivals by one system call.
-const ARRIVALS: u32 = 65536;
+/// Arrivals by one system call at the most.
+const ARRIVALS: f64 = 65536.0;
+/// System calls in a second where that is enough.
+const CALLS: f64 = 5.0;
 
 fn arrive(interface: &str, frames: &[Vec<u8>], rate: f64, shared: &Shared) {
     let arrivals = Arrivals::at(interface).expect("XDP in live frame mode");
+    let each = (rate / CALLS).clamp(1.0, ARRIVALS) as u32;
     let began = Instant::now();
     let mut next = frames.iter().cycle();
     while !shared.stop.load(Ordering::Relaxed) {
@@ -146,10 +149,8 @@ fn arrive(interface: &str, frames: &[Vec<u8>], rate: f64, shared: &Shared) {
             continue;
         }
         let frame = next.next().expect("endless");
-        arrivals.repeat(frame, ARRIVALS).expect("BPF_PROG_TEST_RUN");
-        shared
-            .frames
-            .fetch_add(u64::from(ARRIVALS), Ordering::Relaxed);
+        arrivals.repeat(frame, each).expect("BPF_PROG_TEST_RUN");
+        shared.frames.fetch_add(u64::from(each), Ordering::Relaxed);
     }
 }
 

@@ -192,10 +192,11 @@ mod tests {
         let now = now + FORGIVEN * 20;
         let right = throttle.admit(source, now).unwrap();
         let later = now + Duration::from_millis(1);
-        for _ in 0..FREE {
+        for _ in 1..FREE {
             throttle.admit(source, later).unwrap();
         }
         throttle.succeeded(source, right);
+        throttle.admit(source, later).unwrap();
         assert!(throttle.admit(source, later).is_err());
     }
 

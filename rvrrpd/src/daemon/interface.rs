@@ -375,6 +375,7 @@ mod tests {
             lower: None,
             group: 0,
             macvlan: false,
+            secluded: false,
             enslaved: false,
             vrf,
         };

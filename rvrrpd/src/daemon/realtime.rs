@@ -54,8 +54,9 @@ pub fn give_back_memory() {
     process::trim_heap();
 }
 
-/// Gives back the code and constants that were used so far: a start, a reload or a change of an
-/// interface needs much that an advertisement does not.
+/// Gives back the code and constants that were used so far: a start and a reload need much that an
+/// advertisement and an election do not. What is used again comes from the page cache and is locked
+/// again where memory is.
 pub fn give_back_code() {
     process::unmap_files(&std::fs::read_to_string("/proc/self/smaps").unwrap_or_default());
 }

@@ -68,7 +68,7 @@ pub(super) struct Supervisor {
     next_id: u32,
     /// Memory is locked, after what the start needed was given back.
     settled: bool,
-    /// Much code was used since it was given back last.
+    /// Much code was used once: for the start or for a reload.
     untidy: bool,
     api: Link,
     /// What is published has to be published anew.
@@ -828,7 +828,6 @@ impl Supervisor {
             return;
         };
         let netns = netns.as_deref();
-        self.untidy = true;
         self.affected(netns, event, sites);
         if let KernelEvent::LinkGone { index, .. } = event {
             self.close(netns, *index);

@@ -6,7 +6,7 @@ use std::io;
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::dataplane::{host_prefix, virtual_mac};
-use super::gate::Guard;
+use super::gate::{Guard, Hooks};
 use super::kernel::Kernel;
 use super::parent::Parent;
 use super::{Carrier, Choice, Error, Plan, Plane, Report, RouterId};
@@ -30,7 +30,7 @@ impl Kernel {
                 None => {
                     let carried = match tried.get(&plan.parent) {
                         Some(tried) => tried.clone(),
-                        None => self.attach_carrier(plan.parent, &plan.parent_name),
+                        None => self.attach_carrier(plan.parent, &plan.parent_name, Hooks::Tcx),
                     };
                     tried.insert(plan.parent, carried.clone());
                     let is_ebpf = carried.is_ok();
@@ -76,14 +76,32 @@ impl Kernel {
     ///
     /// # Errors
     /// Why it does not run here.
-    pub(super) fn attach_carrier(&mut self, index: u32, name: &str) -> Result<(), String> {
+    pub(super) fn attach_carrier(
+        &mut self,
+        index: u32,
+        name: &str,
+        hooks: Hooks,
+    ) -> Result<(), String> {
         let parent = self.parents.entry(index);
         let parent = parent.or_insert_with(|| Parent::new(name));
         if parent.carries {
             return Ok(());
         }
+        let links = self.netlink.links();
+        let links = links.map_err(|error| format!("list of links: {error}"))?;
+        if links
+            .iter()
+            .any(|link| link.index == index && link.secluded)
+        {
+            return Err(format!(
+                "{name} takes frames to its own Ethernet address alone; allowed: its lower \
+                 interface, or `iftype = \"ether\"`"
+            ));
+        }
         let was_loaded = self.gate.stopped().is_some();
-        let guard = self.gate.attach_carrier(name, index, &mut self.journal);
+        let guard = self
+            .gate
+            .attach_carrier(name, index, hooks, &mut self.journal);
         if let (false, Some(stopped)) = (was_loaded, self.gate.stopped()) {
             self.report(Report::Loaded(self.namespace, stopped));
         }

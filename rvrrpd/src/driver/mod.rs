@@ -266,6 +266,9 @@ pub struct Link {
     pub group: u32,
     /// It is a macvlan.
     pub macvlan: bool,
+    /// It takes frames to its own Ethernet address alone, whatever it is asked for: a macvlan,
+    /// macvtap, ipvlan or ipvtap.
+    pub secluded: bool,
     /// It is a port of a bridge, bond or team: what it receives belongs to that.
     pub enslaved: bool,
     /// It is a port of a VRF: what is sent to it is still received there, but programs of eBPF are

@@ -5,6 +5,7 @@ use std::io;
 use std::net::IpAddr;
 
 use super::announce;
+use super::gate::Hooks;
 use super::journal::Entry;
 use super::kernel::{Batch, Kernel, Known};
 use super::netlink::{self, Ipv4Silence};
@@ -98,7 +99,12 @@ impl Kernel {
             let known = self.routers.get(&id);
             if known.is_some_and(|router| router.plan.parent != plan.parent) {
                 // The parent is another interface now; the old one may still be there, renamed.
-                if let Err(error) = self.remove(&[id]) {
+                // What was lost with its parent left nothing; that index may be another's by now.
+                if known.is_some_and(|router| !router.prepared && router.vif.is_none()) {
+                    if let Some(lost) = self.routers.remove(&id) {
+                        self.leave_parent(lost.plan.parent, id);
+                    }
+                } else if let Err(error) = self.remove(&[id]) {
                     tracing::error!("not everything was taken out of the kernel: {error}");
                 }
             }
@@ -239,7 +245,7 @@ impl Kernel {
                 result = result.and_then(|()| self.guard(index, &name));
             } else if by_ebpf && !carries {
                 result = result.and_then(|()| {
-                    let attached = self.attach_carrier(index, &name);
+                    let attached = self.attach_carrier(index, &name, Hooks::Any);
                     attached.map_err(|why| self.cannot_carry(*id, why))
                 });
             }

@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use super::dataplane::{Step, link_local, uses_virtual_mac, virtual_mac};
-use super::gate::{Change, voices};
+use super::gate::{Change, Hooks, voices};
 use super::kernel::{Batch, Kernel};
 use super::netlink::{self, Done};
 use super::{Address, Carrier, Error, KernelEvent, Link, Plan, Report, RouterId};
@@ -131,8 +131,15 @@ impl Kernel {
             return;
         }
         if !parent.attached {
-            if let Some(guard) = self.gate.guard(link.index) {
-                self.tell_guard(link.index, &link.name, guard);
+            if !parent.carries {
+                return;
+            }
+            let (name, index) = (&link.name, link.index);
+            let journal = &mut self.journal;
+            // It stays where it is; the journal has to know the name.
+            match self.gate.attach_carrier(name, index, Hooks::Any, journal) {
+                Ok(guard) => self.tell_guard(index, name, guard),
+                Err(error) => tracing::error!("gate of {name}: {error}"),
             }
             return;
         }
@@ -239,10 +246,24 @@ impl Kernel {
             tracing::error!("gate: {error}");
             Vec::new()
         });
+        for (index, parent) in &mut self.parents {
+            // Was the interface made anew, the memberships went with the old one.
+            if restored.contains(index) {
+                parent.station = None;
+            }
+        }
         for parent in restored.iter().filter_map(|at| self.parents.get(at)) {
             if let Some(user) = parent.any_user() {
                 self.report(Report::Repaired(user, "eBPF gate".to_owned()));
             }
+        }
+        let routers = self.routers.values().map(|router| &router.plan);
+        let of_them = routers.filter(|plan| restored.contains(&plan.parent));
+        let of_them: Vec<RouterId> = of_them.map(|plan| plan.id).collect();
+        let mut failures = BTreeMap::new();
+        self.enter_stations(&of_them, &mut failures);
+        for (id, error) in failures {
+            self.report(Report::ActivationFailed(id, error));
         }
     }
 

@@ -10,7 +10,7 @@ use rvrrpd_tests::host::Host;
 use rvrrpd_tests::in_modes;
 use rvrrpd_tests::mode::Mode;
 use rvrrpd_tests::process::Line;
-use rvrrpd_tests::rvrrpd::{Files, State, Vrouter, config, run};
+use rvrrpd_tests::rvrrpd::{Files, State, Vrouter, config, iftypes, run};
 use rvrrpd_tests::scene::{Scene, VRID};
 use rvrrpd_tests::sys::Stamp;
 
@@ -269,14 +269,14 @@ fn an_owner_in_init_leaves_the_host_its_address() {
             Family::V4 => Vrouter::new(VRID, &[&own]).macvlan(),
             Family::V6 => Vrouter::new(VRID, &["fe80::100", &own]).macvlan(),
         };
-        for (router, why) in [
-            (
-                usual.clone().key("enabled", false),
-                "Waits in Init: disabled",
-            ),
-            (usual.text("vifname", "taken0"), "Not prepared"),
-        ] {
-            scene.lab.step(&format!("{family}: {why}"));
+        let disabled = |iftype| usual.clone().iftype(iftype).key("enabled", false);
+        let mut routers: Vec<_> = iftypes()
+            .iter()
+            .map(|iftype| (disabled(iftype), "Waits in Init: disabled"))
+            .collect();
+        routers.push((usual.clone().text("vifname", "taken0"), "Not prepared"));
+        for (router, why) in routers {
+            scene.lab.step(&format!("{family}: {why}: {router}"));
             let daemon = scene.start(&scene.r1, &config(&[router]));
             let waits = |line: &Line| line.text.contains(why).then_some(());
             daemon.log().wait_after(0, why, within(5.0), waits);

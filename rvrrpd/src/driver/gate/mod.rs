@@ -151,8 +151,15 @@ impl Gate {
         journal: &mut Journal,
     ) -> Result<Hook, String> {
         let program = self.program.loaded()?;
-        link(program, parent, index, journal, &mut self.filters)
-            .map_err(|why| format!("{why}; nftables is used"))
+        link(
+            program,
+            parent,
+            index,
+            Hooks::Any,
+            journal,
+            &mut self.filters,
+        )
+        .map_err(|why| format!("{why}; nftables is used"))
     }
 
     /// Makes sure that the eBPF gate is at a parent, for virtual routers that it carries itself,
@@ -165,10 +172,11 @@ impl Gate {
         &mut self,
         parent: &str,
         index: u32,
+        hooks: Hooks,
         journal: &mut Journal,
     ) -> Result<Guard, String> {
         let program = self.program.load()?;
-        let hook = link(program, parent, index, journal, &mut self.filters)?;
+        let hook = link(program, parent, index, hooks, journal, &mut self.filters)?;
         let guard = self.guards.entry(index);
         Ok(guard.or_insert(Guard::Ebpf(hook)).clone())
     }
@@ -377,6 +385,16 @@ impl Gate {
     }
 }
 
+/// How the eBPF gate may be attached.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Hooks {
+    /// As the kernel can.
+    Any,
+    /// By tcx alone, which ends with the process: a filter that stays behind goes on answering for a
+    /// Master that is dead.
+    Tcx,
+}
+
 /// Whose virtual MAC it is.
 fn router(mac: Mac) -> io::Result<(Family, Vrid)> {
     mac.virtual_router().ok_or_else(|| {
@@ -395,6 +413,7 @@ fn link(
     program: &mut kernel::Gate,
     parent: &str,
     index: u32,
+    hooks: Hooks,
     journal: &mut Journal,
     filters: &mut BTreeMap<u32, Vec<Entry>>,
 ) -> Result<Hook, String> {
@@ -402,7 +421,14 @@ fn link(
     if program.hook(index) != Some(Hook::Clsact) {
         match program.attach_by(index, Hook::Tcx) {
             // A kernel before 6.6.
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                if hooks == Hooks::Tcx {
+                    return Err(format!(
+                        "this kernel has no tcx (Linux 6.6), without which the eBPF gate of \
+                         {parent} would outlive the daemon"
+                    ));
+                }
+            }
             result => return result.map(|_| Hook::Tcx).map_err(explain),
         }
     }

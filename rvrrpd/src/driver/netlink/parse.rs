@@ -37,6 +37,7 @@ pub(super) fn link(body: &[u8]) -> Option<Link> {
         lower: None,
         group: 0,
         macvlan: false,
+        secluded: false,
         enslaved: false,
         vrf: false,
     };
@@ -51,7 +52,12 @@ pub(super) fn link(body: &[u8]) -> Option<Link> {
             IFLA_LINKINFO => {
                 for (kind, value) in attributes(value) {
                     match kind {
-                        IFLA_INFO_KIND => link.macvlan = text(value) == Some("macvlan"),
+                        IFLA_INFO_KIND => {
+                            let kind = text(value);
+                            link.macvlan = kind == Some("macvlan");
+                            link.secluded =
+                                matches!(kind, Some("macvlan" | "macvtap" | "ipvlan" | "ipvtap"));
+                        }
                         // A VRF takes packets, not frames: what is sent to the interface is
                         // still received there.
                         IFLA_INFO_SLAVE_KIND => {

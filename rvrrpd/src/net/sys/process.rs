@@ -68,7 +68,9 @@ fn unchanged_files(mappings: &str) -> Vec<(usize, usize)> {
     for line in mappings.lines() {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words[..] {
-            ["Anonymous:", "0", "kB"] => found.extend(candidate.take()),
+            // Pages that differ from the file and are in memory, then those that are swapped out.
+            ["Anonymous:" | "Swap:", amount, "kB"] if amount != "0" => candidate = None,
+            ["Swap:", ..] => found.extend(candidate.take()),
             // Addresses, mode, offset, device, inode, path.
             [range, mode, _, _, inode, ..] if range.contains('-') => {
                 let is_of_file = matches!(mode, "r-xp" | "r--p") && inode != "0";
@@ -167,19 +169,20 @@ mod tests {
 
     #[test]
     fn what_differs_from_its_file_is_not_unmapped() {
-        let of = |range: &str, mode: &str, inode: &str, anonymous: &str| {
+        let of = |range: &str, mode: &str, inode: &str, anonymous: &str, swapped: &str| {
             format!(
                 "{range} {mode} 00001000 fe:00 {inode}    /usr/sbin/rvrrpd\nSize:  8 kB\n\
-                 Rss:  8 kB\nAnonymous:    {anonymous} kB\nVmFlags: rd mr mw me sd\n"
+                 Rss:  8 kB\nAnonymous:    {anonymous} kB\nSwap:   {swapped} kB\nVmFlags: rd mr mw me sd\n"
             )
         };
         let mappings = [
-            of("1000-3000", "r--p", "77", "0"),
-            of("3000-5000", "r-xp", "77", "0"),
-            of("5000-7000", "r--p", "77", "4"),
-            of("7000-9000", "rw-p", "77", "0"),
-            of("9000-b000", "r--p", "0", "0"),
-            of("b000-d000", "r-xp", "77", "8"),
+            of("1000-3000", "r--p", "77", "0", "0"),
+            of("3000-5000", "r-xp", "77", "0", "0"),
+            of("5000-7000", "r--p", "77", "4", "0"),
+            of("7000-9000", "rw-p", "77", "0", "0"),
+            of("9000-b000", "r--p", "0", "0", "0"),
+            of("b000-d000", "r-xp", "77", "8", "0"),
+            of("d000-f000", "r--p", "77", "0", "4"),
         ];
         assert_eq!(
             unchanged_files(&mappings.concat()),

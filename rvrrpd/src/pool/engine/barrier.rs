@@ -38,9 +38,11 @@ impl<P> Engine<P> {
             let slot = self.slots[place].as_ref();
             fetched ^= slot.map_or(0, Slot::fetch);
             match slot.and_then(|slot| slot.deadline()) {
-                Some(deadline) => self.expired.push(Expired { place, deadline }),
-                // Never: who has no deadline has none here.
-                None => self.deadlines.set(place, None),
+                Some(deadline) if deadline.at <= now => {
+                    self.expired.push(Expired { place, deadline });
+                }
+                // It was put off to look again soon, and another one has come meanwhile.
+                other => self.deadlines.set(place, other.map(|deadline| deadline.at)),
             }
         }
         core::hint::black_box(fetched);
@@ -52,6 +54,7 @@ impl<P> Engine<P> {
         expired.retain(|expired| !self.heard_meanwhile(expired.place, host));
         if expired.len() < before {
             self.all_heard_meanwhile(host);
+            expired.retain(|expired| self.is_armed(*expired));
         }
         expired.retain(|expired| {
             let is_proven = self.is_proven(*expired, now, host);
@@ -70,6 +73,12 @@ impl<P> Engine<P> {
             self.handle(place, Event::Timer { generation }, host);
         }
         self.expired = expired;
+    }
+
+    /// Whether the deadline is still the one that has come.
+    fn is_armed(&self, expired: Expired) -> bool {
+        let slot = self.slots[expired.place].as_ref();
+        slot.and_then(|slot| slot.deadline()) == Some(expired.deadline)
     }
 
     /// Whether everything that was received for this router before its deadline is in our queue.

@@ -146,7 +146,7 @@ pub(crate) fn goals(table: &Table) -> Vec<Goal> {
 }
 
 /// What the virtual MAC without an interface is to be better at.
-fn without_interfaces(table: &Table) -> [Goal; 3] {
+fn without_interfaces(table: &Table) -> [Goal; 5] {
     [
         half_of_macvlan(
             table,
@@ -172,7 +172,42 @@ fn without_interfaces(table: &Table) -> [Goal; 3] {
                 ("", |r| r.left, 0.0),
             ],
         ),
+        between_planes(
+            "ebpf, 2000 broadcasts/s on the LAN: soft interrupts",
+            "at most 1/4 of macvlan's",
+            [Ebpf, Rvrrpd].map(|plane| table.traffic(plane, |one| one.broadcasts).median()),
+            |share| share <= 0.25,
+        ),
+        between_planes(
+            "ebpf, packets forwarded by way of a virtual MAC",
+            "not below macvlan's, within 5 %",
+            [Ebpf, Rvrrpd].map(|plane| table.traffic(plane, |one| one.forwarded / 1e6).median()),
+            |share| share >= 0.95,
+        ),
     ]
+}
+
+/// A goal for what the first one has in relation to the second.
+fn between_planes(
+    what: &'static str,
+    wanted: &'static str,
+    [ours, theirs]: [Option<f64>; 2],
+    is_met: fn(f64) -> bool,
+) -> Goal {
+    // Less than nothing is what the noise of the calm time leaves.
+    let share = ratio(ours.map(|value| value.max(0.0)), theirs);
+    let measured = match (ours, theirs, share) {
+        (Some(ours), Some(theirs), Some(share)) => {
+            format!("{ours:.3} by {theirs:.3} is {share:.3}")
+        }
+        _ => "—".to_owned(),
+    };
+    Goal {
+        what,
+        wanted,
+        measured,
+        verdict: Verdict::of(share.map(is_met)),
+    }
 }
 
 /// A goal in relation to keepalived: at most `most` of its value.

@@ -18,6 +18,7 @@ mod host;
 mod load;
 mod observer;
 mod options;
+mod planes;
 mod report;
 mod round;
 mod rows;
@@ -33,6 +34,7 @@ use rvrrpd_tests::sys::is_root;
 
 use contender::Contender;
 use options::Options;
+use planes::Traffic;
 use report::Table;
 use round::Round;
 use trial::Trial;
@@ -54,7 +56,8 @@ fn main() {
     let about = format!("{}; {versions}.", host::description());
     println!("{about}");
     let table = measure(&options);
-    print!("{}{}{}", table.charts(), table.goals(), table.failures());
+    let (charts, traffic) = (table.charts(), table.passing_by());
+    print!("{charts}{traffic}{}{}", table.goals(), table.failures());
     if let Some(path) = &options.write {
         if let Err(error) = std::fs::write(path, table.document(&about)) {
             eprintln!("bench: {path}: {error}");
@@ -86,6 +89,14 @@ fn measure(options: &Options) -> Table {
             }
         }
         print!("{}", table.of_load(*load));
+    }
+    for run in 0..options.traffic {
+        let mut planes = Traffic::PLANES;
+        planes.rotate_left(run % Traffic::PLANES.len());
+        for plane in planes {
+            eprintln!("traffic, run {} of {}: {plane}", run + 1, options.traffic);
+            table.passed(guarded(|| Traffic::of(plane)));
+        }
     }
     for (load, strain, seconds) in &options.trials {
         eprintln!("trial of rvrrpd: {load} for {seconds} s, {strain}");

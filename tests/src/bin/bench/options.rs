@@ -9,13 +9,13 @@ use crate::trial::Strain;
 
 pub(crate) const USAGE: &str = "\
 usage: bench [--write FILE] [--quick] [--runs N] [--load ROUTERS@SECONDS]...
-             [--only rvrrpd|ebpf|ether|keepalived] [--trial calm|busy|flood]...
+             [--only rvrrpd|ebpf|ether|keepalived] [--trial calm|busy|flood|traffic]...
 
 --write FILE  writes the document, unless --quick, --load, --only or --trial make the run a part
 --quick       one short run of the loads that have goals, no trials; about two minutes
 --load, --only  these loads, these daemons alone, no trials; each can be given several times
 --runs N      how often each daemon gets its turn, 3 unless told otherwise
---trial NAME  these trials of rvrrpd alone and nothing else
+--trial NAME  these trials of rvrrpd alone and nothing else; traffic compares its data planes
 KEEPALIVED=PATH in the environment names another keepalived than the one of the search path.";
 
 /// What is compared unless the command line says otherwise.
@@ -48,6 +48,8 @@ pub(crate) struct Options {
     /// Those of all loads; none: two, and all of them under the load that has the goals.
     contenders: Vec<Contender>,
     pub(crate) trials: Vec<(Load, Strain, u64)>,
+    /// How often each data plane is tried with traffic.
+    pub(crate) traffic: usize,
     /// Where the document goes; none unless the run is a whole one.
     pub(crate) write: Option<String>,
     is_quick: bool,
@@ -61,7 +63,7 @@ impl Options {
     pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
         let (mut runs, mut loads, mut write) = (None, Vec::new(), None);
         let mut contenders = Vec::new();
-        let (mut is_quick, mut strains) = (false, Vec::new());
+        let (mut is_quick, mut strains, mut has_traffic) = (false, Vec::new(), false);
         while let Some(word) = words.next() {
             let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
             match word.as_str() {
@@ -70,11 +72,14 @@ impl Options {
                 "--only" => contenders.push(value()?.parse()?),
                 "--write" => write = Some(value()?),
                 "--quick" => is_quick = true,
-                "--trial" => strains.push(value()?.parse::<Strain>()?),
+                "--trial" => match value()?.as_str() {
+                    "traffic" => has_traffic = true,
+                    name => strains.push(name.parse::<Strain>()?),
+                },
                 other => return Err(format!("{other} is not known")),
             }
         }
-        let is_trials = !strains.is_empty();
+        let is_trials = !strains.is_empty() || has_traffic;
         let is_whole = !is_quick && !is_trials && loads.is_empty() && contenders.is_empty();
         let mut trials = TRIALS.to_vec();
         trials.retain(|(_, strain, _)| is_whole || strains.contains(strain));
@@ -85,8 +90,10 @@ impl Options {
                 LOADS.to_vec()
             };
         }
+        let runs = runs.unwrap_or(if is_quick { 1 } else { 3 });
         Ok(Self {
-            runs: runs.unwrap_or(if is_quick { 1 } else { 3 }),
+            runs,
+            traffic: if is_whole || has_traffic { runs } else { 0 },
             loads,
             contenders,
             trials,
@@ -138,6 +145,7 @@ mod tests {
         let whole = parse("--write x --runs 5").expect("right");
         assert_eq!((whole.runs, whole.write.as_deref()), (5, Some("x")));
         assert_eq!((whole.loads.len(), whole.trials.len()), (8, 3));
+        assert_eq!(whole.traffic, 5);
         for part in ["--quick", "--load 1@1", "--only rvrrpd", "--trial busy"] {
             let options = parse(&format!("--write x {part}")).expect("right");
             assert_eq!(options.write, None, "{part}");

@@ -6,6 +6,7 @@ use crate::contender::Contender;
 use crate::figures::{Sample, ratio};
 use crate::goals::{Goal, goals};
 use crate::load::Load;
+use crate::planes::Traffic;
 use crate::round::Round;
 use crate::rows::{ROWS, Row};
 use crate::trial::{Strain, Trial};
@@ -18,6 +19,7 @@ const BAR: f64 = 40.0;
 pub(crate) struct Table {
     rounds: Vec<(Load, Contender, Round)>,
     trials: Vec<Trial>,
+    traffic: Vec<Traffic>,
     failures: Vec<String>,
 }
 
@@ -36,6 +38,20 @@ impl Table {
             Ok(trial) => self.trials.push(trial),
             Err(error) => self.failures.push(format!("trial: {error}")),
         }
+    }
+
+    /// Adds what traffic costs on a data plane, or why that is not known.
+    pub(crate) fn passed(&mut self, traffic: Result<Traffic, String>) {
+        match traffic {
+            Ok(traffic) => self.traffic.push(traffic),
+            Err(error) => self.failures.push(format!("traffic: {error}")),
+        }
+    }
+
+    /// The values of all runs with traffic on a data plane.
+    pub(crate) fn traffic(&self, plane: Contender, of: fn(&Traffic) -> f64) -> Sample {
+        let mine = self.traffic.iter().filter(|one| one.plane == plane);
+        Sample::new(mine.map(of))
     }
 
     /// The trial under this strain, if it was made.
@@ -179,6 +195,32 @@ impl Table {
         text
     }
 
+    /// Traffic as a table; empty where none was tried.
+    pub(crate) fn passing_by(&self) -> String {
+        let mut text = String::new();
+        for plane in Traffic::PLANES {
+            let broadcasts = self.traffic(plane, |one| one.broadcasts);
+            let forwarded = self.traffic(plane, |one| one.forwarded / 1e6);
+            let steal = self.traffic(plane, |one| one.steal);
+            if broadcasts.median().is_some() {
+                let _ = writeln!(
+                    text,
+                    "| {plane} | {} | {} | {} |",
+                    cell(&broadcasts, "%"),
+                    cell(&forwarded, "Mpps"),
+                    cell(&steal, "%")
+                );
+            }
+        }
+        if text.is_empty() {
+            return text;
+        }
+        format!(
+            "\n### Traffic on a Master of 1000 virtual routers\n\n| data plane | soft interrupts of \
+             2000 broadcasts/s | forwarded by way of virtual MACs | steal |\n|---|---|---|---|\n{text}"
+        )
+    }
+
     /// What could not be measured, and why; empty where there is nothing.
     pub(crate) fn failures(&self) -> String {
         let lines = self.failures.iter().map(|line| format!("* {line}\n"));
@@ -194,6 +236,7 @@ impl Table {
         let mut text = format!("{}{about}\n", include_str!("method.md"));
         text.push_str(&self.goals());
         text.push_str(&self.trials());
+        text.push_str(&self.passing_by());
         text.push_str(&self.failures());
         text.push_str(&self.charts());
         for load in self.loads() {

@@ -19,7 +19,7 @@ use crate::scene::{R1, R2, R3, Scene, wait};
 const CALM: Duration = Duration::from_millis(500);
 /// How long what follows from a start lasts, as announcements that are repeated after 5 s, and from
 /// a change of the interfaces, which the daemons look at.
-const AFTERMATH: Duration = Duration::from_secs(12);
+const AFTERMATH: Duration = Duration::from_secs(7);
 
 /// Parts of a round. The machine's noise is taken down for each.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -171,9 +171,11 @@ struct Costs {
 /// Counts for `window` what the steady state costs; nobody observes meanwhile.
 fn steady(scene: &Scene, master: &Process, backup: &Process, window: Duration) -> Costs {
     scene.lab.step("steady state");
-    scene.handle_apart(true);
     wait(AFTERMATH);
     let both = [family(master.pid()), family(backup.pid())];
+    let [first, second] = both.each_ref().map(|pids| resident(pids));
+    scene.handle_apart(true);
+    wait(AFTERMATH);
     let machine = Machine::now();
     let before = both.each_ref().map(|pids| cpu(pids));
     let begin = Instant::now();
@@ -182,7 +184,6 @@ fn steady(scene: &Scene, master: &Process, backup: &Process, window: Duration) -
     let after = both.each_ref().map(|pids| cpu(pids));
     let softirq = Machine::now().softirq_since(machine);
     scene.handle_apart(false);
-    let [first, second] = both.each_ref().map(|pids| resident(pids));
     let [more, less] = both.each_ref().map(|pids| descriptors(pids));
     Costs {
         cpu: [after[0] - before[0], after[1] - before[1]],

@@ -46,7 +46,7 @@ impl FromStr for Strain {
     fn from_str(text: &str) -> Result<Self, String> {
         let all = [Self::Calm, Self::Busy, Self::Flood];
         let known = all.into_iter().find(|one| one.to_string() == text);
-        known.ok_or_else(|| format!("{text}: calm, busy or flood"))
+        known.ok_or_else(|| format!("{text}: calm, busy, flood or traffic"))
     }
 }
 

@@ -5,6 +5,7 @@
 mod choice;
 mod conflict;
 mod life;
+mod many;
 mod netns;
 mod reload;
 mod serving;
@@ -14,7 +15,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use rvrrpd_tests::capture::Capture;
-use rvrrpd_tests::deadline::within;
+use rvrrpd_tests::deadline::{until, within};
 use rvrrpd_tests::family::Family;
 use rvrrpd_tests::frame::{Arp, Frame, Mac, Nd};
 use rvrrpd_tests::host::Host;
@@ -82,13 +83,17 @@ fn said(frame: &Frame, address: IpAddr) -> Option<Mac> {
     }
 }
 
-/// Exactly this host answers for the virtual address, once, with the virtual MAC; none: nobody.
+/// Exactly this host answers for the virtual address, once, with the virtual MAC; none: nobody. Who
+/// has just become Master may still be at it.
 #[track_caller]
 fn answers(lan: &Capture, scene: &Scene, family: Family, host: Option<&Host>) {
     let expected: Vec<_> = host
         .map(|host| (host.name().to_owned(), family.vmac()))
         .into_iter()
         .collect();
+    until("the answer is as it should be", within(5.0), || {
+        (who_has(lan, &scene.client, family.vip()) == expected).then_some(())
+    });
     for _ in 0..2 {
         let answers = who_has(lan, &scene.client, family.vip());
         assert_eq!(answers, expected, "{family}");
