@@ -16,7 +16,8 @@ use rvrrpd_tests::sys::Stamp;
 use rvrrpd_tests::web::ask;
 
 in_modes! {
-    // Ether: two virtual MACs on one interface.
+    // Ether: two virtual MACs on one interface. The tests that are not here are about names, about
+    // modes beside each other, or too many for all modes.
     one_namespace_fails_over_alone: macvlan, ebpf;
     a_namespace_that_goes_and_comes_back: macvlan, ebpf;
     a_namespace_that_comes_later: macvlan, ebpf;

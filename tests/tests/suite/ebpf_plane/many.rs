@@ -1,4 +1,6 @@
 //! Ten thousand virtual addresses.
+//!
+//! Modes: ebpf.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

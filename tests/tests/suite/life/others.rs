@@ -10,6 +10,7 @@ use rvrrpd_tests::rvrrpd::{Rvrrpd, State, Vrouter, config};
 use rvrrpd_tests::scene::{NAME, Scene, VIP_TEXT, VRID};
 
 in_modes! {
+    // The tests of two daemons on one interface are about macvlans and the settings below them.
     a_route_that_is_in_the_way: macvlan, ether, ebpf;
 }
 
