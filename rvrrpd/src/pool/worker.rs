@@ -119,7 +119,7 @@ impl Rim {
             tracing::info!(
                 said.name = identity.map(|it| it.name.as_str()),
                 said.group = identity.map(|it| it.group),
-                said.interface = identity.map(|it| it.interface.as_str()),
+                said.interface = identity.map(|it| it.parent.as_str()),
                 said.from = %transition.from,
                 said.to = %transition.to,
                 said.cause = transition.cause.name(),

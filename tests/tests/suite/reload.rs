@@ -39,7 +39,7 @@ const LONGEST: Duration = Duration::from_millis(200);
 /// Pairs unless the environment variable `RVRRPD_RELOAD_PAIRS` says otherwise.
 const PAIRS: u64 = 100;
 /// The same where it is not macvlans that are made and removed.
-const FEWER_PAIRS: u64 = 30;
+const FEWER_PAIRS: u64 = 10;
 /// Pairs that run beside each other.
 const LANES: usize = 3;
 

@@ -317,10 +317,13 @@ async function refresh() {
   if (!source || document.hidden) {
     return;
   }
+  const asked = source;
   const answer = await fetch("/run/vrrp", BY_SCRIPT).catch(() => null);
-  // A change meanwhile is newer than what was asked for; it has set a time for another try.
-  if (answer?.ok && !settling) {
-    take(await answer.json());
+  const found = answer?.ok ? await answer.json() : null;
+  // A change meanwhile is newer than what was asked for; it has set a time for another try. Who
+  // has logged out meanwhile sees nothing any more.
+  if (found && !settling && source === asked) {
+    take(found);
   }
 }
 
