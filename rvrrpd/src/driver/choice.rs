@@ -9,14 +9,14 @@ use super::dataplane::{host_prefix, virtual_mac};
 use super::gate::{Guard, Hooks};
 use super::kernel::Kernel;
 use super::parent::Parent;
-use super::{Carrier, Choice, Error, Plan, Plane, Report, RouterId};
+use super::{Carrier, Choice, Error, Link, Plan, Plane, Report, RouterId};
 use crate::net::station::Station;
 use crate::wire::Mac;
 
 impl Kernel {
     /// Decides for the routers that take the best what runs here. What one that is prepared has
     /// been given it keeps, so that nothing flaps.
-    pub(super) fn choose(&mut self, plans: &mut [Plan]) {
+    pub(super) fn choose(&mut self, plans: &mut [Plan], links: &[Link]) {
         let mut tried: BTreeMap<u32, Result<(), String>> = BTreeMap::new();
         for plan in plans {
             let Carrier::Best { name } = &plan.carrier else {
@@ -30,7 +30,10 @@ impl Kernel {
                 None => {
                     let carried = match tried.get(&plan.parent) {
                         Some(tried) => tried.clone(),
-                        None => self.attach_carrier(plan.parent, &plan.parent_name, Hooks::Tcx),
+                        None => {
+                            let (index, name) = (plan.parent, &plan.parent_name);
+                            self.attach_carrier(index, name, Hooks::Tcx, links)
+                        }
                     };
                     tried.insert(plan.parent, carried.clone());
                     let is_ebpf = carried.is_ok();
@@ -81,14 +84,13 @@ impl Kernel {
         index: u32,
         name: &str,
         hooks: Hooks,
+        links: &[Link],
     ) -> Result<(), String> {
         let parent = self.parents.entry(index);
         let parent = parent.or_insert_with(|| Parent::new(name));
         if parent.carries {
             return Ok(());
         }
-        let links = self.netlink.links();
-        let links = links.map_err(|error| format!("list of links: {error}"))?;
         if links
             .iter()
             .any(|link| link.index == index && link.secluded)

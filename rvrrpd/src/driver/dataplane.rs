@@ -32,14 +32,28 @@ pub(super) trait Dataplane {
     /// address of the parent, `group` the link group of our macvlans.
     fn entries(&self, plan: &Plan, own: Option<Mac>, group: u32) -> Vec<Entry>;
 
-    /// Takes up the duties of the Master, or lays them down.
+    /// Takes up the duties of the Master, or lays them down: its addresses, and what else there is.
     fn duties(
         &self,
         router: &Known,
         step: Step,
         ioctl: &Ioctl,
         batch: &mut Batch,
-    ) -> Result<(), Error>;
+    ) -> Result<(), Error> {
+        self.addresses(router, step, ioctl, batch)
+    }
+
+    /// Adds all addresses of an active router, or takes them out.
+    fn addresses(
+        &self,
+        router: &Known,
+        step: Step,
+        ioctl: &Ioctl,
+        batch: &mut Batch,
+    ) -> Result<(), Error> {
+        (0..router.plan.addresses.len())
+            .try_for_each(|at| self.address(router, at, step, ioctl, batch))
+    }
 
     /// Adds one address of an active router, or takes it out.
     fn address(
@@ -100,17 +114,6 @@ impl Dataplane for Macvlan {
             parent: plan.parent_name.clone(),
             group,
         }]
-    }
-
-    fn duties(
-        &self,
-        router: &Known,
-        step: Step,
-        ioctl: &Ioctl,
-        batch: &mut Batch,
-    ) -> Result<(), Error> {
-        (0..router.plan.addresses.len())
-            .try_for_each(|at| self.address(router, at, step, ioctl, batch))
     }
 
     fn address(
@@ -243,8 +246,7 @@ impl Dataplane for Ether {
         } else {
             Ok(())
         };
-        let addresses = (0..router.plan.addresses.len())
-            .try_for_each(|at| self.address(router, at, step, ioctl, batch));
+        let addresses = self.addresses(router, step, ioctl, batch);
         let after = if step == Step::Take {
             set_mac(batch)
         } else {
@@ -330,17 +332,6 @@ impl Dataplane for Ebpf {
                 prefix: host_prefix(address),
             })
             .collect()
-    }
-
-    fn duties(
-        &self,
-        router: &Known,
-        step: Step,
-        ioctl: &Ioctl,
-        batch: &mut Batch,
-    ) -> Result<(), Error> {
-        (0..router.plan.addresses.len())
-            .try_for_each(|at| self.address(router, at, step, ioctl, batch))
     }
 
     fn address(

@@ -31,7 +31,7 @@ impl Kernel {
                 return;
             }
         };
-        self.choose(&mut plans);
+        self.choose(&mut plans, &links);
         // First of all: what the journal does not have must not be made.
         if let Err(error) = self.journal_plans(&plans, &links) {
             let error = Error::new("journal", error);
@@ -61,7 +61,7 @@ impl Kernel {
             .collect();
         let renamed = self.rename(&changed, &links);
         self.leave_to_others(&fresh, &links, &mut failures);
-        self.prepare_parents(&ids, &mut failures);
+        self.prepare_parents(&ids, &links, &mut failures);
         self.set_gate(&ids, &mut failures);
         self.enter_stations(&ids, &mut failures);
         self.make_macvlans(&fresh, &mut failures);
@@ -214,7 +214,7 @@ impl Kernel {
 
     /// The settings and the gate of the parents. What the plan before needed and this one does not
     /// is still there after.
-    fn prepare_parents(&mut self, ids: &[RouterId], failures: &mut Failures) {
+    fn prepare_parents(&mut self, ids: &[RouterId], links: &[Link], failures: &mut Failures) {
         for id in ids {
             if failures.contains_key(id) {
                 continue;
@@ -245,7 +245,7 @@ impl Kernel {
                 result = result.and_then(|()| self.guard(index, &name));
             } else if by_ebpf && !carries {
                 result = result.and_then(|()| {
-                    let attached = self.attach_carrier(index, &name, Hooks::Any);
+                    let attached = self.attach_carrier(index, &name, Hooks::Any, links);
                     attached.map_err(|why| self.cannot_carry(*id, why))
                 });
             }

@@ -172,42 +172,19 @@ fn without_interfaces(table: &Table) -> [Goal; 5] {
                 ("", |r| r.left, 0.0),
             ],
         ),
-        between_planes(
+        compared(
             "ebpf, 2000 broadcasts/s on the LAN: soft interrupts",
             "at most 1/4 of macvlan's",
             [Ebpf, Rvrrpd].map(|plane| table.traffic(plane, |one| one.broadcasts).median()),
             |share| share <= 0.25,
         ),
-        between_planes(
+        compared(
             "ebpf, packets forwarded by way of a virtual MAC",
             "not below macvlan's, within 5 %",
             [Ebpf, Rvrrpd].map(|plane| table.traffic(plane, |one| one.forwarded / 1e6).median()),
             |share| share >= 0.95,
         ),
     ]
-}
-
-/// A goal for what the first one has in relation to the second.
-fn between_planes(
-    what: &'static str,
-    wanted: &'static str,
-    [ours, theirs]: [Option<f64>; 2],
-    is_met: fn(f64) -> bool,
-) -> Goal {
-    // Less than nothing is what the noise of the calm time leaves.
-    let share = ratio(ours.map(|value| value.max(0.0)), theirs);
-    let measured = match (ours, theirs, share) {
-        (Some(ours), Some(theirs), Some(share)) => {
-            format!("{ours:.3} by {theirs:.3} is {share:.3}")
-        }
-        _ => "—".to_owned(),
-    };
-    Goal {
-        what,
-        wanted,
-        measured,
-        verdict: Verdict::of(share.map(is_met)),
-    }
 }
 
 /// A goal in relation to keepalived: at most `most` of its value.
@@ -242,8 +219,18 @@ fn relation(
     who: [Contender; 2],
     of: fn(&Round) -> f64,
 ) -> Goal {
-    let [ours, theirs] = who.map(|who| table.sample(load, who, of).median());
-    // Nothing over the theory cannot be more than what keepalived has.
+    let medians = who.map(|who| table.sample(load, who, of).median());
+    compared(what, wanted, medians, |found| found <= most)
+}
+
+/// A goal for what the first one has in relation to the second.
+fn compared(
+    what: &'static str,
+    wanted: &'static str,
+    [ours, theirs]: [Option<f64>; 2],
+    is_met: impl FnOnce(f64) -> bool,
+) -> Goal {
+    // Nothing over the theory, or less than the noise, cannot be more than what the other one has.
     let found = ratio(ours.map(|value| value.max(0.0)), theirs);
     let shown = |value: Option<f64>| value.map_or_else(|| "—".to_owned(), |v| format!("{v:.3}"));
     let measured = if ours.is_none() && theirs.is_none() {
@@ -255,7 +242,7 @@ fn relation(
         what,
         wanted,
         measured,
-        verdict: Verdict::of(found.map(|found| found <= most)),
+        verdict: Verdict::of(found.map(is_met)),
     }
 }
 
