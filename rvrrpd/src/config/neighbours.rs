@@ -10,6 +10,8 @@ use super::model::{InterfaceType, Protocol, RouterKey, Site, VirtualRouter};
 use super::router::Draft;
 use crate::wire::Vrid;
 
+/// Virtual addresses that the gate of a network namespace knows.
+const MOST_GATED: usize = rvrrpd_ebpf::GATED_ADDRESSES as usize;
 /// Most virtual routers that a message names.
 const MOST_NAMED: usize = 3;
 
@@ -20,6 +22,7 @@ pub(super) fn settle(drafts: Vec<Draft>, findings: &mut Findings) -> Vec<Arc<Vir
     names(&drafts, findings);
     virtual_macs(&drafts, findings);
     addresses(&drafts, findings);
+    gated_addresses(&drafts, findings);
     migration(&drafts, findings);
     vifnames(drafts, findings)
 }
@@ -159,6 +162,32 @@ fn addresses(drafts: &[Draft], findings: &mut Findings) {
             } else {
                 first.insert(place, *line);
             }
+        }
+    }
+}
+
+/// What the gate of a network namespace has to know of has room in one table. Told of the first
+/// virtual router that does not fit.
+fn gated_addresses(drafts: &[Draft], findings: &mut Findings) {
+    let mut counts: HashMap<Option<&str>, usize> = HashMap::new();
+    for Draft { router, lines } in drafts {
+        let answers = matches!(router.iftype, InterfaceType::Ebpf | InterfaceType::Auto);
+        if !answers && router.accept_mode {
+            continue;
+        }
+        let count = counts.entry(router.netns.as_deref()).or_default();
+        let before = *count;
+        *count += router.vips.len();
+        let most = before..*count;
+        if let Some(line) = lines.vips.first().filter(|_| most.contains(&MOST_GATED)) {
+            findings.error(
+                *line,
+                "vip",
+                format!(
+                    "{count} virtual addresses until here with iftype = \"ebpf\" or \"auto\" or \
+                     accept_mode = false, allowed: at most {MOST_GATED} in one network namespace"
+                ),
+            );
         }
     }
 }

@@ -241,3 +241,36 @@ fn network_namespaces_have_interfaces_of_their_own() {
     ];
     refused_together(&crowded, 8, "iftype", &words);
 }
+
+#[test]
+fn the_gate_of_a_network_namespace_has_room_for_16384_addresses() {
+    let of = |group: u32, addresses: u32, changes: &[(&str, &str)]| {
+        let vips: Vec<String> = (1..=addresses)
+            .map(|host| format!("10.0.{group}.{host}"))
+            .collect();
+        let vips = serde_json::to_string(&vips).unwrap();
+        let number = group.to_string();
+        let base = router(&[("group", &number), ("vip", &vips)]);
+        changes
+            .iter()
+            .fold(base, |all, (key, value)| and(all, key, value))
+    };
+    let (auto, macvlan) = (("iftype", "\"auto\""), ("iftype", "\"macvlan\""));
+    let most = |last: u32, changes: &[(&str, &str)]| -> Vec<Pairs> {
+        let full = (1..=64).map(|group| of(group, 255, changes));
+        full.chain([of(65, last, changes)]).collect()
+    };
+    together(&most(64, &[auto]));
+    together(&most(65, &[macvlan]));
+    let line = 64 * 5 + 4;
+    for changes in [&[auto][..], &[("iftype", "\"ebpf\"")]] {
+        let words = ["16385", "at most 16384 in one network namespace"];
+        refused_together(&most(65, changes), line, "vip", &words);
+    }
+    let silent = [macvlan, ("accept_mode", "false")];
+    refused_together(&most(65, &silent), 64 * 6 + 4, "vip", &["16385"]);
+    let elsewhere = [auto, ("netns", "\"red\"")];
+    let mut both = most(64, &[auto]);
+    both.extend(most(64, &elsewhere));
+    together(&both);
+}
