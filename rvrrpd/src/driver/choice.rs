@@ -10,6 +10,7 @@ use super::gate::{Guard, Hooks};
 use super::kernel::Kernel;
 use super::parent::Parent;
 use super::{Carrier, Choice, Error, Link, Plan, Plane, Report, RouterId};
+use crate::net::membership::GroupsIpv6;
 use crate::net::station::Station;
 use crate::wire::Mac;
 
@@ -216,13 +217,21 @@ impl Kernel {
 
     /// Joins the groups again that the kernel has forgotten.
     pub(super) fn look_at_groups(&mut self) {
+        let mut stations = self.parents.values().filter_map(|one| one.station.as_ref());
+        if !stations.any(Station::has_groups) {
+            return;
+        }
+        // An error: the kernel has no IPv6 now.
+        let Ok(there) = GroupsIpv6::read() else {
+            return;
+        };
         let mut joined = Vec::new();
         for parent in self.parents.values_mut() {
             let Some(station) = &mut parent.station else {
                 continue;
             };
             // An error: the interface is about to go, or has no IPv6 now.
-            if let Ok(true) = station.join_again() {
+            if let Ok(true) = station.join_again(&there) {
                 joined.extend(parent.any_user());
             }
         }

@@ -1,4 +1,4 @@
-//! Which interfaces are members of the VRRP groups, by `/proc/net/igmp` and `/proc/net/igmp6`.
+//! Which interfaces are members of which groups, by `/proc/net/igmp` and `/proc/net/igmp6`.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -42,15 +42,24 @@ impl Members {
     }
 }
 
-/// The IPv6 groups that the interface with this index has joined, in the network namespace of the
-/// calling thread.
-///
-/// # Errors
-/// The list cannot be read: the kernel lacks IPv6 or its multicast.
-pub(super) fn groups_ipv6(index: u32) -> io::Result<BTreeSet<Ipv6Addr>> {
-    let list = fs::read_to_string("/proc/thread-self/net/igmp6")?;
-    let of_it = memberships_ipv6(&list).filter(|(of, _)| *of == index);
-    Ok(of_it.map(|(_, group)| group).collect())
+/// The IPv6 groups that each interface has joined.
+#[derive(Debug)]
+pub struct GroupsIpv6(BTreeSet<(u32, Ipv6Addr)>);
+
+impl GroupsIpv6 {
+    /// Those of the network namespace of the calling thread.
+    ///
+    /// # Errors
+    /// The list cannot be read: the kernel lacks IPv6 or its multicast.
+    pub fn read() -> io::Result<Self> {
+        let list = fs::read_to_string("/proc/thread-self/net/igmp6")?;
+        Ok(Self(memberships_ipv6(&list).collect()))
+    }
+
+    /// Whether the interface with this index has joined this group.
+    pub(super) fn has(&self, index: u32, group: Ipv6Addr) -> bool {
+        self.0.contains(&(index, group))
+    }
 }
 
 /// A line `INDEX NAME : …` for an interface, then an indented one for each of its groups, which

@@ -13,7 +13,7 @@ use std::os::fd::AsFd as _;
 
 use socket2::{Domain, Socket, Type};
 
-use super::membership;
+use super::membership::GroupsIpv6;
 use super::sys::packet;
 use crate::wire::Mac;
 
@@ -98,6 +98,12 @@ impl Station {
         Ok(())
     }
 
+    /// Whether it has joined any group.
+    #[must_use]
+    pub fn has_groups(&self) -> bool {
+        !self.groups.is_empty()
+    }
+
     /// Leaves the group of an address, unless it is that of another one as well.
     ///
     /// # Errors
@@ -119,19 +125,14 @@ impl Station {
     }
 
     /// Joins the groups again that the kernel has forgotten, as it does when it makes the IPv6 half
-    /// of an interface anew, and says whether there were any.
+    /// of an interface anew, and says whether there were any. `there` is what the interfaces of
+    /// its network namespace have joined.
     ///
     /// # Errors
-    /// As [`Self::join`]; the groups of the interface cannot be listed.
-    pub fn join_again(&mut self) -> io::Result<bool> {
-        if self.groups.is_empty() {
-            return Ok(false);
-        }
-        let there = membership::groups_ipv6(self.ifindex)?;
-        let lost = self
-            .groups
-            .iter()
-            .filter(|(group, _)| !there.contains(*group));
+    /// As [`Self::join`].
+    pub fn join_again(&mut self, there: &GroupsIpv6) -> io::Result<bool> {
+        let groups = self.groups.iter();
+        let lost = groups.filter(|(group, _)| !there.has(self.ifindex, **group));
         let lost: Vec<(Ipv6Addr, usize)> = lost.map(|(group, of)| (*group, of.socket)).collect();
         for (group, socket) in &lost {
             if let Some(socket) = self.sockets.get(*socket) {
