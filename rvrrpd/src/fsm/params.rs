@@ -6,16 +6,19 @@ use std::net::IpAddr;
 use super::Beat;
 use crate::wire::{PRIORITY_OWNER, Version};
 
-/// Parameters of one virtual router (RFC 9568 §6.1).
+/// Parameters of one virtual router (RFC 9568 §6.1). What a Master's timer takes comes first.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(C)]
 pub struct Params {
+    /// Own advertisement interval.
+    pub interval: Duration,
+    /// When it advertises as Master, among those with the same interval.
+    pub beat: Beat,
     /// Version spoken: it decides whether the Master's interval is learned and how skew scales.
     /// Who speaks both goes by version 3, also after a Master of version 2 (MIX-1).
     pub version: Version,
     /// Effective priority, 1..=255; 255 owns the addresses.
     pub priority: u8,
-    /// Own advertisement interval.
-    pub interval: Duration,
     /// Preempt_Mode.
     pub preempt: bool,
     /// How long a lower-priority Master is tolerated before it is preempted (RFC 8347
@@ -25,8 +28,6 @@ pub struct Params {
     pub startup_delay: Duration,
     /// Source of our advertisements, which breaks ties (RFC 9568 §6.4.3).
     pub source: IpAddr,
-    /// When it advertises as Master, among those with the same interval.
-    pub beat: Beat,
 }
 
 impl Params {

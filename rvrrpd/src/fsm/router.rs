@@ -45,11 +45,14 @@ pub struct Deadline {
 /// A higher rate of answers to lower-priority advertisements serves nobody: the group hears one.
 const LONGEST_ANSWER_GAP: Duration = Duration::from_millis(100);
 
-/// The state machine of one virtual router.
+/// The state machine of one virtual router. What a Master's timer takes lies together: the memory of
+/// a thousand routers is cold between two advertisements.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub struct Router {
-    params: Params,
     state: State,
+    /// Backup: the Master that was followed resigned.
+    resigned: bool,
     reasons: Reasons,
     /// Active_Adver_Interval: the interval of the Master that is followed. Master: the one that
     /// was advertised last.
@@ -59,21 +62,20 @@ pub struct Router {
     timer: Option<Time>,
     /// Backup: when the lower-priority Master is preempted.
     preempt_at: Option<Time>,
-    /// Backup: the Master that was followed resigned.
-    resigned: bool,
+    /// Master: when one is answered that came too soon after the one before.
+    answer_at: Option<Time>,
+    /// Backup: what the down timer counts from. Master: when the last advertisement was sent.
+    since: Time,
+    generation: u64,
+    params: Params,
+    /// Master: when another Master was last answered.
+    answered: Option<Time>,
     /// Backup: a lower-priority Master was heard, and not listened to, since the timer was armed.
     ignored_lower: bool,
     /// What ends the present time in Init.
     start_cause: Cause,
-    /// Backup: what the down timer counts from. Master: when the last advertisement was sent.
-    since: Time,
-    /// Master: when another Master was last answered.
-    answered: Option<Time>,
-    /// Master: when one is answered that came too soon after the one before.
-    answer_at: Option<Time>,
     /// The start-up delay is over; it is kept once in a life.
     started: bool,
-    generation: u64,
 }
 
 impl Router {

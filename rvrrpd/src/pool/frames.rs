@@ -17,9 +17,14 @@ use crate::wire::advert::{AdvertRepr, ChecksumForm, Peers};
 use crate::wire::auth::{Key, Sequence, Stamp};
 use crate::wire::ethernet;
 
-/// The advertisement, and the one by which a Master resigns.
+/// The advertisement, and the one by which a Master resigns. What each advertisement takes comes
+/// first.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub(super) struct Frames {
+    /// Authentication numbers them.
+    sealed: bool,
+    to_peers: bool,
     advert: Packets,
     resign: Packets,
     /// By receiver, in the order of the packets; they stay when these are made anew.
@@ -31,9 +36,12 @@ type Receiver = Option<IpAddr>;
 
 /// One advertisement, for each receiver once in each version.
 #[derive(Debug, Default)]
+#[repr(C)]
 struct Packets {
-    /// Those of a receiver follow each other, in the order in which they leave.
-    packets: Vec<(Receiver, Vec<u8>)>,
+    /// The first one, which nearly always is the only one; none before they are made.
+    first: Option<(Receiver, Vec<u8>)>,
+    /// The others. Those of a receiver follow each other, in the order in which they leave.
+    others: Vec<(Receiver, Vec<u8>)>,
     /// When they were sealed last, since 1970.
     sealed: Option<Duration>,
 }
@@ -44,6 +52,8 @@ impl Frames {
         let packets = |priority| Packets::new(message, params, form, priority);
         self.advert = packets(params.priority);
         self.resign = packets(PRIORITY_RESIGN);
+        self.sealed = message.auth.is_sealed();
+        self.to_peers = message.peers != Peers::Group;
         let before = core::mem::take(&mut self.sequences);
         // Who is new may be somebody known by another address or by the group.
         let highest = before.iter().map(|(_, sequence)| *sequence).max();
@@ -57,18 +67,29 @@ impl Frames {
             .collect();
     }
 
+    /// Whether they have to be sealed when they are sent.
+    pub(super) const fn are_sealed(&self) -> bool {
+        self.sealed
+    }
+
+    /// Whether they are for unicast peers.
+    pub(super) const fn are_to_peers(&self) -> bool {
+        self.to_peers
+    }
+
     /// Reads a little of the advertisement, as [`Slot::fetch`](super::engine) does of all.
     pub(super) fn fetch(&self) -> u64 {
-        let frames = self.frames(false);
-        let parts = frames.flat_map(|frame| [frame.first(), frame.get(64)]);
-        parts.flatten().map(|byte| u64::from(*byte)).sum()
+        let first = self.advert.first.as_ref();
+        let parts = first.map(|(_, frame)| [frame.first(), frame.get(64)]);
+        let parts = parts.into_iter().flatten().flatten();
+        parts.map(|byte| u64::from(*byte)).sum()
     }
 
     /// Makes an advertisement ready to be sent at `now` (wall clock, since 1970) and says whether
     /// it is to be: a numbered one that is due twice in one pass leaves once, because peers refuse
     /// the same number.
     pub(super) fn seal(&mut self, key: &Key, resign: bool, now: Duration) -> bool {
-        if !key.is_sealed() {
+        if !self.sealed {
             return true;
         }
         let packets = if resign {
@@ -79,18 +100,20 @@ impl Frames {
         if packets.sealed.replace(now) == Some(now) {
             return false;
         }
-        let of_one = packets
-            .packets
-            .chunk_by_mut(|(one, _), (other, _)| one == other);
-        for (packets, (_, sequence)) in of_one.zip(&mut self.sequences) {
-            for (receiver, bytes) in packets {
-                let start = match receiver {
-                    None => ethernet::HEADER_LEN,
-                    Some(_) => 0,
-                };
-                if let Some(datagram) = bytes.get_mut(start..) {
-                    key.seal(datagram, sequence, now);
-                }
+        let mut sequences = self.sequences.iter_mut();
+        let mut sequence = sequences.next();
+        for (receiver, bytes) in packets.first.iter_mut().chain(&mut packets.others) {
+            while let Some((of, _)) = &sequence
+                && of != receiver
+            {
+                sequence = sequences.next();
+            }
+            let start = match receiver {
+                None => ethernet::HEADER_LEN,
+                Some(_) => 0,
+            };
+            if let (Some(datagram), Some((_, sequence))) = (bytes.get_mut(start..), &mut sequence) {
+                key.seal(datagram, sequence, now);
             }
         }
         true
@@ -98,23 +121,19 @@ impl Frames {
 
     /// The frames to the group, one for each version; none with unicast peers.
     pub(super) fn frames(&self, resign: bool) -> impl Iterator<Item = &[u8]> {
-        let packets = self.packets(resign).iter();
+        let packets = self.packets(resign).all();
         packets.filter_map(|(receiver, bytes)| receiver.is_none().then_some(bytes.as_slice()))
     }
 
     /// The datagrams to the unicast peers; none to the group.
     pub(super) fn datagrams(&self, resign: bool) -> impl Iterator<Item = (IpAddr, &[u8])> {
         self.packets(resign)
-            .iter()
+            .all()
             .filter_map(|(receiver, bytes)| receiver.map(|peer| (peer, bytes.as_slice())))
     }
 
-    fn packets(&self, resign: bool) -> &[(Receiver, Vec<u8>)] {
-        if resign {
-            &self.resign.packets
-        } else {
-            &self.advert.packets
-        }
+    const fn packets(&self, resign: bool) -> &Packets {
+        if resign { &self.resign } else { &self.advert }
     }
 
     /// Numbers after what a peer has sent.
@@ -143,7 +162,7 @@ impl Packets {
             .each()
             .iter()
             .map(|version| advert(*version));
-        let packets = match &message.peers {
+        let mut packets: Vec<_> = match &message.peers {
             Peers::Group => adverts
                 .map(|advert| (None, advert.frame(message.source_mac, params.source)))
                 .collect(),
@@ -157,16 +176,23 @@ impl Packets {
                 })
                 .collect(),
         };
+        let others = packets.split_off(packets.len().min(1));
         Self {
-            packets,
+            first: packets.pop(),
+            others,
             sealed: None,
         }
     }
 
+    fn all(&self) -> impl Iterator<Item = &(Receiver, Vec<u8>)> {
+        self.first.iter().chain(&self.others)
+    }
+
     /// Each receiver once.
     fn receivers(&self) -> impl Iterator<Item = Receiver> {
-        let of_one = self.packets.chunk_by(|(one, _), (other, _)| one == other);
-        of_one.filter_map(|packets| packets.first().map(|(receiver, _)| *receiver))
+        let mut last = None;
+        let all = self.all().map(|(receiver, _)| *receiver);
+        all.filter(move |receiver| last.replace(*receiver) != Some(*receiver))
     }
 }
 

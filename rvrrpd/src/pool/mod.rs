@@ -119,8 +119,10 @@ impl RouterAdvertisements {
     }
 }
 
-/// Everything a worker needs to run a virtual router. `P` is how it knows an interface.
+/// Everything a worker needs to run a virtual router. `P` is how it knows an interface. What each
+/// advertisement takes is at the end.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub struct Setup<P = Arc<Port>> {
     /// Its handle.
     pub id: RouterId,

@@ -60,30 +60,34 @@ pub struct Peer {
     pub at: Time,
 }
 
-/// What one virtual router publishes.
+/// What one virtual router publishes. In this order what an advertisement changes lies together.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Status {
+    /// When the main timer runs out, in microseconds of the monotonic clock; 0: it does not run.
+    timer: AtomicU64,
+    /// Sent advertisements, those with priority 0 included. One is a packet for each version and
+    /// unicast peer.
+    pub advertisement_sent: Counter,
     identity: ArcSwapOption<Identity>,
     state: AtomicU8,
-    reasons: AtomicU16,
     priority: AtomicU8,
+    reasons: AtomicU16,
+    new_master_reason: AtomicU8,
+    /// Priority of the last accepted advertisement.
+    last_adv_priority: AtomicU8,
     since: AtomicU64,
     /// The same, microseconds since 1970.
     since_wall: AtomicU64,
-    new_master_reason: AtomicU8,
     /// Microseconds.
     skew: AtomicU64,
     /// Microseconds.
     down_interval: AtomicU64,
     last_adv_source: Source,
-    /// Priority of the last accepted advertisement.
-    last_adv_priority: AtomicU8,
-    /// Its interval in microseconds.
+    /// Interval of the last accepted advertisement in microseconds.
     last_adv_interval: AtomicU64,
-    /// When it came, in microseconds of the monotonic clock; 0 before the first.
+    /// When it came, likewise; 0 before the first.
     last_adv_at: AtomicU64,
-    /// When the main timer runs out, likewise; 0: it does not run.
-    timer: AtomicU64,
     /// The last change of state, as [`packed`] makes it; 0 before the first.
     last_transition: AtomicU64,
     /// When it left Init, microseconds since 1970; 0 while it is there.
@@ -99,9 +103,6 @@ pub struct Status {
     pub router_advertisement_sent: Counter,
     /// Valid router solicitations that were heard, as Backup too.
     pub router_solicitation_rcvd: Counter,
-    /// Sent advertisements, those with priority 0 included. One is a packet for each version and
-    /// unicast peer.
-    pub advertisement_sent: Counter,
     /// Accepted advertisements with priority 0.
     pub priority_zero_pkts_rcvd: Counter,
     /// Sent advertisements with priority 0.
@@ -346,9 +347,7 @@ impl Status {
     /// Reads a little of what an advertisement changes.
     #[must_use]
     pub fn fetch(&self) -> u64 {
-        self.timer.load(Ordering::Relaxed)
-            ^ self.advertisement_sent.value()
-            ^ u64::from(self.priority())
+        self.timer.load(Ordering::Relaxed) ^ self.advertisement_sent.value()
     }
 
     /// Publishes what the state machine has come to.
@@ -362,6 +361,11 @@ impl Status {
             micros(router.params().down_interval(interval)),
             Ordering::Relaxed,
         );
+        self.publish_timer(router);
+    }
+
+    /// Publishes when its timer runs out, where nothing else has changed.
+    pub fn publish_timer(&self, router: &Router) {
         let timer = router.timer_end().map_or(0, Time::as_micros);
         self.timer.store(timer, Ordering::Relaxed);
     }

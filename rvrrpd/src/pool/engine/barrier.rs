@@ -24,6 +24,8 @@ const DRAIN_RETRY: Duration = Duration::from_micros(200);
 pub(super) struct Expired {
     place: usize,
     deadline: Deadline,
+    /// It means silence, which has to be proven. A Master's means nothing that anybody could say.
+    is_silence: bool,
 }
 
 impl<P> Engine<P> {
@@ -39,7 +41,12 @@ impl<P> Engine<P> {
             fetched ^= slot.map_or(0, Slot::fetch);
             match slot.and_then(|slot| slot.deadline()) {
                 Some(deadline) if deadline.at <= now => {
-                    self.expired.push(Expired { place, deadline });
+                    let is_silence = slot.is_some_and(|slot| slot.router.needs_drain());
+                    self.expired.push(Expired {
+                        place,
+                        deadline,
+                        is_silence,
+                    });
                 }
                 // It was put off to look again soon, and another one has come meanwhile.
                 other => self.deadlines.set(place, other.map(|deadline| deadline.at)),
@@ -51,13 +58,13 @@ impl<P> Engine<P> {
         }
         let mut expired = core::mem::take(&mut self.expired);
         let before = expired.len();
-        expired.retain(|expired| !self.heard_meanwhile(expired.place, host));
+        expired.retain(|one| !(one.is_silence && self.heard_meanwhile(one.place, host)));
         if expired.len() < before {
             self.all_heard_meanwhile(host);
             expired.retain(|expired| self.is_armed(*expired));
         }
         expired.retain(|expired| {
-            let is_proven = self.is_proven(*expired, now, host);
+            let is_proven = !expired.is_silence || self.is_proven(*expired, now, host);
             if !is_proven {
                 let later = Some(now + DRAIN_RETRY);
                 self.deadlines.set(expired.place, later);
@@ -65,12 +72,14 @@ impl<P> Engine<P> {
             is_proven
         });
         self.empty_queue(host);
-        expired.retain(|expired| self.is_believed(*expired, now, host));
-        for Expired { place, deadline } in expired.drain(..) {
-            self.end_absorption(place, host);
+        expired.retain(|one| !one.is_silence || self.is_believed(*one, now, host));
+        for one in expired.drain(..) {
+            if one.is_silence {
+                self.end_absorption(one.place, host);
+            }
             // Has an advertisement armed the timer anew, this generation has no effect.
-            let generation = deadline.generation;
-            self.handle(place, Event::Timer { generation }, host);
+            let generation = one.deadline.generation;
+            self.handle_at(one.place, Event::Timer { generation }, now, host);
         }
         self.expired = expired;
     }
@@ -83,15 +92,8 @@ impl<P> Engine<P> {
 
     /// Whether everything that was received for this router before its deadline is in our queue.
     fn is_proven<H: Host<Port = P>>(&mut self, expired: Expired, now: Time, host: &mut H) -> bool {
-        let Some(slot) = &self.slots[expired.place] else {
-            return true;
-        };
-        let Some(port) = slot
-            .setup
-            .port
-            .as_ref()
-            .filter(|_| slot.router.needs_drain())
-        else {
+        let slot = self.slots[expired.place].as_ref();
+        let Some(port) = slot.and_then(|slot| slot.setup.port.as_ref()) else {
             return true;
         };
         let index = H::index(port);

@@ -23,7 +23,6 @@ use super::deadlines::Deadlines;
 use super::{Control, Delivery, Setup};
 use crate::driver::{Command, RouterId};
 use crate::fsm::{Action, Event, Reason, Reasons, Router, Time};
-use crate::wire::advert::Peers;
 use slot::Slot;
 
 /// The virtual routers of one worker and what they still want to be done. `P` is how its [`Host`]
@@ -198,16 +197,9 @@ impl<P> Engine<P> {
     }
 
     fn send_router_advertisement<H: Host<Port = P>>(&mut self, place: usize, packet: Packet) {
-        let port = self.slots[place]
-            .as_ref()
-            .and_then(|slot| slot.setup.port.as_ref())
-            .map(H::index);
-        self.outgoing.extend(port.map(|port| Outgoing {
-            port,
-            to_peers: false,
-            slot: place,
-            packet,
-        }));
+        let slot = self.slots[place].as_ref();
+        let outgoing = slot.and_then(|slot| slot.outgoing::<H>(place, packet));
+        self.outgoing.extend(outgoing);
     }
 
     fn set<H: Host<Port = P>>(&mut self, setup: Setup<P>, host: &mut H) {
@@ -290,18 +282,36 @@ impl<P> Engine<P> {
     }
 
     fn handle<H: Host<Port = P>>(&mut self, place: usize, event: Event, host: &mut H) {
+        self.handle_at(place, event, host.now(), host);
+    }
+
+    fn handle_at<H: Host<Port = P>>(
+        &mut self,
+        place: usize,
+        event: Event,
+        now: Time,
+        host: &mut H,
+    ) {
         let Some(slot) = &mut self.slots[place] else {
             return;
         };
-        let now = host.now();
+        let is_timer = matches!(event, Event::Timer { .. });
         slot.router.handle(now, event, &mut self.actions);
         self.deadlines
             .set(place, slot.deadline().map(|deadline| deadline.at));
+        if is_timer && self.actions == [Action::SendAdvert] {
+            // The steady state of a Master: nothing but its timer has changed, and no memory is
+            // touched for the rest, which would have to be fetched for each advertisement.
+            self.actions.clear();
+            slot.setup.status.publish_timer(&slot.router);
+            self.outgoing
+                .extend(slot.outgoing::<H>(place, Packet::Advert));
+            return;
+        }
         let status = &slot.setup.status;
         let before = status.condition();
         let mut cause = None;
         status.publish_router(&slot.router);
-        let port = slot.setup.port.as_ref().map(H::index);
         let id = slot.setup.id;
         for action in self.actions.drain(..) {
             match action {
@@ -311,13 +321,7 @@ impl<P> Engine<P> {
                     } else {
                         Packet::Advert
                     };
-                    let to_peers = slot.setup.message.peers != Peers::Group;
-                    self.outgoing.extend(port.map(|port| Outgoing {
-                        port,
-                        to_peers,
-                        slot: place,
-                        packet,
-                    }));
+                    self.outgoing.extend(slot.outgoing::<H>(place, packet));
                 }
                 Action::Activate => self.commands.push(Command::Activate(id)),
                 Action::Announce => self.commands.push(Command::Announce(id)),

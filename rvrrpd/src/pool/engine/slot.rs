@@ -5,25 +5,28 @@ use core::time::Duration;
 use super::super::advertising::Schedule;
 use super::super::frames::Frames;
 use super::super::{RouterAdvertisements, Setup};
-use super::{Host, Packet};
+use super::{Host, Outgoing, Packet};
 use crate::fsm::{Advert, Deadline, Router, State, Time};
 use crate::wire::advert::ChecksumForm;
 
-/// A virtual router of the engine.
+/// A virtual router of the engine. In this order what an advertisement takes lies together, from the
+/// end of the setup to the beginning of the frames: between two of them the memory of a thousand
+/// routers is cold, and what costs is the number of its lines.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub(super) struct Slot<P> {
-    pub(super) setup: Setup<P>,
-    pub(super) router: Router,
-    checksum_form: ChecksumForm,
-    pub(super) frames: Frames,
     /// The Master's advertisement, whose repetitions the kernel keeps to itself, received when the
     /// last one came that the router knows of.
     pub(super) absorbed: Option<Advert>,
+    schedule: Schedule,
+    pub(super) setup: Setup<P>,
+    pub(super) router: Router,
     /// Silence that is not believed at once.
     doubt: Option<Doubt>,
+    pub(super) frames: Frames,
+    checksum_form: ChecksumForm,
     /// What the Master needs is in the kernel.
     activated: bool,
-    schedule: Schedule,
 }
 
 /// A deadline that waits for silence, and was moved because advertisements may have been lost.
@@ -55,12 +58,27 @@ impl<P> Slot<P> {
     /// processor waits for the memory of several at once; later, one advertisement after the
     /// other, it would wait for each piece of each.
     pub(super) fn fetch(&self) -> u64 {
-        let Setup { message, port, .. } = &self.setup;
-        u64::from(message.vrid.number())
-            ^ u64::from(port.is_some())
-            ^ u64::from(self.schedule.next().is_some())
+        u64::from(self.setup.port.is_some())
+            ^ u64::from(self.router.reasons().bits())
+            ^ u64::from(self.router.params().priority)
             ^ self.setup.status.fetch()
             ^ self.frames.fetch()
+    }
+
+    /// What leaves when this packet is due; none while there is no interface.
+    pub(super) fn outgoing<H: Host<Port = P>>(
+        &self,
+        place: usize,
+        packet: Packet,
+    ) -> Option<Outgoing> {
+        let port = self.setup.port.as_ref().map(H::index)?;
+        let is_advert = matches!(packet, Packet::Advert | Packet::Resign);
+        Some(Outgoing {
+            port,
+            to_peers: is_advert && self.frames.are_to_peers(),
+            slot: place,
+            packet,
+        })
     }
 
     /// When the router wants to be called.
@@ -173,6 +191,7 @@ impl<P> Slot<P> {
     /// Makes a packet that is due ready to be sent at `now`; see [`Frames::seal`].
     pub(super) fn seal(&mut self, packet: Packet, now: Duration) -> bool {
         match packet {
+            Packet::Advert | Packet::Resign if !self.frames.are_sealed() => true,
             Packet::Advert | Packet::Resign => {
                 let key = &self.setup.message.auth;
                 self.frames.seal(key, packet == Packet::Resign, now)
@@ -183,12 +202,12 @@ impl<P> Slot<P> {
 
     /// The whole frames of a packet; none for an advertisement to unicast peers.
     pub(super) fn packets(&self, packet: Packet) -> impl Iterator<Item = &[u8]> {
-        let ra = self.setup.router_advertisements.as_ref();
+        let ra = || self.setup.router_advertisements.as_ref();
         let (resign, ra) = match packet {
             Packet::Advert => (Some(false), None),
             Packet::Resign => (Some(true), None),
-            Packet::RouterAdvertisement => (None, ra.map(|ra| ra.frame.as_slice())),
-            Packet::Farewell => (None, ra.map(|ra| ra.farewell.as_slice())),
+            Packet::RouterAdvertisement => (None, ra().map(|ra| ra.frame.as_slice())),
+            Packet::Farewell => (None, ra().map(|ra| ra.farewell.as_slice())),
         };
         let adverts = resign.into_iter();
         adverts
