@@ -7,7 +7,7 @@ use neli::consts::socket::{Msg, NlFamily};
 use neli::socket::NlSocket;
 use neli::utils::Groups;
 
-use super::ruleset::{Object, Table};
+use super::ruleset::{self, Object, Table};
 use crate::net::sys::socket::force_send_buffer;
 
 /// `NFNL_SUBSYS_NFTABLES`.
@@ -264,6 +264,33 @@ impl Socket {
             socket,
             sequence: 1,
         })
+    }
+
+    /// Whether there may be such a table; false where the kernel says that there is none. To ask first
+    /// is cheap: for a transaction about a table that is not there the kernel waits until no processor
+    /// can see what it has not changed, 15 ms.
+    pub(super) fn may_have(&mut self, table: Table, name: &str) -> bool {
+        let mut question = Batch {
+            bytes: Vec::new(),
+            last: 0,
+            targets: Vec::new(),
+        };
+        ruleset::ask_for_table(&mut question, table, name);
+        question.bytes[8..12].copy_from_slice(&self.sequence.to_ne_bytes());
+        self.sequence = self.sequence.wrapping_add(1);
+        if self.socket.send(&question.bytes, Msg::empty()).is_err() {
+            return true;
+        }
+        let mut is_absent = false;
+        let mut answer = [0; HEADER + 4];
+        while let Ok((length, _)) = self.socket.recv(&mut answer[..], Msg::DONTWAIT) {
+            let kind = u16::from_ne_bytes([answer[4], answer[5]]);
+            let number = i32::from_ne_bytes(word(&answer[HEADER..]));
+            is_absent |= length >= answer.len()
+                && i32::from(kind) == libc::NLMSG_ERROR
+                && number == -libc::ENOENT;
+        }
+        !is_absent
     }
 
     /// Carries out a batch: all of it or nothing. nfnetlink works within the system call that sends,

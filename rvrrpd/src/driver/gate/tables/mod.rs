@@ -434,6 +434,9 @@ fn change(elements: &mut BTreeSet<Element>, changes: BTreeMap<Element, bool>) {
 
 fn remove_tables(socket: &mut Socket, name: &str) -> io::Result<()> {
     for table in Table::ALL {
+        if !socket.may_have(table, name) {
+            continue;
+        }
         let mut batch = Batch::new();
         ruleset::delete_table(&mut batch, table, name);
         match socket.transact(batch) {

@@ -29,6 +29,7 @@ const ELEMENTS_A_MESSAGE: usize = 1024;
 /// `enum nf_tables_msg_types`.
 mod message {
     pub(super) const NEWTABLE: u8 = 0;
+    pub(super) const GETTABLE: u8 = 1;
     pub(super) const DELTABLE: u8 = 2;
     pub(super) const NEWCHAIN: u8 = 3;
     pub(super) const DELCHAIN: u8 = 5;
@@ -293,6 +294,14 @@ pub(super) fn add_table(batch: &mut Batch, table: Table, name: &str, flags: u32)
             to.number(attribute::TABLE_FLAGS, flags);
         },
     );
+}
+
+/// Whether it is there. Not for a transaction.
+pub(super) fn ask_for_table(batch: &mut Batch, table: Table, name: &str) {
+    let about = table.about(Object::Whole);
+    batch.message(message::GETTABLE, libc::NLM_F_ACK, about, |to| {
+        to.string(attribute::TABLE, name);
+    });
 }
 
 /// With everything in it.
