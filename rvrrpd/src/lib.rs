@@ -27,6 +27,7 @@ pub mod daemon;
 pub mod driver;
 pub mod events;
 pub mod fsm;
+mod hands;
 pub mod log;
 pub mod net;
 pub mod pool;

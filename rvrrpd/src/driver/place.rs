@@ -6,7 +6,6 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use crossbeam_channel::Sender;
@@ -19,6 +18,7 @@ use super::kernel::Kernel;
 use super::netlink::Netlink;
 use super::repair::ROUND;
 use super::{Error, Report, undo};
+use crate::hands::all_at_once;
 use crate::net::kernel;
 use crate::net::namespace::{Namespace, NamespaceId};
 
@@ -28,10 +28,6 @@ const ELSEWHERE: &str = "in other network namespaces than the daemon's own the e
 /// Directory in the runtime directory that has a directory for each namespace with a name, where
 /// the journal of that namespace is.
 const DIRECTORY: &str = "netns";
-/// Threads that work in many namespaces at once. Most of the time each waits for the kernel, which
-/// waits until no processor can see any more what goes; 4 ms for each change of a gate.
-const HANDS: usize = 16;
-
 /// What a thread does first that works beside that of the driver (scheduling).
 pub(super) type Prepare = Arc<dyn Fn() + Send + Sync>;
 
@@ -193,7 +189,7 @@ pub(super) fn undo_leftovers(run_dir: &Path, prepare: &Prepare) {
     };
     let names = entries.flatten().map(|entry| entry.file_name());
     let names: Vec<String> = names.filter_map(|name| name.into_string().ok()).collect();
-    all_at_once(names, prepare, |name| {
+    all_at_once(names, &**prepare, |name| {
         let directory = directory(run_dir, &name);
         let undone = Namespace::open(NamespaceId::OWN, &name).and_then(|namespace| {
             namespace.enter(|| {
@@ -225,51 +221,11 @@ pub(super) fn undo_leftovers(run_dir: &Path, prepare: &Prepare) {
 /// # Errors
 /// The first of what could not be taken out; each is logged.
 pub(super) fn leave_all(places: Vec<Place>, prepare: &Prepare) -> Result<(), Error> {
-    let results = all_at_once(places, prepare, Place::leave);
+    let results = all_at_once(places, &**prepare, Place::leave);
     let mut refused = results.into_iter().filter_map(Result::err);
     let first = refused.next();
     for error in refused {
         tracing::error!("not everything was taken out of the kernel: {error}");
     }
     first.map_or(Ok(()), Err)
-}
-
-/// Does the same with each, some at the same time. Of one alone no other thread hears.
-pub(super) fn all_at_once<T: Send, R: Send>(
-    all: Vec<T>,
-    prepare: &Prepare,
-    work: impl Fn(T) -> R + Sync,
-) -> Vec<R> {
-    if all.len() < 2 {
-        return all.into_iter().map(work).collect();
-    }
-    let hands = HANDS.min(all.len());
-    let next = AtomicUsize::new(0);
-    let all: Vec<_> = all
-        .into_iter()
-        .map(|one| parking_lot::Mutex::new(Some(one)))
-        .collect();
-    std::thread::scope(|scope| {
-        let hand = || {
-            let mut done = Vec::new();
-            while let Some(one) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let one = one.lock().take();
-                done.extend(one.map(&work));
-            }
-            done
-        };
-        let more = move || {
-            prepare();
-            hand()
-        };
-        let hands: Vec<_> = (1..hands).map(|_| scope.spawn(more)).collect();
-        let mut done = hand();
-        for hand in hands {
-            match hand.join() {
-                Ok(more) => done.extend(more),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
-        done
-    })
 }

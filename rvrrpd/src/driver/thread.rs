@@ -13,10 +13,11 @@ use super::herald::Herald;
 use super::journal::Entry;
 use super::kernel::{Batch, Kernel};
 use super::monitor::Monitor;
-use super::place::{self, Place, Prepare, all_at_once};
+use super::place::{self, Place, Prepare};
 use super::repair::ROUND;
 use super::{Absence, Command, Error, Plan, Report, RouterId, netlink};
 use crate::config::model::Route;
+use crate::hands::all_at_once;
 use crate::net::kernel;
 use crate::net::namespace::NamespaceId;
 use crate::stats::{Durations, Performance};
@@ -262,7 +263,7 @@ impl Places {
     fn elect(&mut self, elections: &mut BTreeMap<NamespaceId, Elections>) {
         let places = self.all.iter_mut();
         let due = places.filter_map(|(home, place)| Some((place, elections.remove(home)?)));
-        let settled = all_at_once(due.collect(), &self.prepare, |(place, elections)| {
+        let settled = all_at_once(due.collect(), &*self.prepare, |(place, elections)| {
             place.work(|kernel| kernel.settle(&elections))
         });
         for error in settled.into_iter().filter_map(Result::err) {
@@ -288,7 +289,7 @@ impl Places {
             self.homes.extend(plans.iter().map(|plan| (plan.id, *home)));
         }
         let (run_dir, reports) = (&self.run_dir, &self.reports);
-        let prepared = all_at_once(jobs, &self.prepare, |(home, place, plans)| {
+        let prepared = all_at_once(jobs, &*self.prepare, |(home, place, plans)| {
             let ids: Vec<RouterId> = plans.iter().map(|plan| plan.id).collect();
             let mut place = place;
             let result = match &mut place {
