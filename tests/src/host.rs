@@ -1,7 +1,9 @@
 //! A host: a network namespace and what can be asked of its kernel.
 
 use std::fs::File;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::OwnedFd;
 use std::process::{Command, Output};
 use std::sync::Arc;
 
@@ -12,6 +14,7 @@ use crate::flood::Flood;
 use crate::frame::Mac;
 use crate::inject::Injector;
 use crate::sys;
+use crate::sys::bulk::Way;
 
 /// A host. Clones are the same host.
 #[derive(Clone, Debug)]
@@ -93,37 +96,30 @@ impl Host {
             .spawn()
             .expect("ip -batch");
         let mut input = child.stdin.take().expect("stdin");
-        std::io::Write::write_all(&mut input, format!("{}\n", lines.join("\n")).as_bytes())
+        io::Write::write_all(&mut input, format!("{}\n", lines.join("\n")).as_bytes())
             .expect("lines for ip -batch");
         drop(input);
         let status = child.wait().expect("ip -batch");
         assert!(status.success(), "{}: {lines:?}: {status}", self.name());
     }
 
-    /// Whether what arrives at a veth interface of this host is handled by a kernel thread of its own
-    /// (threaded NAPI, Documentation/networking/napi.rst), and not in the time of whoever sends.
+    /// From now on a kernel thread of its own handles what arrives at a veth interface of this host
+    /// (threaded NAPI, Documentation/networking/napi.rst), and not whoever sends it in his time.
     ///
     /// # Panics
     /// Where the kernel cannot do that.
     #[track_caller]
-    pub fn handle_apart(&self, interface: &str, apart: bool) {
+    pub fn handle_apart(&self, interface: &str) {
         // veth polls only with GRO, and only for a sender that does not segment by itself.
-        let polls = |gro, tso| {
-            self.run("ethtool", &["-K", interface, "gro", gro, "tso", tso]);
-        };
-        if apart {
-            polls("on", "off");
-        }
+        self.run("ethtool", &["-K", interface, "gro", "on", "tso", "off"]);
         // Only who polls can be asked.
-        let threaded = format!("/sys/class/net/{interface}/threaded");
-        let script = format!("echo {} > {threaded}", u8::from(apart));
+        let script = format!("echo 1 > /sys/class/net/{interface}/threaded");
         self.run("sh", &["-c", &script]);
-        if !apart {
-            polls("off", "on");
-        }
         // A queue waits for the thread; without one, as veth has by itself, frames would be lost.
-        let queue = if apart { "pfifo" } else { "noqueue" };
-        self.run("tc", &["qdisc", "replace", "dev", interface, "root", queue]);
+        self.run(
+            "tc",
+            &["qdisc", "replace", "dev", interface, "root", "pfifo"],
+        );
     }
 
     /// What `ip -j` says; null where it says nothing or fails.
@@ -155,6 +151,24 @@ impl Host {
                 .join()
                 .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
+    }
+
+    /// A packet socket that takes what this host sends by these interfaces, with the time when it
+    /// leaves, or hears there, and the indices of the interfaces in their order.
+    ///
+    /// # Panics
+    /// Where there is no such interface.
+    #[must_use]
+    pub fn tap(&self, interfaces: &[String], way: Way) -> (OwnedFd, Vec<i32>) {
+        let tap = self.inside(|| {
+            let indices = interfaces.iter().map(|name| sys::interface_index(name));
+            let indices = indices.collect::<io::Result<Vec<i32>>>()?;
+            let socket = sys::packet_socket(0, true, way == Way::Heard)?;
+            sys::bulk::keep_many(&socket)?;
+            sys::bulk::take_only(&socket, &indices, way)?;
+            io::Result::Ok((socket, indices))
+        });
+        tap.unwrap_or_else(|error| panic!("{}: tap: {error}", self.name()))
     }
 
     /// Writes the sysctl `/proc/sys/net/PATH`.

@@ -182,30 +182,6 @@ impl Lab {
             .insert(index, (host.name().to_owned(), port.to_owned()));
     }
 
-    /// A packet socket that takes what the hosts send into these LANs, and whose frames it takes:
-    /// number of the LAN in `lans` and name of the host for each interface index.
-    ///
-    /// # Panics
-    /// Where it cannot be made.
-    #[must_use]
-    pub fn tap(&self, lans: &[Lan], hosts: &[&Host]) -> (OwnedFd, HashMap<i32, (usize, String)>) {
-        let mut ports = HashMap::new();
-        for (number, lan) in lans.iter().enumerate() {
-            for (index, (name, _)) in lan.ports.lock().unwrap().iter() {
-                if hosts.iter().any(|host| host.name() == name) {
-                    ports.insert(*index, (number, name.clone()));
-                }
-            }
-        }
-        let indices: Vec<i32> = ports.keys().copied().collect();
-        let socket = self.bridges.inside(|| {
-            let socket = sys::packet_socket(0, true, true)?;
-            sys::bulk::keep_many(&socket)?;
-            sys::bulk::take_only(&socket, &indices).map(|()| socket)
-        });
-        (socket.expect("socket of a tap"), ports)
-    }
-
     /// Deletes the namespace of `host` by its name, as `ip netns delete` does.
     ///
     /// # Panics
@@ -275,12 +251,10 @@ impl Lan {
         self.capture_by(|socket| sys::ignore_source(socket, mac.0).expect("filter"))
     }
 
-    /// Whether what arrives at the ports is handled by kernel threads of their own (`apart`), as if the
-    /// LAN were another machine, and not in the time of whoever sends, as veth does by itself.
-    pub fn handle_apart(&self, apart: bool) {
-        for (_, port) in self.ports.lock().unwrap().values() {
-            self.bridges.handle_apart(port, apart);
-        }
+    /// From now on a kernel thread of its own handles what `host` sends into the LAN, as if the LAN were
+    /// another machine ([`Host::handle_apart`]).
+    pub fn handle_apart(&self, host: &Host) {
+        self.bridges.handle_apart(&self.port_of(host));
     }
 
     /// Takes `host` off the LAN without its link going down.

@@ -18,8 +18,29 @@ const CONTROL: usize = 8;
 const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
 const EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
 const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
-/// SKF_AD_OFF + SKF_AD_IFINDEX: index of the interface that the frame came in by.
+/// SKF_AD_OFF + SKF_AD_IFINDEX: index of the interface of the frame.
 const INTERFACE: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_IFINDEX) as u32;
+/// SKF_AD_OFF + SKF_AD_PKTTYPE: which way the frame goes.
+const DIRECTION: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_PKTTYPE) as u32;
+
+/// Which frames of an interface are taken.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Way {
+    /// Those that the host sends.
+    Sent,
+    /// Those to groups that come in.
+    Heard,
+}
+
+impl Way {
+    /// Its number in linux/if_packet.h.
+    const fn number(self) -> u32 {
+        match self {
+            Self::Sent => libc::PACKET_OUTGOING as u32,
+            Self::Heard => libc::PACKET_MULTICAST as u32,
+        }
+    }
+}
 
 /// Bytes that frames may take while nobody fetches them; the kernel doubles it. Some 500 000 frames.
 const BUFFER: libc::c_int = 256 << 20;
@@ -36,10 +57,16 @@ pub fn keep_many(socket: &OwnedFd) -> io::Result<()> {
     super::set_option(socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, BUFFER)
 }
 
-/// Makes `socket` take only frames of `interfaces`, so that others cost nothing and cannot fill it.
-pub fn take_only(socket: &OwnedFd, interfaces: &[i32]) -> io::Result<()> {
+/// Makes `socket` take only frames that go this way by `interfaces`, so that others cost little and
+/// cannot fill it.
+pub fn take_only(socket: &OwnedFd, interfaces: &[i32], way: Way) -> io::Result<()> {
     let step = |code, jt, k| libc::sock_filter { code, jt, jf: 0, k };
-    let mut program = vec![step(LOAD, 0, INTERFACE)];
+    let mut program = vec![
+        step(LOAD, 0, DIRECTION),
+        step(EQUAL, 1, way.number()),
+        step(RETURN, 0, 0),
+        step(LOAD, 0, INTERFACE),
+    ];
     for (number, interface) in interfaces.iter().enumerate() {
         let to_end = u8::try_from(interfaces.len() - number).map_err(io::Error::other)?;
         let index = u32::try_from(*interface).map_err(io::Error::other)?;

@@ -153,6 +153,11 @@ pub(crate) fn is_claim(word: Word) -> bool {
     is_advert(word) && !is_resignation(word)
 }
 
+/// An advertisement that has come in.
+pub(crate) fn is_heard(word: Word) -> bool {
+    word == Word::Heard
+}
+
 /// Gratuitous ARP.
 pub(crate) fn is_announcement(word: Word) -> bool {
     word == Word::Announcement

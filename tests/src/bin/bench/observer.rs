@@ -5,13 +5,17 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rvrrpd_tests::frame::{ARP, IPV4};
 use rvrrpd_tests::host::Host;
-use rvrrpd_tests::lab::{Lab, Lan};
-use rvrrpd_tests::sys::{Stamp, bulk, dropped};
+use rvrrpd_tests::sys::bulk::{self, Way};
+use rvrrpd_tests::sys::{Stamp, dropped};
 
 use crate::load::{Load, Router};
+
+/// How long frames may wait for the observer.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// What a frame says.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -20,13 +24,15 @@ pub(crate) enum Word {
     Advert(u8),
     /// Gratuitous ARP.
     Announcement,
+    /// An advertisement that has come in.
+    Heard,
 }
 
 /// A frame of a virtual router.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Sighting {
     pub(crate) at: Stamp,
-    /// Number of the host in the list that [`Observer::start`] was given.
+    /// Number of the host that sent or heard it in the list that [`Observer::start`] was given.
     pub(crate) host: u8,
     pub(crate) router: Router,
     pub(crate) word: Word,
@@ -40,18 +46,20 @@ pub(crate) struct Observer {
 }
 
 impl Observer {
-    /// Listens to what `hosts` send into `lans`. Who is in a hurry takes the processors before others:
-    /// not beside a daemon that is compared and has no more right to them than the observer.
-    pub(crate) fn start(lab: &Lab, lans: &[Lan], hosts: &[&Host], in_a_hurry: bool) -> Self {
-        let (socket, ports) = lab.tap(lans, hosts);
-        let number = |name: &str| hosts.iter().position(|host| host.name() == name);
-        let ports: HashMap<i32, (u8, u8)> = ports
-            .into_iter()
-            .filter_map(|(index, (lan, name))| {
-                let host = u8::try_from(number(&name)?).ok()?;
-                Some((index, (u8::try_from(lan).ok()?, host)))
-            })
-            .collect();
+    /// Listens to what `hosts` send by `interfaces`, each of which is on the LAN with its number, and
+    /// to the advertisements that the host with the number `ears` hears there. Who is in a hurry takes the processors before others: not beside a daemon that is compared and has
+    /// no more right to them than the observer.
+    pub(crate) fn start(
+        hosts: &[&Host],
+        interfaces: &[String],
+        ears: u8,
+        in_a_hurry: bool,
+    ) -> Self {
+        let numbered = || (0..).zip(hosts);
+        let sent = numbered().map(|(number, host)| Tap::new(number, host, interfaces, Way::Sent));
+        let ears = numbered().filter(|(number, _)| *number == ears);
+        let heard = ears.map(|(number, host)| Tap::new(number, host, interfaces, Way::Heard));
+        let taps: Vec<Tap> = sent.chain(heard).collect();
         let (seen, stop) = (Arc::default(), Arc::default());
         let reader = {
             let (seen, stop) = (Arc::clone(&seen), Arc::clone(&stop));
@@ -59,7 +67,7 @@ impl Observer {
                 if in_a_hurry {
                     bulk::hurry().expect("priority of the observer");
                 }
-                read(&socket, &ports, &seen, &stop)
+                read(&taps, &seen, &stop)
             })
         };
         Self {
@@ -103,31 +111,59 @@ impl Drop for Observer {
     }
 }
 
-/// Reads until told to stop; returns how many frames were lost.
-fn read(
-    socket: &OwnedFd,
-    ports: &HashMap<i32, (u8, u8)>,
-    seen: &Mutex<Vec<Sighting>>,
-    stop: &AtomicBool,
-) -> u32 {
-    let mut new = Vec::new();
-    while !stop.load(Ordering::Relaxed) {
-        let took = bulk::receive(socket, 20, |interface, at, bytes| {
-            let port = ports.get(&interface);
-            let said = port.and_then(|(lan, host)| Some((*host, word(*lan, bytes)?)));
-            if let Some((host, (router, word))) = said {
+/// What takes the frames of one host.
+struct Tap {
+    host: u8,
+    way: Way,
+    socket: OwnedFd,
+    /// Numbers of the LANs by interface index.
+    lans: HashMap<i32, u8>,
+}
+
+impl Tap {
+    fn new(host: u8, at: &Host, interfaces: &[String], way: Way) -> Self {
+        let (socket, indices) = at.tap(interfaces, way);
+        Self {
+            host,
+            way,
+            socket,
+            lans: indices.into_iter().zip(0..).collect(),
+        }
+    }
+
+    /// Takes down what has come, without waiting; the number of frames.
+    fn take(&self, new: &mut Vec<Sighting>) -> usize {
+        let took = bulk::receive(&self.socket, 0, |interface, at, bytes| {
+            let lan = self.lans.get(&interface);
+            if let Some((router, word)) = lan.and_then(|lan| word(*lan, bytes)) {
+                let word = match self.way {
+                    Way::Sent => word,
+                    Way::Heard => Word::Heard,
+                };
                 new.push(Sighting {
                     at,
-                    host,
+                    host: self.host,
                     router,
                     word,
                 });
             }
         });
-        took.expect("the observer's socket");
-        seen.lock().expect("nobody panics with it").append(&mut new);
+        took.expect("the observer's socket")
     }
-    dropped(socket).expect("statistics of the observer's socket")
+}
+
+/// Reads until told to stop; returns how many frames were lost.
+fn read(taps: &[Tap], seen: &Mutex<Vec<Sighting>>, stop: &AtomicBool) -> u32 {
+    let mut new = Vec::new();
+    while !stop.load(Ordering::Relaxed) {
+        let took: usize = taps.iter().map(|tap| tap.take(&mut new)).sum();
+        seen.lock().expect("nobody panics with it").append(&mut new);
+        if took == 0 {
+            std::thread::sleep(PAUSE);
+        }
+    }
+    let lost = |tap: &Tap| dropped(&tap.socket).expect("statistics of the observer's socket");
+    taps.iter().map(lost).sum()
 }
 
 /// What a frame on LAN number `lan` says about a virtual router.

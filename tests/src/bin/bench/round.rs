@@ -8,7 +8,7 @@ use rvrrpd_tests::sys::Stamp;
 
 use crate::contender::Contender;
 use crate::figures::{
-    Sample, Silences, adverts_of, excess, firsts, is_advert, is_announcement, is_claim,
+    Sample, Silences, adverts_of, excess, firsts, is_announcement, is_claim, is_heard,
     is_resignation, lasts, milliseconds,
 };
 use crate::host::{Machine, cpu, descriptors, family, resident};
@@ -17,8 +17,7 @@ use crate::scene::{R1, R2, R3, Scene, wait};
 
 /// For how long the machine is looked at before anything runs.
 const CALM: Duration = Duration::from_millis(500);
-/// How long what follows from a start lasts, as announcements that are repeated after 5 s, and from
-/// a change of the interfaces, which the daemons look at.
+/// How long what follows from a start lasts, as announcements that are repeated after 5 s.
 const AFTERMATH: Duration = Duration::from_secs(7);
 
 /// Parts of a round. The machine's noise is taken down for each.
@@ -143,7 +142,7 @@ impl Round {
 /// Starts both, the Master first: each with the time that it needed, and the Backup's with how
 /// often it spoke.
 fn start(scene: &Scene) -> ((Process, f64), (Process, f64, f64)) {
-    let observer = scene.observe(R3 + 1);
+    let observer = scene.observe(R3);
     let begin = Stamp::now();
     let master = scene.launch(R1, MASTER);
     let last = scene.all_master(&observer, begin, R1);
@@ -174,7 +173,6 @@ fn steady(scene: &Scene, master: &Process, backup: &Process, window: Duration) -
     wait(AFTERMATH);
     let both = [family(master.pid()), family(backup.pid())];
     let [first, second] = both.each_ref().map(|pids| resident(pids));
-    scene.handle_apart(true);
     wait(AFTERMATH);
     let machine = Machine::now();
     let before = both.each_ref().map(|pids| cpu(pids));
@@ -183,7 +181,6 @@ fn steady(scene: &Scene, master: &Process, backup: &Process, window: Duration) -
     let span = begin.elapsed();
     let after = both.each_ref().map(|pids| cpu(pids));
     let softirq = Machine::now().softirq_since(machine);
-    scene.handle_apart(false);
     let [more, less] = both.each_ref().map(|pids| descriptors(pids));
     Costs {
         cpu: [after[0] - before[0], after[1] - before[1]],
@@ -213,7 +210,7 @@ impl Costs {
 /// the others in intervals, and how often the Backup spoke for them.
 fn reload(scene: &Scene, master: &Process) -> (f64, f64) {
     let interval = scene.load.interval;
-    let observer = scene.observe(R3 + 1);
+    let observer = scene.observe(R3);
     wait(interval * 3 / 2);
     scene.configure(R1, MASTER, MASTER - 1);
     master.signal(libc::SIGHUP);
@@ -245,7 +242,7 @@ fn kill(scene: &Scene, master: &mut Process) -> (Sample, Sample) {
     };
     let (mut adverts, mut arps) = (Vec::new(), Vec::new());
     for number in 1..=tries {
-        let observer = scene.observe(R3 + 1);
+        let observer = scene.observe(R3);
         // A Backup that is Master beside the other one would take nothing over.
         until("a single Master before the SIGKILL", within(20.0), || {
             drop(observer.take());
@@ -259,7 +256,7 @@ fn kill(scene: &Scene, master: &mut Process) -> (Sample, Sample) {
         scene.all(&observer, killed, R2, is_claim);
         scene.all(&observer, killed, R2, is_announcement);
         let seen = observer.take();
-        let last = lasts(&seen, R1, is_advert);
+        let last = lasts(&seen, R2, is_heard);
         let theory = |_| scene.load.down_interval(BACKUP);
         adverts.push(excess(&last, &firsts(&seen, R2, is_claim), theory));
         arps.push(excess(&last, &firsts(&seen, R2, is_announcement), theory));

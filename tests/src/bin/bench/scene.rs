@@ -35,7 +35,9 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
-    /// LANs and two hosts. In a trial the observer must keep up, whatever else runs.
+    /// LANs and two hosts. But for a trial all are as if they were other machines: who sends pays
+    /// nothing for what others do with it ([`Host::handle_apart`]). In a trial the observer must keep
+    /// up, whatever else runs.
     pub(crate) fn new(load: Load, contender: Contender, is_trial: bool) -> Self {
         let lab = Lab::with_limit("bench", LIMIT);
         let hosts = ["r1", "r2", "r3"].map(|name| lab.host(name));
@@ -62,16 +64,9 @@ impl Scene {
             let interface = format!("eth{number}");
             self.lab
                 .attach(lan, self.host(host), &interface, &[&address]);
-        }
-    }
-
-    /// Whether the LANs and the receiving hosts have kernel threads of their own for what is sent, as if
-    /// they were other machines.
-    pub(crate) fn handle_apart(&self, apart: bool) {
-        for (number, lan) in self.lans.iter().enumerate() {
-            lan.handle_apart(apart);
-            for host in [R1, R2] {
-                self.host(host).handle_apart(&format!("eth{number}"), apart);
+            if !self.is_trial {
+                lan.handle_apart(self.host(host));
+                self.host(host).handle_apart(&interface);
             }
         }
     }
@@ -80,10 +75,12 @@ impl Scene {
         &self.hosts[usize::from(host)]
     }
 
-    /// Listens to the hosts before number `end`, as far as they are attached.
+    /// Listens to the hosts before number `end`, which are attached, and to what the Backup hears.
     pub(crate) fn observe(&self, end: u8) -> Observer {
         let hosts: Vec<&Host> = self.hosts[..usize::from(end)].iter().collect();
-        Observer::start(&self.lab, &self.lans, &hosts, self.is_trial)
+        let interfaces = (0..self.lans.len()).map(|number| format!("eth{number}"));
+        let interfaces: Vec<String> = interfaces.collect();
+        Observer::start(&hosts, &interfaces, R2, self.is_trial)
     }
 
     /// Writes the configuration of `host`; the first virtual router has priority `first`.
