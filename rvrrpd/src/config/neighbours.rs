@@ -10,7 +10,8 @@ use super::model::{InterfaceType, Protocol, RouterKey, Site, VirtualRouter};
 use super::router::Draft;
 use crate::wire::Vrid;
 
-/// Virtual addresses that the gate of a network namespace knows.
+/// Virtual addresses that the eBPF gate of a network namespace knows; it has room for twice as many,
+/// because in a change the new ones come before the old ones go.
 const MOST_GATED: usize = rvrrpd_ebpf::GATED_ADDRESSES as usize;
 /// Most virtual routers that a message names.
 const MOST_NAMED: usize = 3;
@@ -166,16 +167,25 @@ fn addresses(drafts: &[Draft], findings: &mut Findings) {
     }
 }
 
-/// What the gate of a network namespace has to know of has room in one table. Told of the first
+/// What the eBPF gate of a network namespace has to know of has room in one table. Told of the first
 /// virtual router that does not fit.
 fn gated_addresses(drafts: &[Draft], findings: &mut Findings) {
+    let answers =
+        |router: &VirtualRouter| matches!(router.iftype, InterfaceType::Ebpf | InterfaceType::Auto);
+    let answered = drafts.iter().map(|draft| &draft.router);
+    let answered = answered.filter(|router| answers(router));
+    // Beside the daemon's own these alone have such a gate.
+    let gated: HashSet<&str> = answered.filter_map(|one| one.netns.as_deref()).collect();
     let mut counts: HashMap<Option<&str>, usize> = HashMap::new();
     for Draft { router, lines } in drafts {
-        let answers = matches!(router.iftype, InterfaceType::Ebpf | InterfaceType::Auto);
-        if !answers && router.accept_mode {
+        let netns = router.netns.as_deref();
+        let refuses = router.iftype == InterfaceType::Macvlan
+            && !router.accept_mode
+            && netns.is_none_or(|netns| gated.contains(netns));
+        if !answers(router) && !refuses {
             continue;
         }
-        let count = counts.entry(router.netns.as_deref()).or_default();
+        let count = counts.entry(netns).or_default();
         let before = *count;
         *count += router.vips.len();
         let most = before..*count;

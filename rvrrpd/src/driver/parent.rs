@@ -1,6 +1,6 @@
 //! A parent interface: what has to be different there while virtual routers are on it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 
 use super::journal::{Entry, Journal};
@@ -163,11 +163,6 @@ impl Parent {
     /// Whether no router uses it.
     pub(super) fn is_unused(&self) -> bool {
         self.users.is_empty()
-    }
-
-    /// Whether no other router uses it than these.
-    pub(super) fn is_used_by_none_but(&self, ids: &BTreeSet<RouterId>) -> bool {
-        self.users.keys().all(|id| ids.contains(id))
     }
 
     /// One of the routers that use it.

@@ -8,7 +8,7 @@ use super::journal::Entry;
 use super::kernel::{Kernel, Known};
 use super::netlink::{self, Request};
 use super::{Error, RouterId};
-use crate::hands::all_at_once;
+use crate::hands::{all_at_once, beside};
 use crate::net::station::Station;
 
 /// Single links up to this number are deleted one by one, 15 ms each; more of them by group, 40 ms
@@ -46,17 +46,10 @@ impl Kernel {
         let moved = self.gate.apply(&opened, &mut self.journal);
         let moved = moved.map_err(|error| Error::new("gate", error));
         result = result.and(moved);
-        // Closed as a whole, while the gates are detached: both wait for the kernel.
-        let stations = self.stations_without(&leaving);
-        std::thread::scope(|scope| {
-            if !stations.is_empty() {
-                scope.spawn(|| all_at_once(stations, &|| {}, drop));
-            }
-            for router in &leaving {
-                self.leave_station(&router.plan, None);
-                self.leave_parent(router.plan.parent, router.plan.id);
-            }
-        });
+        for router in &leaving {
+            self.leave_station(&router.plan, None);
+            self.leave_parent(router.plan.parent, router.plan.id);
+        }
         let kept: Vec<Entry> = self
             .routers
             .keys()
@@ -71,7 +64,13 @@ impl Kernel {
     /// Removes everything that is ours.
     pub(super) fn remove_all(mut self) -> Result<(), Error> {
         let ids: Vec<RouterId> = self.routers.keys().copied().collect();
-        let removed = self.remove(&ids);
+        // Closed as a whole, while the gates are detached: both wait for the kernel.
+        let parents = self.parents.values_mut();
+        let stations: Vec<Station> = parents.filter_map(|one| one.station.take()).collect();
+        let removed = beside(
+            || drop(all_at_once(stations, &|| {}, drop)),
+            || self.remove(&ids),
+        );
         let gate = self
             .gate
             .remove()
@@ -80,14 +79,6 @@ impl Kernel {
         self.journal
             .clear()
             .map_err(|error| Error::new("journal", error))
-    }
-
-    /// The memberships of the parents that nobody uses but these routers.
-    fn stations_without(&mut self, leaving: &[Known]) -> Vec<Station> {
-        let ids: BTreeSet<RouterId> = leaving.iter().map(|router| router.plan.id).collect();
-        let parents = self.parents.values_mut();
-        let left = parents.filter(|parent| parent.is_used_by_none_but(&ids));
-        left.filter_map(|parent| parent.station.take()).collect()
     }
 
     /// Takes back the settings that nobody but these routers needs.

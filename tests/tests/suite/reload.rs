@@ -409,8 +409,8 @@ fn any_configuration_becomes_any_other(mode: Mode) {
     println!("{pairs} pairs in {:?}", began.elapsed());
 }
 
-/// TX-9: a changed priority, list of addresses or interval shows in the next adverts
-/// without a resignation, and only addresses that are new are announced.
+/// TX-9: a changed priority, list of addresses or interval shows in the next adverts and in what
+/// the router publishes, without a resignation, and only addresses that are new are announced.
 fn a_change_in_place(mode: Mode) {
     let scene = Scene::new("a_change_in_place");
     let lan = scene.lan.capture();
@@ -425,12 +425,19 @@ fn a_change_in_place(mode: Mode) {
     );
     let added = Vrouter::new(VRID, &[VIP_TEXT, "10.0.0.101"]).mode(mode);
     let changes = [
-        ("priority", first.clone().priority(150), 150, 1, 100),
-        ("addresses", added.clone().priority(150), 150, 2, 100),
-        ("interval", added.priority(150).interval(0.2), 150, 2, 200),
-        ("back", first, 100, 1, 100),
+        ("priority", first.clone().priority(150), 150, 1, 100, "34"),
+        ("addresses", added.clone().priority(150), 150, 2, 100, "34"),
+        (
+            "interval",
+            added.priority(150).interval(0.2),
+            150,
+            2,
+            200,
+            "68",
+        ),
+        ("back", first, 100, 1, 100, "36"),
     ];
-    for (what, vrouter, priority, count, interval) in changes {
+    for (what, vrouter, priority, count, interval, down) in changes {
         scene.lab.step(what);
         let start = Stamp::now();
         daemon.reload(&config(&[vrouter]));
@@ -447,6 +454,9 @@ fn a_change_in_place(mode: Mode) {
                 })
             },
         );
+        until("the down interval, in centiseconds", within(5.0), || {
+            (daemon.status(NAME)["master-down-interval"] == down).then_some(())
+        });
         let wanted = if count == 2 {
             mode.carriers("eth0", VRID)
         } else {

@@ -37,6 +37,9 @@ const RETRY: Duration = Duration::from_secs(5);
 /// How often group memberships are looked at after a change of an interface: what the kernel forgets
 /// with it may be gone a moment later.
 const DOUBT: u8 = 2;
+/// Every which round group memberships are looked at in any case, a minute: others who join the same
+/// groups on the same interface can take ours along, and nothing tells of that.
+const DOUBT_AT_LEAST: u8 = 12;
 
 /// The running daemon.
 #[derive(Debug)]
@@ -71,6 +74,8 @@ pub(super) struct Supervisor {
     untidy: bool,
     /// Rounds in which group memberships are looked at: something of an interface has changed.
     doubt: u8,
+    /// Rounds in which they were not, since they were.
+    trust: u8,
     api: Link,
     /// What is published has to be published anew.
     outdated: bool,
@@ -138,6 +143,7 @@ impl Supervisor {
             settled: false,
             untidy: true,
             doubt: DOUBT,
+            trust: 0,
         }
     }
 
@@ -458,12 +464,14 @@ impl Supervisor {
 
     /// Joins the groups again that the kernel has forgotten with a change of an interface, and adds
     /// the interfaces that hear another family now. With a thousand macvlans the lists of groups are
-    /// long, and nothing is read while nothing changes.
+    /// long, and while nothing changes they are seldom read.
     fn join_again(&mut self, sites: &mut BTreeSet<Site>) {
-        if self.doubt == 0 {
+        self.trust += 1;
+        if self.doubt == 0 && self.trust < DOUBT_AT_LEAST {
             return;
         }
-        self.doubt -= 1;
+        self.doubt = self.doubt.saturating_sub(1);
+        self.trust = 0;
         let mut members = None;
         for (site, interface) in &mut self.interfaces {
             let netns = site.netns.as_deref();

@@ -255,7 +255,7 @@ impl Gate {
     /// concerned.
     ///
     /// # Errors
-    /// `NotFound` where the interface is not attached; the map is full, which is 16384 addresses.
+    /// `NotFound` where the interface is not attached; the map is full, which is 32768 addresses.
     pub fn refuse(
         &mut self,
         ifindex: u32,
@@ -286,7 +286,7 @@ impl Gate {
     ///
     /// # Errors
     /// `NotFound` where the interface is not attached; `InvalidInput` for an address of the other
-    /// family; the map is full, which is 16384 addresses.
+    /// family; the map is full, which is 32768 addresses.
     pub fn answer(
         &mut self,
         ifindex: u32,

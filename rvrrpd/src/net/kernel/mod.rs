@@ -25,6 +25,7 @@ use std::io;
 use aya::maps::Map;
 use aya::{Ebpf, EbpfLoader};
 use parking_lot::Mutex;
+use rvrrpd_ebpf::GATED_ADDRESSES;
 
 pub use conflicts::Conflict;
 pub use counters::StoppedFrames;
@@ -61,8 +62,7 @@ impl Kernel {
         if cfg!(target_endian = "big") {
             return Err(Refusal::of_this_machine(Part::Filter));
         }
-        let mut loader = EbpfLoader::new();
-        loader.btf(None);
+        let mut loader = loader();
         let mut ebpf = loader.load(OBJECT).map_err(|error| refused(&error))?;
         let filter = Filter::load(&mut ebpf).map_err(|error| refused(&*error))?;
         let gate = Gate::load(ebpf).map_err(|error| Refusal::new(Part::Gate, &*error));
@@ -86,14 +86,19 @@ pub fn load_gate() -> Result<Gate, Refusal> {
         return Err(Refusal::of_this_machine(Part::Gate));
     }
     let mut loader = GATES.lock();
-    let loader = loader.get_or_insert_with(|| {
-        let mut loader = EbpfLoader::new();
-        loader.btf(None);
-        without_filter(loader)
-    });
+    let loader = loader.get_or_insert_with(|| without_filter(self::loader()));
     let refused = |error: &(dyn Error + 'static)| Refusal::new(Part::Gate, error);
     let ebpf = loader.load(OBJECT).map_err(|error| refused(&error))?;
     Gate::load(ebpf).map_err(|error| refused(&*error))
+}
+
+/// Without the description of the kernel's types. In a change the new addresses come before the old
+/// ones go, so that there is room for twice as many.
+fn loader() -> EbpfLoader<'static> {
+    let mut loader = EbpfLoader::new();
+    loader.btf(None);
+    loader.map_max_entries("ADDRESSES", 2 * GATED_ADDRESSES);
+    loader
 }
 
 /// Leaves the maps of the filter no room.

@@ -296,10 +296,12 @@ impl<P> Engine<P> {
             return;
         };
         let is_timer = matches!(event, Event::Timer { .. });
+        let interval = slot.router.master_interval();
         slot.router.handle(now, event, &mut self.actions);
         self.deadlines
             .set(place, slot.deadline().map(|deadline| deadline.at));
-        if is_timer && self.actions == [Action::SendAdvert] {
+        let is_advertised_anew = slot.router.master_interval() != interval;
+        if is_timer && self.actions == [Action::SendAdvert] && !is_advertised_anew {
             // The steady state of a Master: nothing but its timer has changed, and no memory is
             // touched for the rest, which would have to be fetched for each advertisement.
             self.actions.clear();
