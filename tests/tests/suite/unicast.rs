@@ -165,11 +165,20 @@ impl Trio {
         Rvrrpd::start(&self.lab, &self.routers[number], &text)
     }
 
-    /// All three; the first one is Master before the others start.
+    /// All three; the first one is Master before the others start, and these have heard it before
+    /// anybody ends it: two that become Master at once, each with the virtual MAC on its interface,
+    /// do not reach each other.
     fn start_all(&self) -> [Rvrrpd; 3] {
         let first = self.start(0, &self.vrouter(0));
         first.wait_state(self.family.name(), State::Master, within(5.0));
         let [second, third] = [1, 2].map(|number| self.start(number, &self.vrouter(number)));
+        for backup in [&second, &third] {
+            backup.wait_state(self.family.name(), State::Backup, within(5.0));
+            until("it hears the Master", within(5.0), || {
+                let counters = backup.counters(self.family.name());
+                (counters.get("advertisement-rcvd") > Some(&0)).then_some(())
+            });
+        }
         [first, second, third]
     }
 
