@@ -28,6 +28,7 @@ const ELSEWHERE: &str = "in other network namespaces than the daemon's own the e
 /// Directory in the runtime directory that has a directory for each namespace with a name, where
 /// the journal of that namespace is.
 const DIRECTORY: &str = "netns";
+
 /// What a thread does first that works beside that of the driver (scheduling).
 pub(super) type Prepare = Arc<dyn Fn() + Send + Sync>;
 

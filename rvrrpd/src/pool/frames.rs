@@ -67,11 +67,6 @@ impl Frames {
             .collect();
     }
 
-    /// Whether they have to be sealed when they are sent.
-    pub(super) const fn are_sealed(&self) -> bool {
-        self.sealed
-    }
-
     /// Whether they are for unicast peers.
     pub(super) const fn are_to_peers(&self) -> bool {
         self.to_peers

@@ -36,10 +36,10 @@ pub(super) use managed::{Guarded, Managed};
 const RETRY: Duration = Duration::from_secs(5);
 /// How often group memberships are looked at after a change of an interface: what the kernel forgets
 /// with it may be gone a moment later.
-const DOUBT: u8 = 2;
+const DOUBT: u32 = 2;
 /// Every which round group memberships are looked at in any case, a minute: others who join the same
 /// groups on the same interface can take ours along, and nothing tells of that.
-const DOUBT_AT_LEAST: u8 = 12;
+const DOUBT_AT_LEAST: u32 = 12;
 
 /// The running daemon.
 #[derive(Debug)]
@@ -72,10 +72,8 @@ pub(super) struct Supervisor {
     settled: bool,
     /// Much code was used once: for the start or for a reload.
     untidy: bool,
-    /// Rounds in which group memberships are looked at: something of an interface has changed.
-    doubt: u8,
-    /// Rounds in which they were not, since they were.
-    trust: u8,
+    /// Rounds since something of an interface has changed, for its group memberships.
+    calm: u32,
     api: Link,
     /// What is published has to be published anew.
     outdated: bool,
@@ -142,8 +140,7 @@ impl Supervisor {
             reloads: 0,
             settled: false,
             untidy: true,
-            doubt: DOUBT,
-            trust: 0,
+            calm: 0,
         }
     }
 
@@ -466,12 +463,11 @@ impl Supervisor {
     /// the interfaces that hear another family now. With a thousand macvlans the lists of groups are
     /// long, and while nothing changes they are seldom read.
     fn join_again(&mut self, sites: &mut BTreeSet<Site>) {
-        self.trust += 1;
-        if self.doubt == 0 && self.trust < DOUBT_AT_LEAST {
+        let calm = self.calm;
+        self.calm = calm.wrapping_add(1);
+        if calm >= DOUBT && !calm.is_multiple_of(DOUBT_AT_LEAST) {
             return;
         }
-        self.doubt = self.doubt.saturating_sub(1);
-        self.trust = 0;
         let mut members = None;
         for (site, interface) in &mut self.interfaces {
             let netns = site.netns.as_deref();

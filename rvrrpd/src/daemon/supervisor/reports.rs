@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::{DOUBT, Guarded, Supervisor};
+use super::{Guarded, Supervisor};
 use crate::config::model::{RouterKey, Site};
 use crate::daemon::routers;
 use crate::driver::{self, Choice, KernelEvent, Report, RouterId};
@@ -153,7 +153,7 @@ impl Supervisor {
         }
         self.affected(netns, event, sites);
         if !sites.is_empty() {
-            self.doubt = DOUBT;
+            self.calm = 0;
         }
     }
 

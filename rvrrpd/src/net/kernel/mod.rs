@@ -77,7 +77,7 @@ static GATES: Mutex<Option<EbpfLoader<'static>>> = Mutex::new(None);
 
 /// Loads a gate of its own for a network namespace, as interface indexes are those of one. It needs
 /// CAP_BPF and CAP_NET_ADMIN, and some 15 ms after [`Kernel::load`], most of them for the verifier,
-/// else as long as that; 600 KiB in the kernel.
+/// else as long as that; 870 KiB in the kernel.
 ///
 /// # Errors
 /// What the kernel lacks or does not permit.

@@ -191,7 +191,6 @@ impl<P> Slot<P> {
     /// Makes a packet that is due ready to be sent at `now`; see [`Frames::seal`].
     pub(super) fn seal(&mut self, packet: Packet, now: Duration) -> bool {
         match packet {
-            Packet::Advert | Packet::Resign if !self.frames.are_sealed() => true,
             Packet::Advert | Packet::Resign => {
                 let key = &self.setup.message.auth;
                 self.frames.seal(key, packet == Packet::Resign, now)

@@ -12,7 +12,7 @@ usage: bench [--write FILE] [--quick] [--runs N] [--load ROUTERS@SECONDS]...
              [--only rvrrpd|ebpf|ether|keepalived] [--trial calm|busy|flood|traffic]...
 
 --write FILE  writes the document, unless --quick, --load, --only or --trial make the run a part
---quick       one short run of the loads that have goals, no trials; about two minutes
+--quick       one short run of the loads that have goals, no trials; a few minutes
 --load, --only  these loads, these daemons alone, no trials; each can be given several times
 --runs N      how often each daemon gets its turn, 3 unless told otherwise
 --trial NAME  these trials of rvrrpd alone and nothing else; traffic compares its data planes
