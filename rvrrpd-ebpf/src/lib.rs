@@ -34,6 +34,9 @@ pub struct Demand {
 pub const ROUTERS: u32 = 16384;
 /// Eight-byte words of a message that is compared.
 pub const MESSAGE_WORDS: usize = 32;
+/// Bytes of the trailer that a message may have behind what its address count asks for
+/// (`auth = { type = "hmac-sha256" }`).
+pub const TRAILER: u32 = 28;
 
 /// What the filter knows of a virtual router: the advertisement of its Master, whose repetitions it
 /// keeps to itself, and what it dropped. The map of these is mapped into the daemon.
@@ -55,12 +58,12 @@ pub struct Slot {
     /// The last stamp that was taken away; user space alone.
     pub last: u64,
     /// Packets that were dropped, by [`Dropped`].
-    pub dropped: [u64; 3],
+    pub dropped: [u64; 6],
     /// When one of these was let through, so that the log can name its sender: at most one in
     /// [`TELL_EVERY`].
     pub told: u64,
     /// Keeps slots on cache lines of their own.
-    pub reserved: [u64; 4],
+    pub reserved: [u64; 1],
 }
 
 /// Nanoseconds between two packets that would be dropped and are not.
@@ -93,11 +96,24 @@ pub enum Dropped {
     Version = 1,
     /// Type.
     Type = 2,
+    /// No address.
+    CountZero = 3,
+    /// Length.
+    Length = 4,
+    /// Checksum, of messages of up to [`MESSAGE_WORDS`] without a trailer.
+    Checksum = 5,
 }
 
 impl Dropped {
     /// All of them, in the order of their places.
-    pub const ALL: [Self; 3] = [Self::Ttl, Self::Version, Self::Type];
+    pub const ALL: [Self; 6] = [
+        Self::Ttl,
+        Self::Version,
+        Self::Type,
+        Self::CountZero,
+        Self::Length,
+        Self::Checksum,
+    ];
 }
 
 /// What the gate does with frames to a virtual MAC.

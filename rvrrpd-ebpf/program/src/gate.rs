@@ -78,8 +78,12 @@ fn judge(skb: *mut __sk_buff, data: usize, end: usize) -> Option<i32> {
     match frame.kind {
         TYPE_ARP if state(first + ANSWERED_COUNT)? != 0 => arp::judge(&frame, is_carried),
         TYPE_IPV4 if state(first + REFUSED_COUNT)? != 0 => {
-            let address = ipv4(frame.load(frame.network + IPV4_DESTINATION)?);
-            refuse(frame.ifindex, address)
+            let address: [u8; 4] = frame.load(frame.network + IPV4_DESTINATION)?;
+            // No group is a virtual address.
+            if address[0] & 0xf0 == 0xe0 {
+                return None;
+            }
+            refuse(frame.ifindex, ipv4(u32::from_ne_bytes(address)))
         }
         TYPE_IPV6 => {
             let is_refusing = state(first + REFUSED_COUNT)? != 0;

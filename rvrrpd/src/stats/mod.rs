@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwapOption;
+use rvrrpd_ebpf::Dropped;
 
 pub use counters::{Counter, Durations, Global, Performance, Rejects};
 use source::Source;
@@ -186,7 +187,7 @@ struct InKernel {
 struct InSlot {
     absorbed: u64,
     /// In the order of [`rvrrpd_ebpf::Dropped::ALL`].
-    dropped: [u64; 3],
+    dropped: [u64; Dropped::ALL.len()],
 }
 
 impl InKernel {
@@ -218,13 +219,21 @@ impl InKernel {
     }
 
     /// The rules whose breach the kernel counts, and how often it did.
-    fn rejects(&self) -> [(Reject, u64); 3] {
-        let [ttl, version, kind] = self.counted().dropped;
-        [
-            (Reject::Ttl, ttl),
-            (Reject::Version, version),
-            (Reject::Type, kind),
-        ]
+    fn rejects(&self) -> [(Reject, u64); Dropped::ALL.len()] {
+        let dropped = self.counted().dropped;
+        Dropped::ALL.map(|reason| (rule(reason), dropped[reason as usize]))
+    }
+}
+
+/// What user space would have refused a packet for that the kernel dropped.
+const fn rule(reason: Dropped) -> Reject {
+    match reason {
+        Dropped::Ttl => Reject::Ttl,
+        Dropped::Version => Reject::Version,
+        Dropped::Type => Reject::Type,
+        Dropped::CountZero => Reject::CountZero,
+        Dropped::Length => Reject::Length,
+        Dropped::Checksum => Reject::Checksum,
     }
 }
 
@@ -273,11 +282,12 @@ impl Status {
 
     /// Those that the kernel refused in the slot that the router has now.
     #[must_use]
-    pub fn refused_in_kernel(&self) -> [(Reject, u64); 3] {
+    pub fn refused_in_kernel(&self) -> [(Reject, u64); Dropped::ALL.len()] {
         let kernel = self.kernel.load();
+        let nothing = || Dropped::ALL.map(|reason| (rule(reason), 0));
         kernel
             .as_ref()
-            .map_or([(Reject::Ttl, 0); 3], |kernel| kernel.rejects())
+            .map_or_else(nothing, |kernel| kernel.rejects())
     }
 
     /// From now on the kernel counts in this slot, which is new to the router, or nothing. What it

@@ -11,7 +11,8 @@ use socket2::SockRef;
 use crate::lab::{eventually, inside};
 use crate::load;
 use crate::wire::{
-    Advert, IP, OWN_V4, OWN_V6, Wire, admit, keep, message_at, sum_header, with_ttl,
+    Advert, IP, OWN_V4, OWN_V6, Wire, admit, keep, message_at, sum_header, sum_message,
+    with_length, with_ttl,
 };
 
 const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
@@ -113,24 +114,18 @@ fn differences(family: Family) -> Vec<(&'static str, Vec<u8>)> {
         }
         IpAddr::V6(own) => unicast[IP + 24..IP + 40].copy_from_slice(&own.octets()),
     }
+    sum_message(family, &mut unicast);
     unicast[..6].fill(0xff);
     all.push(("destination", unicast));
-    let mut zeros = Advert::new(family, 10).frame();
-    zeros.extend([0; 8]);
-    match family {
-        Family::V4 => {
-            zeros[IP + 3] += 8;
-            sum_header(&mut zeros);
-        }
-        Family::V6 => zeros[IP + 5] += 8,
-    }
-    all.push(("zeros behind it", zeros));
+    let trailer = with_length(family, Advert::new(family, 10).frame(), 28);
+    all.push(("as long as with a trailer", trailer));
     let mut longest = changed(&|advert| {
         advert.addresses = vec![address; if advert.family == Family::V4 { 60 } else { 15 }];
     });
     all.push(("the longest that can be kept", longest.clone()));
     let end = longest.len() - 1;
     longest[end] ^= 1;
+    sum_message(family, &mut longest);
     all.push(("its last bit", longest));
     all
 }
@@ -194,7 +189,7 @@ fn a_slot_is_empty_when_it_is_taken() {
         filter.refuse(key);
         filter.slots().give_back(number);
         assert_eq!(filter.slots().take(), Some(number));
-        assert_eq!((slot.absorbed(), slot.dropped()), (0, [0; 3]));
+        assert_eq!((slot.absorbed(), slot.dropped()), (0, [0; 6]));
         filter
             .admit(key, crate::wire::demands(family), number)
             .unwrap();

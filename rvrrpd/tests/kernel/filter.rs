@@ -2,17 +2,18 @@
 
 use rvrrpd::net::filter::Channel;
 use rvrrpd::net::kernel::Demands;
-use rvrrpd::wire::{Family, Versions};
+use rvrrpd::wire::advert::ChecksumForm;
+use rvrrpd::wire::{Family, Version, Versions};
 use rvrrpd_ebpf::Dropped;
 
 use crate::lab::inside;
 use crate::load;
-use crate::wire::{Advert, IP, Wire, admit, message_at, sum_header, vrid, with_ttl};
+use crate::wire::{Advert, IP, Wire, admit, message_at, sum_header, vrid, with_length, with_ttl};
 
 const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
 const COPIES: usize = 20;
 
-/// V2-RX-1, V2-RX-2, V2-RX-3, V2-RX-6; V3-RX-1, V3-RX-2, V3-RX-3, V3-RX-7.
+/// V2-RX-1 to V2-RX-6; V3-RX-1 to V3-RX-7.
 #[test]
 fn each_reason_is_counted_and_one_packet_a_second_is_shown() {
     let test = "filter::each_reason_is_counted_and_one_packet_a_second_is_shown";
@@ -33,6 +34,12 @@ fn each_reason_is_counted_and_one_packet_a_second_is_shown() {
                     let version = good[message_at(family)] & 0xf0;
                     with_first(family, &good, version | 2)
                 }),
+                (Dropped::CountZero, with_count(family, &good, 0)),
+                (Dropped::Length, with_count(family, &good, 1)),
+                (Dropped::Length, with_count(family, &good, 3)),
+                (Dropped::Length, with_length(family, good.clone(), 8)),
+                (Dropped::Length, with_length(family, good.clone(), -8)),
+                (Dropped::Checksum, with_last_bit(&good)),
             ] {
                 // A slot of its own for each, so that its first packet is shown.
                 let slot = admit(&kernel.filter, wire.socket, family, 10);
@@ -56,6 +63,80 @@ fn with_first(family: Family, frame: &[u8], first: u8) -> Vec<u8> {
     frame
 }
 
+fn with_count(family: Family, frame: &[u8], count: u8) -> Vec<u8> {
+    let mut frame = frame.to_vec();
+    frame[message_at(family) + 3] = count;
+    frame
+}
+
+fn with_last_bit(frame: &[u8]) -> Vec<u8> {
+    let mut frame = frame.to_vec();
+    let end = frame.len() - 1;
+    frame[end] ^= 1;
+    frame
+}
+
+/// V3-CK-1, V2-RX-5, V3-RX-6: a checksum that user space would take passes, and so does what the filter
+/// does not sum up.
+#[test]
+fn what_has_a_right_checksum_passes_and_what_is_not_summed_up() {
+    let test = "filter::what_has_a_right_checksum_passes_and_what_is_not_summed_up";
+    inside(test, |lab| {
+        let Some(kernel) = load(test) else { return };
+        for (family, version, forms) in [
+            (Family::V4, Version::V2, vec![ChecksumForm::Message]),
+            (
+                Family::V4,
+                Version::V3,
+                vec![ChecksumForm::Message, ChecksumForm::PseudoHeader],
+            ),
+            (Family::V6, Version::V3, vec![ChecksumForm::PseudoHeader]),
+        ] {
+            let mut wire = Wire::new(lab, "w", Channel::Vrrp(family), &kernel.filter);
+            let slot = kernel.filter.slots().take().unwrap();
+            let demands = Demands {
+                least_ttl: 255,
+                versions: Versions::Both,
+            };
+            let key = (wire.socket, vrid(10));
+            kernel.filter.admit(key, demands, slot).unwrap();
+            let dropped = || {
+                let slot = kernel.filter.slots().slot(slot).unwrap();
+                slot.dropped()[Dropped::Checksum as usize]
+            };
+            let mut advert = Advert::new(family, 10);
+            advert.version = version;
+            let address = advert.addresses[1];
+            for count in [1, 2, 3, 14, 15, 16, 60, 61, 62, 255] {
+                advert.addresses = vec![address; count];
+                let (each, extra) = match (family, version) {
+                    (Family::V4, Version::V2) => (4, 16),
+                    (Family::V4, Version::V3) => (4, 8),
+                    (Family::V6, _) => (16, 8),
+                };
+                // Nobody sends fragments.
+                if count * each > 1400 {
+                    continue;
+                }
+                let is_summed_up = count * each + extra <= 256;
+                for form in &forms {
+                    advert.checksum_form = *form;
+                    let right = advert.frame();
+                    let outcome = wire.outcome(&[&right; COPIES], dropped);
+                    assert_eq!(outcome, (COPIES, 0), "{version:?} {form:?} {count}");
+                    let wrong = with_last_bit(&right);
+                    let (_, counted) = wire.outcome(&[&wrong; COPIES], dropped);
+                    assert_eq!(counted > COPIES / 2, is_summed_up, "{version:?} {count}");
+                    // Over IPv6 a trailer is covered, and left to user space all the same.
+                    let trailer = with_length(family, wrong, 28);
+                    let outcome = wire.outcome(&[&trailer; COPIES], dropped);
+                    assert_eq!(outcome, (COPIES, 0), "{version:?} {count}");
+                }
+            }
+        }
+    });
+}
+
 /// V2-RX-2, MIX-1: each virtual router has its versions.
 #[test]
 fn both_versions_pass_where_both_are_spoken() {
@@ -64,7 +145,9 @@ fn both_versions_pass_where_both_are_spoken() {
         let Some(kernel) = load(test) else { return };
         let mut wire = Wire::new(lab, "w", Channel::Vrrp(Family::V4), &kernel.filter);
         let v2 = Advert::new(Family::V4, 10).frame();
-        let v3 = with_first(Family::V4, &v2, 0x31);
+        let mut v3 = Advert::new(Family::V4, 10);
+        v3.version = Version::V3;
+        let v3 = v3.frame();
         let slot = kernel.filter.slots().take().unwrap();
         let key = (wire.socket, vrid(10));
         for (versions, expected) in [

@@ -76,9 +76,11 @@ fn a_mixture_of_two_messages_is_never_kept() {
         let family = Family::V4;
         let mut wire = Wire::new(lab, "w", Channel::Vrrp(family), &kernel.filter);
         let slot = admit(&kernel.filter, wire.socket, family, 10);
-        let [a, b] = [100_u8, 200].map(|last| {
+        // In each eight bytes the same two addresses, so that a mixture has a right checksum.
+        let [a, b] = [[100_u8, 200], [200, 100]].map(|pair| {
             let mut advert = Advert::new(family, 10);
-            advert.addresses = vec![[203, 0, 113, last].into(); 40];
+            let last = pair.into_iter().cycle().take(40);
+            advert.addresses = last.map(|last| [203, 0, 113, last].into()).collect();
             advert.frame()
         });
         let start = message_at(family);

@@ -132,6 +132,8 @@ pub(crate) fn admit(filter: &Filter, socket: u64, family: Family, number: u8) ->
 /// An advertisement, as a frame.
 pub(crate) struct Advert {
     pub(crate) family: Family,
+    pub(crate) version: Version,
+    pub(crate) checksum_form: ChecksumForm,
     pub(crate) vrid: u8,
     pub(crate) priority: u8,
     pub(crate) source: IpAddr,
@@ -147,6 +149,11 @@ impl Advert {
         };
         Self {
             family,
+            version: match family {
+                Family::V4 => Version::V2,
+                Family::V6 => Version::V3,
+            },
+            checksum_form: ChecksumForm::Message,
             vrid,
             priority: 100,
             source: source.parse().unwrap(),
@@ -158,16 +165,13 @@ impl Advert {
     pub(crate) fn frame(&self) -> Vec<u8> {
         let vrid = vrid(self.vrid);
         let repr = AdvertRepr {
-            version: match self.family {
-                Family::V4 => Version::V2,
-                Family::V6 => Version::V3,
-            },
+            version: self.version,
             vrid,
             priority: self.priority,
             interval: Duration::from_secs(self.interval),
             addresses: &self.addresses,
             auth: &Key::None,
-            checksum_form: ChecksumForm::Message,
+            checksum_form: self.checksum_form,
         };
         repr.frame(Mac::of_virtual_router(self.family, vrid), self.source)
     }
@@ -216,13 +220,49 @@ pub(crate) fn with_ttl(family: Family, mut frame: Vec<u8>, ttl: u8) -> Vec<u8> {
 pub(crate) fn sum_header(frame: &mut [u8]) {
     frame[IP + 10..IP + 12].fill(0);
     let length = usize::from(frame[IP] & 0x0f) * 4;
-    let mut sum: u32 = frame[IP..IP + length]
-        .chunks(2)
-        .map(|half| u32::from(u16::from_be_bytes([half[0], half[1]])))
-        .sum();
+    let sum = checksum(&frame[IP..IP + length]);
+    frame[IP + 10..IP + 12].copy_from_slice(&sum);
+}
+
+/// Writes the checksum of the message: the rest of a frame without padding.
+pub(crate) fn sum_message(family: Family, frame: &mut [u8]) {
+    let at = message_at(family);
+    frame[at + 6..at + 8].fill(0);
+    let mut covered = frame[at..].to_vec();
+    if family == Family::V6 {
+        let length = u16::try_from(covered.len()).unwrap();
+        covered.extend(&frame[IP + 8..IP + 40]);
+        covered.extend(length.to_be_bytes());
+        covered.extend([0, 112]);
+    }
+    let sum = checksum(&covered);
+    frame[at + 6..at + 8].copy_from_slice(&sum);
+}
+
+/// RFC 1071.
+fn checksum(bytes: &[u8]) -> [u8; 2] {
+    let halves = bytes.chunks(2);
+    let halves = halves.map(|half| u32::from(u16::from_be_bytes([half[0], half[1]])));
+    let mut sum: u32 = halves.sum();
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);
     }
-    let sum = !u16::try_from(sum).unwrap();
-    frame[IP + 10..IP + 12].copy_from_slice(&sum.to_be_bytes());
+    (!u16::try_from(sum).unwrap()).to_be_bytes()
+}
+
+/// A message of another length: zeros behind it, or its end cut off.
+pub(crate) fn with_length(family: Family, mut frame: Vec<u8>, more: i16) -> Vec<u8> {
+    let length = frame.len().checked_add_signed(more.into()).unwrap();
+    frame.resize(length, 0);
+    let at = match family {
+        Family::V4 => IP + 2,
+        Family::V6 => IP + 4,
+    };
+    let length = u16::from_be_bytes([frame[at], frame[at + 1]]);
+    let length = length.checked_add_signed(more).unwrap();
+    frame[at..at + 2].copy_from_slice(&length.to_be_bytes());
+    if family == Family::V4 {
+        sum_header(&mut frame);
+    }
+    frame
 }

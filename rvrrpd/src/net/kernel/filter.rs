@@ -8,15 +8,18 @@ use aya::Ebpf;
 use aya::maps::{HashMap, Map, MapData};
 use aya::programs::SocketFilter;
 use parking_lot::Mutex;
-use rvrrpd_ebpf::{Demand, Foreign, RouterKey};
+use rvrrpd_ebpf::{Demand, Foreign, RouterKey, TRAILER};
 
 use super::counters::Counters;
 use super::slots::Slots;
 use super::{io_error, take};
 use crate::net::sys;
+use crate::wire::auth::TRAILER_LEN;
 use crate::wire::{Versions, Vrid};
 
 const PROGRAM: &str = "rvrrpd_filter";
+
+const _: () = assert!(TRAILER as usize == TRAILER_LEN);
 
 /// The loaded filter. Nothing of it needs a capability any more.
 #[derive(Debug)]
