@@ -19,7 +19,7 @@ const BATCH: usize = 512;
 pub struct Flood {
     shared: Arc<Shared>,
     began: Instant,
-    thread: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 #[derive(Debug, Default)]
@@ -77,7 +77,7 @@ impl Flood {
         Self {
             shared,
             began: Instant::now(),
-            thread: Some(thread),
+            threads: vec![thread],
         }
     }
 
@@ -97,29 +97,38 @@ impl Flood {
         }
     }
 
-    /// Frames that arrive at `interface` of `host` as if its driver had received them, `rate` of them
-    /// in a second or as many as the machine can.
+    /// Frames that arrive at `interface` of `host` as if its driver had received them by so many
+    /// queues, `rate` of them in a second or as many as the machine can.
     #[must_use]
-    pub(crate) fn arriving(host: &Host, interface: &str, frames: Vec<Vec<u8>>, rate: f64) -> Self {
+    pub(crate) fn arriving(
+        host: &Host,
+        interface: &str,
+        frames: Vec<Vec<u8>>,
+        rate: f64,
+        queues: usize,
+    ) -> Self {
         assert!(!frames.is_empty(), "a flood of nothing");
         let shared = Arc::<Shared>::default();
-        let thread = {
+        let queue = |number| {
             let (host, interface) = (host.clone(), interface.to_owned());
-            let shared = Arc::clone(&shared);
+            let (shared, mut frames) = (Arc::clone(&shared), frames.clone());
+            // Not all of them the same at the same time.
+            let first = number * frames.len() / queues;
+            frames.rotate_left(first);
             std::thread::spawn(move || {
-                host.inside(|| arrive(&interface, &frames, rate, &shared));
+                host.inside(|| arrive(&interface, &frames, rate / queues as f64, &shared));
             })
         };
         Self {
+            threads: (0..queues).map(queue).collect(),
             shared,
             began: Instant::now(),
-            thread: Some(thread),
         }
     }
 
     fn end(&mut self) {
         self.shared.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
+        for thread in self.threads.drain(..) {
             drop(thread.join());
         }
     }
@@ -140,9 +149,8 @@ fn arrive(interface: &str, frames: &[Vec<u8>], rate: f64, shared: &Shared) {
     let arrivals = Arrivals::at(interface).expect("XDP in live frame mode");
     let each = (rate / CALLS).clamp(1.0, ARRIVALS) as u32;
     let began = Instant::now();
-    let mut next = frames.iter().cycle();
+    let (mut next, mut arrived) = (frames.iter().cycle(), 0);
     while !shared.stop.load(Ordering::Relaxed) {
-        let arrived = shared.frames.load(Ordering::Relaxed);
         let early = Duration::from_secs_f64(arrived as f64 / rate).saturating_sub(began.elapsed());
         if !early.is_zero() {
             std::thread::sleep(early);
@@ -150,6 +158,7 @@ fn arrive(interface: &str, frames: &[Vec<u8>], rate: f64, shared: &Shared) {
         }
         let frame = next.next().expect("endless");
         arrivals.repeat(frame, each).expect("BPF_PROG_TEST_RUN");
+        arrived += u64::from(each);
         shared.frames.fetch_add(u64::from(each), Ordering::Relaxed);
     }
 }

@@ -306,10 +306,16 @@ impl Host {
     }
 
     /// Lets these frames arrive at `interface`, one kind after the other and again, as if its driver
-    /// had received them: `rate` in a second or as many as the machine can.
+    /// had received them by so many queues: `rate` in a second or as many as the machine can.
     #[must_use]
-    pub fn flood_arriving(&self, interface: &str, frames: Vec<Vec<u8>>, rate: f64) -> Flood {
-        Flood::arriving(self, interface, frames, rate)
+    pub fn flood_arriving(
+        &self,
+        interface: &str,
+        frames: Vec<Vec<u8>>,
+        rate: f64,
+        queues: usize,
+    ) -> Flood {
+        Flood::arriving(self, interface, frames, rate, queues)
     }
 
     /// Sends these frames from `interface`, one after the other and again, as fast as the machine

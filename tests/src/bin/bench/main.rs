@@ -56,8 +56,12 @@ fn main() {
     let about = format!("{}; {versions}.", host::description());
     println!("{about}");
     let table = measure(&options);
-    let (charts, traffic) = (table.charts(), table.passing_by());
-    print!("{charts}{traffic}{}{}", table.goals(), table.failures());
+    let (charts, trials, traffic) = (table.charts(), table.trials(), table.passing_by());
+    print!(
+        "{charts}{trials}{traffic}{}{}",
+        table.goals(),
+        table.failures()
+    );
     if let Some(path) = &options.write {
         if let Err(error) = std::fs::write(path, table.document(&about)) {
             eprintln!("bench: {path}: {error}");

@@ -32,10 +32,20 @@ pub(crate) enum Word {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Sighting {
     pub(crate) at: Stamp,
-    /// Number of the host that sent or heard it in the list that [`Observer::start`] was given.
+    /// Number of the host that sent or heard it.
     pub(crate) host: u8,
     pub(crate) router: Router,
     pub(crate) word: Word,
+}
+
+/// Where the observer listens.
+pub(crate) struct Ear<'a> {
+    /// Number of the host whose words these are, or that hears them.
+    pub(crate) host: u8,
+    pub(crate) at: &'a Host,
+    pub(crate) way: Way,
+    /// Whether the host says what is heard there, or hears it.
+    pub(crate) is_said: bool,
 }
 
 /// Takes down what the hosts say until it is dropped.
@@ -46,20 +56,11 @@ pub(crate) struct Observer {
 }
 
 impl Observer {
-    /// Listens to what `hosts` send by `interfaces`, each of which is on the LAN with its number, and
-    /// to the advertisements that the host with the number `ears` hears there. Who is in a hurry takes the processors before others: not beside a daemon that is compared and has
-    /// no more right to them than the observer.
-    pub(crate) fn start(
-        hosts: &[&Host],
-        interfaces: &[String],
-        ears: u8,
-        in_a_hurry: bool,
-    ) -> Self {
-        let numbered = || (0..).zip(hosts);
-        let sent = numbered().map(|(number, host)| Tap::new(number, host, interfaces, Way::Sent));
-        let ears = numbered().filter(|(number, _)| *number == ears);
-        let heard = ears.map(|(number, host)| Tap::new(number, host, interfaces, Way::Heard));
-        let taps: Vec<Tap> = sent.chain(heard).collect();
+    /// Listens at `interfaces`, each of which is on the LAN with its number. Who is in a hurry takes
+    /// the processors before others: not beside a daemon that is compared and has no more right to
+    /// them than the observer.
+    pub(crate) fn start(ears: &[Ear<'_>], interfaces: &[String], in_a_hurry: bool) -> Self {
+        let taps: Vec<Tap> = ears.iter().map(|ear| Tap::new(ear, interfaces)).collect();
         let (seen, stop) = (Arc::default(), Arc::default());
         let reader = {
             let (seen, stop) = (Arc::clone(&seen), Arc::clone(&stop));
@@ -111,21 +112,21 @@ impl Drop for Observer {
     }
 }
 
-/// What takes the frames of one host.
+/// What takes the frames at one ear.
 struct Tap {
     host: u8,
-    way: Way,
+    is_said: bool,
     socket: OwnedFd,
     /// Numbers of the LANs by interface index.
     lans: HashMap<i32, u8>,
 }
 
 impl Tap {
-    fn new(host: u8, at: &Host, interfaces: &[String], way: Way) -> Self {
-        let (socket, indices) = at.tap(interfaces, way);
+    fn new(ear: &Ear<'_>, interfaces: &[String]) -> Self {
+        let (socket, indices) = ear.at.tap(interfaces, ear.way);
         Self {
-            host,
-            way,
+            host: ear.host,
+            is_said: ear.is_said,
             socket,
             lans: indices.into_iter().zip(0..).collect(),
         }
@@ -136,10 +137,7 @@ impl Tap {
         let took = bulk::receive(&self.socket, 0, |interface, at, bytes| {
             let lan = self.lans.get(&interface);
             if let Some((router, word)) = lan.and_then(|lan| word(*lan, bytes)) {
-                let word = match self.way {
-                    Way::Sent => word,
-                    Way::Heard => Word::Heard,
-                };
+                let word = if self.is_said { word } else { Word::Heard };
                 new.push(Sighting {
                     at,
                     host: self.host,

@@ -9,7 +9,8 @@ use crate::trial::Strain;
 
 pub(crate) const USAGE: &str = "\
 usage: bench [--write FILE] [--quick] [--runs N] [--load ROUTERS@SECONDS]...
-             [--only rvrrpd|ebpf|ether|keepalived] [--trial calm|busy|flood|traffic]...
+             [--only rvrrpd|ebpf|ether|keepalived]...
+             [--trial calm|busy|flood|flood-on-macvlans|traffic]...
 
 --write FILE  writes the document, unless --quick, --load, --only or --trial make the run a part
 --quick       one short run of the loads that have goals, no trials; a few minutes
@@ -34,10 +35,11 @@ const LOADS: [Load; 8] = [
 const QUICK: [Load; 3] = [Load::new(1, 0.1), Load::new(250, 0.1), THOUSAND];
 
 /// Load, strain and seconds.
-const TRIALS: [(Load, Strain, u64); 3] = [
+const TRIALS: [(Load, Strain, u64); 4] = [
     (Load::new(4000, 0.1), Strain::Calm, 60),
     (Load::new(4000, 0.1), Strain::Busy, 60),
     (Load::new(250, 0.1), Strain::Flood, 10),
+    (Load::new(250, 0.1), Strain::FloodOnMacvlans, 10),
 ];
 
 /// What is to be done.
@@ -144,7 +146,7 @@ mod tests {
     fn only_a_whole_run_writes_the_document() {
         let whole = parse("--write x --runs 5").expect("right");
         assert_eq!((whole.runs, whole.write.as_deref()), (5, Some("x")));
-        assert_eq!((whole.loads.len(), whole.trials.len()), (8, 3));
+        assert_eq!((whole.loads.len(), whole.trials.len()), (8, 4));
         assert_eq!(whole.traffic, 5);
         for part in ["--quick", "--load 1@1", "--only rvrrpd", "--trial busy"] {
             let options = parse(&format!("--write x {part}")).expect("right");

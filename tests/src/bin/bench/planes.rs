@@ -85,7 +85,7 @@ fn broadcast(host: &Host) {
         .map(|number| {
             let lan = u8::try_from(number).expect("few LANs");
             let question = Arp::request(SENDER, [10, lan, 0, 77].into(), [10, lan, 0, 78].into());
-            host.flood_arriving(&format!("eth{number}"), vec![question], each)
+            host.flood_arriving(&format!("eth{number}"), vec![question], each, 1)
         })
         .collect();
     wait(SPAN);

@@ -171,8 +171,11 @@ impl Table {
         text
     }
 
-    /// Trials as a table.
-    fn trials(&self) -> String {
+    /// Trials as a table; empty where there was none.
+    pub(crate) fn trials(&self) -> String {
+        if self.trials.is_empty() {
+            return String::new();
+        }
         let mut text = String::from(
             "\n### Trials of rvrrpd alone\n\n| load | strain | false claims | longest silence, \
              intervals | missed | lines logged | flood, Mpps | steal |\n|---|---|---|---|---|---|---|---|\n",

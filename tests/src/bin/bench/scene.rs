@@ -8,11 +8,12 @@ use rvrrpd_tests::host::Host;
 use rvrrpd_tests::lab::{Lab, Lan};
 use rvrrpd_tests::process::Process;
 use rvrrpd_tests::sys::Stamp;
+use rvrrpd_tests::sys::bulk::Way;
 
 use crate::contender::Contender;
 use crate::figures::{firsts, is_claim};
 use crate::load::{Load, Router};
-use crate::observer::{Observer, Word};
+use crate::observer::{Ear, Observer, Word};
 
 /// A round or trial that lasts longer hangs.
 const LIMIT: Duration = Duration::from_secs(600);
@@ -75,12 +76,24 @@ impl Scene {
         &self.hosts[usize::from(host)]
     }
 
-    /// Listens to the hosts before number `end`, which are attached, and to what the Backup hears.
+    /// Listens to the hosts before number `end`, which are attached, and to what the Backup hears. In a
+    /// trial all of it at the Master's host: what floods the Backup's would have to pass by there.
     pub(crate) fn observe(&self, end: u8) -> Observer {
-        let hosts: Vec<&Host> = self.hosts[..usize::from(end)].iter().collect();
+        let ear = |host, at, way, is_said| Ear {
+            host,
+            at: self.host(at),
+            way,
+            is_said,
+        };
+        let ears = if self.is_trial {
+            vec![ear(R1, R1, Way::Sent, true), ear(R2, R1, Way::Heard, true)]
+        } else {
+            let sent = (0..end).map(|host| ear(host, host, Way::Sent, true));
+            sent.chain([ear(R2, R2, Way::Heard, false)]).collect()
+        };
         let interfaces = (0..self.lans.len()).map(|number| format!("eth{number}"));
         let interfaces: Vec<String> = interfaces.collect();
-        Observer::start(&hosts, &interfaces, R2, self.is_trial)
+        Observer::start(&ears, &interfaces, self.is_trial)
     }
 
     /// Writes the configuration of `host`; the first virtual router has priority `first`.

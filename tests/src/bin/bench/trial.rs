@@ -26,8 +26,25 @@ pub(crate) enum Strain {
     Calm,
     /// Two busy loops for each processor.
     Busy,
-    /// Foreign and malformed advertisements, a million in a second if the machine can.
+    /// Foreign and malformed advertisements, a million in a second if the machine can, by the data
+    /// plane that needs no interface.
     Flood,
+    /// The same by macvlans, for each of which the kernel looks at each of them: veth is promiscuous
+    /// once an interface on it has another Ethernet address, and then macvlan's filter lets all pass.
+    FloodOnMacvlans,
+}
+
+impl Strain {
+    fn is_flood(self) -> bool {
+        matches!(self, Self::Flood | Self::FloodOnMacvlans)
+    }
+
+    fn contender(self) -> Contender {
+        match self {
+            Self::Flood => Contender::Ebpf,
+            Self::Calm | Self::Busy | Self::FloodOnMacvlans => Contender::Rvrrpd,
+        }
+    }
 }
 
 impl fmt::Display for Strain {
@@ -36,6 +53,7 @@ impl fmt::Display for Strain {
             Self::Calm => "calm",
             Self::Busy => "busy",
             Self::Flood => "flood",
+            Self::FloodOnMacvlans => "flood-on-macvlans",
         })
     }
 }
@@ -44,9 +62,9 @@ impl FromStr for Strain {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let all = [Self::Calm, Self::Busy, Self::Flood];
+        let all = [Self::Calm, Self::Busy, Self::Flood, Self::FloodOnMacvlans];
         let known = all.into_iter().find(|one| one.to_string() == text);
-        known.ok_or_else(|| format!("{text}: calm, busy, flood or traffic"))
+        known.ok_or_else(|| format!("{text}: calm, busy, flood, flood-on-macvlans or traffic"))
     }
 }
 
@@ -77,7 +95,7 @@ impl Trial {
     /// # Panics
     /// Where the daemons do not come up.
     pub(crate) fn run(load: Load, strain: Strain, span: Duration) -> Self {
-        let scene = Scene::new(load, Contender::Rvrrpd, true);
+        let scene = Scene::new(load, strain.contender(), true);
         let observer = scene.observe(R3);
         // The Backup is first, so that it hears everything that the Master ever says.
         let begin = Stamp::now();
@@ -139,8 +157,10 @@ fn strained(
     } else {
         Vec::new()
     };
-    let flood: Option<Flood> =
-        (strain == Strain::Flood).then(|| scene.host(R2).flood_arriving("eth0", hostile(), RATE));
+    let flood: Option<Flood> = strain.is_flood().then(|| {
+        let host = scene.host(R2);
+        host.flood_arriving("eth0", hostile(), RATE, QUEUES)
+    });
     let (mut silences, mut claims) = (Silences::default(), 0);
     let begin = Instant::now();
     while begin.elapsed() < span {
@@ -198,6 +218,8 @@ fn received(daemon: &Process, load: Load) -> Option<i64> {
 
 /// Frames in a second that a flood is meant to have.
 const RATE: f64 = 1e6;
+/// Queues of the interface that it arrives by.
+const QUEUES: usize = 4;
 /// Ethernet source of the flood: virtual MACs would make the bridge learn them anew all the time.
 const SOURCE: Mac = Mac([0x02, 0, 0, 0xf1, 0, 0x0d]);
 
