@@ -173,6 +173,8 @@ pub enum Command {
     Prepare(Vec<Plan>),
     /// Takes back everything of these routers.
     Remove(Vec<RouterId>),
+    /// A router may become Master at once: who waits for that need not be woken then.
+    StandBy,
     /// The router became Master: gate open, addresses and routes in, then its announcements.
     Activate(RouterId),
     /// The router is no longer Master: gate closed, addresses and routes out.

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
@@ -22,6 +22,8 @@ use crate::net::kernel;
 use crate::net::namespace::NamespaceId;
 use crate::stats::{Durations, Performance};
 
+/// How long a takeover takes that may come at once.
+const MOMENT: Duration = Duration::from_micros(300);
 /// Commands that are taken together at the most.
 const MOST_COMMANDS: usize = 16_384;
 
@@ -141,6 +143,10 @@ impl Places {
                 .map_or(ROUND, |next| next.saturating_duration_since(Instant::now()));
             match queue.recv_timeout(wait) {
                 Ok(command) => {
+                    let command = match command {
+                        Command::StandBy => stand_by(queue),
+                        command => command,
+                    };
                     let waiting = queue.try_iter().take(MOST_COMMANDS);
                     let begin = Instant::now();
                     if !self.carry_out([command].into_iter().chain(waiting)) {
@@ -231,6 +237,7 @@ impl Places {
                     self.work(home, |kernel| kernel.notice(&event));
                 }
                 Command::Leave(home) => self.leaving.extend(self.all.remove(&home)),
+                Command::StandBy => {}
                 Command::Shutdown => return false,
             }
         }
@@ -317,6 +324,19 @@ impl Places {
         places.extend(core::mem::take(&mut self.all).into_values());
         place::leave_all(places, &self.prepare)
     }
+}
+
+/// Waits for a command without sleeping, for a moment: to be woken takes longer than to make a router
+/// Master. The workers come before this thread, so that none of them waits for it.
+fn stand_by(queue: &Receiver<Command>) -> Command {
+    let begin = Instant::now();
+    while begin.elapsed() < MOMENT {
+        match queue.try_recv() {
+            Ok(command) => return command,
+            Err(_) => core::hint::spin_loop(),
+        }
+    }
+    Command::StandBy
 }
 
 /// Opens the namespace that these plans are of.

@@ -21,6 +21,9 @@ use crate::wire::{Family, Vrid};
 /// Longest wait when no router has a deadline.
 const IDLE: Duration = Duration::from_secs(3600);
 
+/// Least time between two times that the driver is told to be awake.
+const ALERT_EVERY: Duration = Duration::from_millis(10);
+
 /// The thread of an engine.
 #[derive(Debug)]
 pub struct Worker {
@@ -39,6 +42,8 @@ struct Rim {
     transitions: Vec<(String, Option<Arc<Identity>>, Transition)>,
     changes: Vec<events::Event>,
     postponements: Limiter,
+    /// When the driver was last told to be awake.
+    alerted: Time,
     /// SipHash with a secret key: numbers that nobody on the LAN can guess.
     random: RandomState,
     /// How many of them were drawn.
@@ -63,6 +68,7 @@ impl Worker {
                 transitions: Vec::new(),
                 changes: Vec::new(),
                 postponements: Limiter::new(),
+                alerted: Time::from_micros(0),
                 random: RandomState::new(),
                 drawn: 0,
             },
@@ -222,6 +228,14 @@ impl Host for Rim {
             );
         }
         count
+    }
+
+    fn takeover_is_near(&mut self) {
+        let now = self.now();
+        if now.since(self.alerted) >= ALERT_EVERY {
+            self.alerted = now;
+            self.command(Command::StandBy);
+        }
     }
 
     fn command(&mut self, command: Command) {

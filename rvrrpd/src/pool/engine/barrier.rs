@@ -63,6 +63,9 @@ impl<P> Engine<P> {
             self.all_heard_meanwhile(host);
             expired.retain(|expired| self.is_armed(*expired));
         }
+        if expired.iter().any(|one| one.is_silence) {
+            host.takeover_is_near();
+        }
         expired.retain(|expired| {
             let is_proven = !expired.is_silence || self.is_proven(*expired, now, host);
             if !is_proven {

@@ -75,6 +75,9 @@ pub trait Host {
         datagrams: impl Iterator<Item = (IpAddr, &'a [u8])>,
     ) -> usize;
 
+    /// A silence may be believed at once: the driver had better be awake.
+    fn takeover_is_near(&mut self) {}
+
     /// Tells the driver.
     fn command(&mut self, command: Command);
 
