@@ -58,13 +58,14 @@ pub struct Slot {
     /// The last stamp that was taken away; user space alone.
     pub last: u64,
     /// Packets that were dropped, by [`Dropped`].
-    pub dropped: [u64; 6],
+    pub dropped: [u64; 7],
     /// When one of these was let through, so that the log can name its sender: at most one in
     /// [`TELL_EVERY`].
     pub told: u64,
-    /// Keeps slots on cache lines of their own.
-    pub reserved: [u64; 1],
 }
+
+/// Slots are on cache lines of their own.
+const _: () = assert!(size_of::<Slot>().is_multiple_of(64));
 
 /// Nanoseconds between two packets that would be dropped and are not.
 pub const TELL_EVERY: u64 = 1_000_000_000;
@@ -102,17 +103,20 @@ pub enum Dropped {
     Length = 4,
     /// Checksum, of messages of up to [`MESSAGE_WORDS`] without a trailer.
     Checksum = 5,
+    /// Shorter than the header that all messages have.
+    Truncated = 6,
 }
 
 impl Dropped {
     /// All of them, in the order of their places.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Ttl,
         Self::Version,
         Self::Type,
         Self::CountZero,
         Self::Length,
         Self::Checksum,
+        Self::Truncated,
     ];
 }
 

@@ -113,7 +113,7 @@ impl Flood {
             let (host, interface) = (host.clone(), interface.to_owned());
             let (shared, mut frames) = (Arc::clone(&shared), frames.clone());
             // Not all of them the same at the same time.
-            let first = number * frames.len() / queues;
+            let first = number * frames.len() / queues + number;
             frames.rotate_left(first);
             std::thread::spawn(move || {
                 host.inside(|| arrive(&interface, &frames, rate / queues as f64, &shared));

@@ -113,6 +113,10 @@ fn filter(skb: *mut __sk_buff) -> i64 {
     let Some(slot) = SLOTS.get_ptr_mut(demand.slot) else {
         return PASS;
     };
+    let length = length.wrapping_sub(start);
+    if length < HEADER {
+        return drop_for(slot, Dropped::Truncated);
+    }
     if ttl < demand.least_ttl {
         return drop_for(slot, Dropped::Ttl);
     }
@@ -123,8 +127,7 @@ fn filter(skb: *mut __sk_buff) -> i64 {
     if first & 0x0f != 1 {
         return drop_for(slot, Dropped::Type);
     }
-    let length = length.wrapping_sub(start);
-    if !is_plain || length < HEADER {
+    if !is_plain {
         return PASS;
     }
     if count == 0 {

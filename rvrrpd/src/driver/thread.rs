@@ -143,9 +143,8 @@ impl Places {
                 .map_or(ROUND, |next| next.saturating_duration_since(Instant::now()));
             match queue.recv_timeout(wait) {
                 Ok(command) => {
-                    let command = match command {
-                        Command::StandBy => stand_by(queue),
-                        command => command,
+                    let Some(command) = stand_by(command, queue) else {
+                        continue;
                     };
                     let waiting = queue.try_iter().take(MOST_COMMANDS);
                     let begin = Instant::now();
@@ -326,17 +325,21 @@ impl Places {
     }
 }
 
-/// Waits for a command without sleeping, for a moment: to be woken takes longer than to make a router
-/// Master. The workers come before this thread, so that none of them waits for it.
-fn stand_by(queue: &Receiver<Command>) -> Command {
+/// A command that is to be carried out. After [`Command::StandBy`] it is waited for without sleeping, for
+/// a moment: to be woken takes longer than to make a router Master. The processor is left to whoever else
+/// wants it.
+fn stand_by(command: Command, queue: &Receiver<Command>) -> Option<Command> {
+    if !matches!(command, Command::StandBy) {
+        return Some(command);
+    }
     let begin = Instant::now();
     while begin.elapsed() < MOMENT {
         match queue.try_recv() {
-            Ok(command) => return command,
-            Err(_) => core::hint::spin_loop(),
+            Ok(Command::StandBy) | Err(_) => std::thread::yield_now(),
+            Ok(command) => return Some(command),
         }
     }
-    Command::StandBy
+    None
 }
 
 /// Opens the namespace that these plans are of.

@@ -234,6 +234,7 @@ const fn rule(reason: Dropped) -> Reject {
         Dropped::CountZero => Reject::CountZero,
         Dropped::Length => Reject::Length,
         Dropped::Checksum => Reject::Checksum,
+        Dropped::Truncated => Reject::Truncated,
     }
 }
 

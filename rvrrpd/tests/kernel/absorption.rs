@@ -185,11 +185,17 @@ fn a_slot_is_empty_when_it_is_taken() {
         assert_eq!(wire.outcome(&[&master; 3], || slot.absorbed()), (0, 3));
         let far = with_ttl(family, master.clone(), 1);
         wire.outcome(&[&far; 3], || slot.dropped()[0]);
+        let mut wrong = master.clone();
+        wrong[master.len() - 1] ^= 1;
+        let cut = with_length(family, master.clone(), -18);
+        for frame in [wrong, cut] {
+            wire.outcome(&[&frame; 3], || slot.dropped().iter().sum());
+        }
 
         filter.refuse(key);
         filter.slots().give_back(number);
         assert_eq!(filter.slots().take(), Some(number));
-        assert_eq!((slot.absorbed(), slot.dropped()), (0, [0; 6]));
+        assert_eq!((slot.absorbed(), slot.dropped()), (0, [0; 7]));
         filter
             .admit(key, crate::wire::demands(family), number)
             .unwrap();

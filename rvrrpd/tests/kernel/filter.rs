@@ -34,6 +34,10 @@ fn each_reason_is_counted_and_one_packet_a_second_is_shown() {
                     let version = good[message_at(family)] & 0xf0;
                     with_first(family, &good, version | 2)
                 }),
+                (Dropped::Truncated, {
+                    let message = i16::try_from(good.len() - message_at(family)).unwrap();
+                    with_length(family, good.clone(), 6 - message)
+                }),
                 (Dropped::CountZero, with_count(family, &good, 0)),
                 (Dropped::Length, with_count(family, &good, 1)),
                 (Dropped::Length, with_count(family, &good, 3)),

@@ -96,7 +96,8 @@ impl Slots {
     pub fn give_back(&self, number: u32) {
         if let Some(slot) = self.slot(number) {
             slot.end();
-            for at in [ABSORBED, DROPPED, DROPPED + 1, DROPPED + 2, TOLD] {
+            let dropped = Dropped::ALL.map(|reason| DROPPED + reason as usize);
+            for at in dropped.into_iter().chain([ABSORBED, TOLD]) {
                 slot.word(at).store(0, Ordering::Relaxed);
             }
         }
