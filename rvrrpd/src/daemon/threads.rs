@@ -5,6 +5,8 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use super::privilege::{self, Keep};
 use super::realtime;
 
+/// Priority of who stops all of these.
+pub(super) const STOP: u8 = 13;
 /// Priority of listeners, SCHED_FIFO: above the workers, so that what was received is always
 /// known before a timer is believed.
 pub(super) const LISTENER: u8 = 12;

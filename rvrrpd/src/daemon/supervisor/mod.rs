@@ -16,7 +16,7 @@ use super::documents::Documents;
 use super::interface::Interface;
 use super::namespaces::Namespaces;
 use super::signals::Signal;
-use super::{readiness, realtime, reload, routers, status};
+use super::{readiness, realtime, reload, routers, status, threads};
 use crate::api::{Gauges, Registry, Request};
 use crate::config::model::{Config, RouterKey, Site, VirtualRouter};
 use crate::driver::view::View;
@@ -205,6 +205,11 @@ impl Supervisor {
 
     /// Ends everything: all Masters resign, then everything of ours leaves the kernel.
     pub(super) fn stop(self) -> Result<(), driver::Error> {
+        if self.config.global.realtime {
+            // The first worker that is woken would keep this thread from waking the others, and their
+            // Masters from resigning. Not permitted, it stays as it is.
+            let _told_before = realtime::thread(threads::STOP);
+        }
         for worker in &self.workers {
             let _ended = worker.control.send(Control::Stop);
         }

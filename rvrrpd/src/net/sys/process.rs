@@ -99,7 +99,7 @@ pub(crate) fn map_large_buffers() {
     /// Heaps; the default is eight for each processor. Nothing on the way of an advertisement
     /// allocates, so that none waits for another thread there; elections do.
     #[cfg(target_env = "gnu")]
-    const ARENAS: libc::c_int = 2;
+    const ARENAS: libc::c_int = 4;
     #[cfg(target_env = "gnu")]
     // SAFETY: takes numbers; it is called before there is a second thread.
     unsafe {
