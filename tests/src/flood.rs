@@ -114,6 +114,7 @@ impl Flood {
             let (shared, mut frames) = (Arc::clone(&shared), frames.clone());
             // Not all of them the same at the same time.
             let first = number * frames.len() / queues + number;
+            let first = first % frames.len();
             frames.rotate_left(first);
             std::thread::spawn(move || {
                 host.inside(|| arrive(&interface, &frames, rate / queues as f64, &shared));
