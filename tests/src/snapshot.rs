@@ -10,6 +10,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::deadline::{until, within};
 use crate::host::Host;
 
 /// Keys of JSON objects that change by themselves.
@@ -31,9 +32,14 @@ const VOLATILE_SYSCTLS: [&str; 2] = ["stable_secret", "tcp_fastopen_key"];
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Snapshot(BTreeMap<String, String>);
 
-/// Takes the snapshot of `host`.
+/// Takes the snapshot of `host`, when the kernel is done with its IPv6 addresses.
 #[must_use]
 pub fn snapshot(host: &Host) -> Snapshot {
+    // What has no carrier never gets them.
+    let long_enough = within(2.0);
+    until("the routes of addresses", within(8.0), || {
+        (has_routes_of_addresses(host) || long_enough.passed()).then_some(())
+    });
     let mut facts = BTreeMap::new();
     for link in list(&host.ip_json("-d link show")) {
         flatten(&mut facts, &format!("link {}", name(&link)), &link);
@@ -77,6 +83,17 @@ pub fn snapshot(host: &Host) -> Snapshot {
         sysctls
     }));
     Snapshot(facts)
+}
+
+/// Whether each IPv6 address has its route: a thread of the kernel puts it in, a while after the
+/// address.
+fn has_routes_of_addresses(host: &Host) -> bool {
+    let routes = list(&host.ip_json("-6 route show table local type local"));
+    let links = list(&host.ip_json("-6 address show up"));
+    let addresses = links.iter().flat_map(|link| list(&link["addr_info"]));
+    addresses
+        .filter(|address| address.get("tentative").is_none())
+        .all(|address| routes.iter().any(|route| route["dst"] == address["local"]))
 }
 
 impl Snapshot {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
+use std::time::Instant;
 
 use super::announce;
 use super::dataplane::{Step, uses_virtual_mac, virtual_mac};
@@ -47,6 +48,7 @@ impl Kernel {
         let (coming, going): (Vec<_>, Vec<_>) =
             changes.iter().copied().partition(|(_, active)| *active);
         let mut batch = Batch::default();
+        self.let_ripen(going.iter().map(|(id, _)| *id));
         for (id, active) in going {
             self.change_one(id, active, &mut batch, &mut failures);
         }
@@ -140,6 +142,7 @@ impl Kernel {
             return;
         };
         router.active = active;
+        router.since = active.then(Instant::now);
         let dataplane = router.dataplane();
         let step = if active { Step::Add } else { Step::Take };
         if !active {

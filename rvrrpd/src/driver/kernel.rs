@@ -4,6 +4,7 @@ use core::fmt;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
+use std::time::Instant;
 
 use crossbeam_channel::Sender;
 
@@ -61,6 +62,8 @@ pub(super) struct Known {
     pub(super) prepared: bool,
     /// Addresses and routes are in.
     pub(super) active: bool,
+    /// When they came.
+    pub(super) since: Option<Instant>,
     /// Interface index of its macvlan.
     pub(super) vif: Option<u32>,
     /// Ethernet address of the parent while it does not carry the virtual one.
@@ -192,6 +195,7 @@ impl Known {
             plan,
             prepared: self.prepared,
             active: self.active,
+            since: self.since,
             vif: self.vif,
             own_mac: self.own_mac,
         }

@@ -32,6 +32,7 @@ mod place;
 mod prepare;
 mod remove;
 mod repair;
+mod ripening;
 mod routes;
 pub mod sysctl;
 mod thread;

@@ -121,6 +121,7 @@ impl Kernel {
                         plan,
                         prepared: false,
                         active: false,
+                        since: None,
                         vif: None,
                         own_mac,
                     };

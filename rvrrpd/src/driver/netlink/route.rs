@@ -7,7 +7,7 @@ use super::message::Request;
 use super::uapi::{
     AF_INET, AF_INET6, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, RT_SCOPE_NOWHERE, RT_SCOPE_UNIVERSE,
     RT_TABLE_UNSPEC, RTA_DST, RTA_GATEWAY, RTA_METRICS, RTA_PRIORITY, RTA_TABLE, RTAX_MTU,
-    RTM_DELROUTE, RTM_F_FIB_MATCH, RTM_GETROUTE, RTM_NEWROUTE, RTN_UNICAST,
+    RTM_DELROUTE, RTM_F_FIB_MATCH, RTM_GETROUTE, RTM_NEWROUTE, RTN_LOCAL, RTN_UNICAST,
 };
 use crate::config::model::Route;
 
@@ -38,9 +38,9 @@ pub(super) fn dump(family: u8) -> Request {
     Request::new(RTM_GETROUTE, NLM_F_DUMP, &header)
 }
 
-/// Asks for the entry that serves the first address of the destination.
-pub(super) fn find(route: &Route) -> Request {
-    let (family, length) = match route.destination {
+/// Asks for the entry that serves `destination`.
+pub(super) fn find(destination: IpAddr) -> Request {
+    let (family, length) = match destination {
         IpAddr::V4(_) => (AF_INET, 32),
         IpAddr::V6(_) => (AF_INET6, 128),
     };
@@ -48,11 +48,12 @@ pub(super) fn find(route: &Route) -> Request {
     header[0] = family;
     header[1] = length;
     header[8..].copy_from_slice(&RTM_F_FIB_MATCH.to_ne_bytes());
-    address(
-        Request::new(RTM_GETROUTE, 0, &header),
-        RTA_DST,
-        route.destination,
-    )
+    address(Request::new(RTM_GETROUTE, 0, &header), RTA_DST, destination)
+}
+
+/// Whether an entry delivers to this host itself.
+pub(super) fn is_local(body: &[u8]) -> bool {
+    body.get(7) == Some(&RTN_LOCAL)
 }
 
 fn named(kind: u16, flags: u16, route: &Route, scope: u8) -> Request {

@@ -102,6 +102,7 @@ pub(super) const RTAX_MTU: u16 = 2;
 /// Asks for the entry of the table that serves a destination.
 pub(super) const RTM_F_FIB_MATCH: u32 = 0x2000;
 pub(super) const RTN_UNICAST: u8 = 1;
+pub(super) const RTN_LOCAL: u8 = 2;
 pub(super) const RT_SCOPE_UNIVERSE: u8 = 0;
 pub(super) const RT_SCOPE_NOWHERE: u8 = 255;
 pub(super) const RT_TABLE_UNSPEC: u8 = 0;
