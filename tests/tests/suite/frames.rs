@@ -156,7 +156,7 @@ fn frames_of_the_original_are_accepted(mode: Mode) {
                 None
             );
         }
-        assert_eq!(daemon.state(&name), Some(State::Backup));
+        daemon.wait_state(&name, State::Backup, within(5.0));
     }
 }
 
@@ -248,7 +248,7 @@ impl<'a> Target<'a> {
         let rise = risen(&accepted, &self.daemon.counters(NAME));
         assert_eq!(rise.get("advertisement-rcvd"), None, "{what}: {rise:?}");
         assert!(self.daemon.runs(), "{what}: the daemon has ended");
-        assert_eq!(self.daemon.state(NAME), Some(self.state), "{what}");
+        self.daemon.wait_state(NAME, self.state, within(5.0));
     }
 
     /// Lines of the log that are not answers to our own questions.
@@ -351,7 +351,7 @@ fn each_fault_has_its_counter() {
             errors + 10,
             "{counter}: counted once each"
         );
-        assert_eq!(target.daemon.state(NAME), Some(State::Backup), "{counter}");
+        target.daemon.wait_state(NAME, State::Backup, within(5.0));
     }
 }
 
@@ -520,7 +520,7 @@ fn random_frames_with_the_filter(mode: Mode) {
         advert_from(&scene.r1, VRID),
     );
     assert!(daemon.runs());
-    assert_eq!(daemon.state(NAME), Some(State::Master));
+    daemon.wait_state(NAME, State::Master, within(5.0));
     assert!(
         daemon.log().lines().len() < 200,
         "{} log lines",
@@ -562,7 +562,7 @@ fn another_interface_is_another_router(mode: Mode) {
             (rise.get("advertisement-rcvd") == Some(&1)).then_some(())
         },
     );
-    assert_eq!(daemon.state(NAME), Some(State::Master));
+    daemon.wait_state(NAME, State::Master, within(5.0));
 }
 
 /// V3-CK-1, V3-CK-2: both forms of the checksum are accepted; with `auto` ours follows the peer,

@@ -152,10 +152,7 @@ fn rvrrpd_started_first(mode: Mode) {
     scene.lab.step("keepalived killed");
     all_at(mode, &lan, &scene.r1);
     for case in cases(mode) {
-        assert_eq!(
-            daemon.state(&format!("eth0-{}", case.vrid)),
-            Some(State::Master)
-        );
+        daemon.wait_state(&format!("eth0-{}", case.vrid), State::Master, within(5.0));
     }
     daemon.stop();
 }
@@ -175,7 +172,7 @@ fn keepalived_started_first(mode: Mode) {
     converged(mode, &scene, &lan);
     for case in cases(mode).into_iter().filter(|case| !case.master) {
         let name = format!("eth0-{}", case.vrid);
-        assert_eq!(daemon.state(&name), Some(State::Backup), "{name}");
+        daemon.wait_state(&name, State::Backup, within(5.0));
         let adverts = lan
             .frames_since(start)
             .into_iter()

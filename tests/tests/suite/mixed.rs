@@ -204,10 +204,15 @@ fn mixed_beside_either_version() {
     let mut second = scene.start(&scene.r2, &side(1));
     scene.lab.step("both");
     best(&scene, &lan);
-    let states = |daemon: &Rvrrpd| PAIRS.map(|(vrid, _)| daemon.state(&name(vrid)));
-    let [up, down] = [Some(State::Master), Some(State::Backup)];
-    assert_eq!(states(&first), [up, up, up, down, down, up]);
-    assert_eq!(states(&second), [down, down, down, up, up, down]);
+    let (up, down) = (State::Master, State::Backup);
+    for (daemon, states) in [
+        (&first, [up, up, up, down, down, up]),
+        (&second, [down, down, down, up, up, down]),
+    ] {
+        for ((vrid, _), state) in PAIRS.into_iter().zip(states) {
+            daemon.wait_state(&name(vrid), state, within(5.0));
+        }
+    }
 
     scene.lab.step("r2 is killed");
     let mark = Stamp::now();

@@ -471,7 +471,7 @@ fn a_change_in_place(mode: Mode) {
             .filter(|(_, a)| a.priority == 0)
             .count();
         assert_eq!(resigned, 0, "{what}: resigned");
-        assert_eq!(daemon.state(NAME), Some(State::Master), "{what}");
+        daemon.wait_state(NAME, State::Master, within(5.0));
         let carriers = scene.r1.carriers_of(VIP.into());
         assert_eq!(carriers, mode.carriers("eth0", VRID), "{what}");
     }
@@ -516,7 +516,7 @@ fn a_bad_file_changes_nothing(mode: Mode) {
             advert_from(&scene.r1, VRID),
         );
         assert!(daemon.runs());
-        assert_eq!(daemon.state(NAME), Some(State::Master));
+        daemon.wait_state(NAME, State::Master, within(5.0));
         let told: BTreeSet<String> = lan
             .adverts_since(start, VRID)
             .into_iter()

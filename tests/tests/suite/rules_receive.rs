@@ -86,7 +86,7 @@ fn check(scene: &Scene, daemon: &Rvrrpd, name: &str, state: State, cases: &[Case
             ones(case.own),
             "{what}: counters of the virtual router"
         );
-        assert_eq!(daemon.state(name), Some(state), "{what}");
+        daemon.wait_state(name, state, within(5.0));
         before = after;
     }
 }
@@ -521,7 +521,7 @@ fn version_3_takes_what_differs(mode: Mode) {
             until(words, within(5.0), || (said(words) > 0).then_some(()));
             assert_eq!(said(words), 1, "{family}: {words}");
         }
-        assert_eq!(daemon.state(family.name()), Some(State::Backup), "{family}");
+        daemon.wait_state(family.name(), State::Backup, within(5.0));
     }
 }
 
@@ -563,7 +563,7 @@ fn an_owner_notices_another_owner(mode: Mode) {
         until("it is logged", within(5.0), || (said() > 0).then_some(()));
         assert_eq!(said(), 1, "version {version}");
         assert_eq!(counters["advertisement-rcvd"], 0, "version {version}");
-        assert_eq!(daemon.state(name), Some(State::Master), "version {version}");
+        daemon.wait_state(name, State::Master, within(5.0));
         daemon.stop();
     }
 }
@@ -599,7 +599,7 @@ fn our_own_advert_has_no_effect(mode: Mode) {
             .filter(|f: &&Frame| ours(f))
             .count() as u64;
         assert!(sent <= took + 1, "{family}: {sent} adverts in {took} s");
-        assert_eq!(daemon.state(family.name()), Some(State::Master), "{family}");
+        daemon.wait_state(family.name(), State::Master, within(5.0));
     }
 }
 

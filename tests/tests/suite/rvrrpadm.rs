@@ -198,7 +198,10 @@ fn rvrrpadm_without_rights_shows_and_cannot_change() {
     let before = file(&daemon);
     // Somebody who may not come to the directory of the build runs a copy.
     let copy = std::env::temp_dir().join(format!("rvrrpadm-{}", std::process::id()));
-    fs::copy(admin(), &copy).unwrap();
+    // By a process of its own: one that another test starts meanwhile would have the copy open for
+    // writing, too, and nobody could run it.
+    let copied = Command::new("cp").arg(admin()).arg(&copy).status();
+    assert!(copied.unwrap().success());
     let run = |line: &str| {
         let mut command = scene.r1.command("setpriv");
         command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
@@ -228,7 +231,7 @@ fn rvrrpadm_without_rights_shows_and_cannot_change() {
         assert!(text.contains("rvrrpd"), "{text}");
     }
     assert_eq!(file(&daemon), before);
-    assert_eq!(daemon.state(NAME), Some(State::Master));
+    daemon.wait_state(NAME, State::Master, within(5.0));
     daemon.stop();
 }
 

@@ -210,7 +210,7 @@ fn rvrrpd_with_unicast_peers_started_first() {
     scene.lab.step("keepalived killed");
     all_at(&lan, &scene.r1);
     for case in cases() {
-        assert_eq!(daemon.state(&case.name()), Some(State::Master));
+        daemon.wait_state(&case.name(), State::Master, within(5.0));
     }
     assert_unicast(&lan, Stamp::default());
     daemon.stop();
@@ -230,7 +230,7 @@ fn keepalived_with_unicast_peers_started_first() {
     scene.lab.step("both");
     converged(&scene, &lan);
     for case in cases().into_iter().filter(|case| !case.master) {
-        assert_eq!(daemon.state(&case.name()), Some(State::Backup));
+        daemon.wait_state(&case.name(), State::Backup, within(5.0));
         let counters = daemon.counters(&case.name());
         assert_eq!(counters["advertisement-sent"], 0, "{}", case.name());
     }

@@ -103,7 +103,7 @@ fn lost_and_back(mode: Mode, test: &str, loss: Loss) {
             within(8.0),
             advert_from(&scene.r1, VRID),
         );
-        assert_eq!(second.state(name), Some(State::Backup), "{kind:?} {loss:?}");
+        second.wait_state(name, State::Backup, within(5.0));
         let sent: Vec<Frame> = lan
             .frames_since(back)
             .into_iter()
@@ -171,7 +171,7 @@ fn ten_flaps_of_a_backup(mode: Mode) {
             .filter(kind.is_duty(&scene.r2))
             .collect();
         assert!(sent.is_empty(), "{kind:?}: {sent:#?}");
-        assert_eq!(second.state(kind.name()), Some(State::Backup), "{kind:?}");
+        second.wait_state(kind.name(), State::Backup, within(5.0));
         first.stop();
         second.stop();
     }
