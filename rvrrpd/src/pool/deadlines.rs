@@ -49,17 +49,17 @@ impl Deadlines {
         self.heap.first().copied()
     }
 
-    /// Hands out all whose deadline has come at `now`. They keep it.
-    pub(super) fn due(&self, now: Time, found: &mut Vec<usize>) {
+    /// Hands out all whose deadline has come at `now`, with it. They keep it.
+    pub(super) fn due(&self, now: Time, found: &mut Vec<(Time, usize)>) {
         self.due_from(0, now, found);
     }
 
     /// What is below an entry is not earlier: nothing is looked at below one that is not due.
-    fn due_from(&self, place: usize, now: Time, found: &mut Vec<usize>) {
-        if let Some((at, slot)) = self.heap.get(place)
-            && *at <= now
+    fn due_from(&self, place: usize, now: Time, found: &mut Vec<(Time, usize)>) {
+        if let Some(entry) = self.heap.get(place)
+            && entry.0 <= now
         {
-            found.push(*slot);
+            found.push(*entry);
             for child in children(place) {
                 self.due_from(child, now, found);
             }
@@ -151,9 +151,9 @@ mod tests {
                 let now = Time::from_micros(now);
                 let mut found = Vec::new();
                 deadlines.due(now, &mut found);
-                found.sort_unstable();
+                found.sort_unstable_by_key(|(_, slot)| *slot);
                 let due = model.iter().filter(|(_, at)| **at <= now);
-                prop_assert_eq!(found, due.map(|(slot, _)| *slot).collect::<Vec<_>>());
+                prop_assert_eq!(found, due.map(|(slot, at)| (*at, *slot)).collect::<Vec<_>>());
             }
         }
     }

@@ -84,8 +84,8 @@ impl Worker {
         } = &mut self;
         loop {
             let wait = engine
-                .deadline()
-                .map_or(IDLE, |deadline| deadline.since(clock::monotonic()));
+                .wake()
+                .map_or(IDLE, |wake| wake.since(clock::monotonic()));
             select! {
                 recv(control) -> control => match control {
                     Ok(Control::Stop) | Err(_) => {

@@ -16,6 +16,11 @@ use super::slot::Slot;
 use super::{Engine, Host};
 use crate::fsm::{Deadline, Event, Time};
 
+/// How long before a silence ends a worker is awake: longer than a processor that sleeps takes to
+/// wake. It asks the kernel then, which it would have to do anyway; if a Master is silent still, it
+/// does not sleep again and tells the driver to be awake.
+pub(super) const LEAD: Duration = Duration::from_micros(150);
+
 /// How long a Backup whose time is up waits for its listener to catch up before it looks again.
 const DRAIN_RETRY: Duration = Duration::from_micros(200);
 
@@ -34,9 +39,13 @@ impl<P> Engine<P> {
         let now = host.now();
         self.drained.clear();
         self.lost.clear();
-        self.deadlines.due(now, &mut self.due);
+        self.deadlines.due(now + LEAD, &mut self.due);
         let mut fetched = 0;
-        for place in self.due.drain(..) {
+        for (at, place) in self.due.drain(..) {
+            if at > now {
+                self.near.push((at, place));
+                continue;
+            }
             let slot = self.slots[place].as_ref();
             fetched ^= slot.map_or(0, Slot::fetch);
             match slot.and_then(|slot| slot.deadline()) {
@@ -53,6 +62,7 @@ impl<P> Engine<P> {
             }
         }
         core::hint::black_box(fetched);
+        self.foresee(host);
         if self.expired.is_empty() {
             return;
         }
@@ -61,8 +71,8 @@ impl<P> Engine<P> {
         expired.retain(|one| !(one.is_silence && self.heard_meanwhile(one.place, host)));
         if expired.len() < before {
             self.all_heard_meanwhile(host);
-            expired.retain(|expired| self.is_armed(*expired));
         }
+        expired.retain(|expired| self.is_armed(*expired));
         if expired.iter().any(|one| one.is_silence) {
             host.takeover_is_near();
         }
@@ -85,6 +95,32 @@ impl<P> Engine<P> {
             self.handle_at(one.place, Event::Timer { generation }, now, host);
         }
         self.expired = expired;
+    }
+
+    /// Asks the kernel about the silences that end soon. What it kept ends them now, so that nobody
+    /// wakes for them; what is left had better find everybody awake.
+    fn foresee<H: Host<Port = P>>(&mut self, host: &mut H) {
+        let mut near = core::mem::take(&mut self.near);
+        near.retain(|one| self.awaits_silence(*one));
+        let before = near.len();
+        near.retain(|(_, place)| !self.heard_meanwhile(*place, host));
+        if near.len() < before {
+            self.all_heard_meanwhile(host);
+        }
+        if near.iter().any(|one| self.awaits_silence(*one)) {
+            host.takeover_is_near();
+        }
+        near.clear();
+        self.near = near;
+    }
+
+    /// Whether a silence ends at this deadline, which is not one that was put off to look again
+    /// soon.
+    pub(super) fn awaits_silence(&self, (at, place): (Time, usize)) -> bool {
+        let slot = self.slots.get(place).and_then(Option::as_ref);
+        slot.is_some_and(|slot| {
+            slot.router.needs_drain() && slot.deadline().is_some_and(|deadline| deadline.at == at)
+        })
     }
 
     /// Whether the deadline is still the one that has come.

@@ -23,6 +23,7 @@ use super::deadlines::Deadlines;
 use super::{Control, Delivery, Setup};
 use crate::driver::{Command, RouterId};
 use crate::fsm::{Action, Event, Reason, Reasons, Router, Time};
+use barrier::LEAD;
 use slot::Slot;
 
 /// The virtual routers of one worker and what they still want to be done. `P` is how its [`Host`]
@@ -40,7 +41,9 @@ pub struct Engine<P> {
     /// Places in a batch of frames that the kernel refused.
     refused: Vec<usize>,
     commands: Vec<Command>,
-    due: Vec<usize>,
+    due: Vec<(Time, usize)>,
+    /// Deadlines that come soon.
+    near: Vec<(Time, usize)>,
     expired: Vec<barrier::Expired>,
     drained: Vec<(u32, Time)>,
     lost: Vec<(u32, Time)>,
@@ -88,6 +91,7 @@ impl<P> Default for Engine<P> {
             refused: Vec::new(),
             commands: Vec::new(),
             due: Vec::new(),
+            near: Vec::new(),
             expired: Vec::new(),
             drained: Vec::new(),
             lost: Vec::new(),
@@ -96,6 +100,21 @@ impl<P> Default for Engine<P> {
 }
 
 impl<P> Engine<P> {
+    /// When a thread had better be awake for the next [`Self::pass`]: when it is due or, where a
+    /// silence ends then, [`LEAD`] before, so that a takeover does not wait for a processor that
+    /// sleeps.
+    #[must_use]
+    pub fn wake(&self) -> Option<Time> {
+        let deadline = self.deadline()?;
+        let first = self.deadlines.first();
+        let ends_silence = first.is_some_and(|first| self.awaits_silence(first));
+        Some(if ends_silence {
+            deadline.before(LEAD)
+        } else {
+            deadline
+        })
+    }
+
     /// When the next [`Self::pass`] is due, if nothing happens before.
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {
