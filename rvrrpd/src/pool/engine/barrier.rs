@@ -62,17 +62,17 @@ impl<P> Engine<P> {
             }
         }
         core::hint::black_box(fetched);
-        self.foresee(host);
         if self.expired.is_empty() {
-            return;
+            return self.foresee(host);
         }
+        self.near.clear();
         let mut expired = core::mem::take(&mut self.expired);
         let before = expired.len();
         expired.retain(|one| !(one.is_silence && self.heard_meanwhile(one.place, host)));
         if expired.len() < before {
             self.all_heard_meanwhile(host);
+            expired.retain(|expired| self.is_armed(*expired));
         }
-        expired.retain(|expired| self.is_armed(*expired));
         if expired.iter().any(|one| one.is_silence) {
             host.takeover_is_near();
         }
