@@ -113,7 +113,7 @@ fn setup(peers: Peers, versions: Versions, auth: Key) -> Setup<u32> {
     Setup {
         id: ID,
         generation: 1,
-        title: String::new(),
+        title: "".into(),
         params: Params {
             version: Version::V3,
             priority: 100,

@@ -201,7 +201,7 @@ fn setup(router_advertisements: Option<RouterAdvertisements>) -> Setup<u32> {
     Setup {
         id: ID,
         generation: 1,
-        title: String::new(),
+        title: "".into(),
         params: Params {
             version: Version::V3,
             priority: 100,

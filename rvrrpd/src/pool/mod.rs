@@ -129,7 +129,7 @@ pub struct Setup<P = Arc<Port>> {
     /// Another one for each setup of this router.
     pub generation: u64,
     /// How it is called in the log: `<vip> for group <g> on interface <if>`.
-    pub title: String,
+    pub title: Arc<str>,
     /// Parameters of the state machine.
     pub params: Params,
     /// What it sends.

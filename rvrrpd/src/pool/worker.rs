@@ -39,7 +39,7 @@ struct Rim {
     surroundings: Surroundings,
     send_complaint: Limiter,
     /// What is to be logged once everything has been sent: title and change.
-    transitions: Vec<(String, Option<Arc<Identity>>, Transition)>,
+    transitions: Vec<(Arc<str>, Option<Arc<Identity>>, Transition)>,
     changes: Vec<events::Event>,
     postponements: Limiter,
     /// When the driver was last told to be awake.
@@ -92,7 +92,10 @@ impl Worker {
                         engine.control(Control::Stop, rim);
                         return rim.tell();
                     }
-                    Ok(control) => engine.control(control, rim),
+                    Ok(control) => {
+                        engine.control(control, rim);
+                        rim.make_room(engine.room());
+                    }
                 },
                 recv(rim.adverts) -> delivery => {
                     if let Ok(delivery) = delivery {
@@ -115,6 +118,13 @@ impl Worker {
 }
 
 impl Rim {
+    /// As the engine does for itself.
+    fn make_room(&mut self, count: usize) {
+        let missing = |length: usize| count.saturating_sub(length);
+        self.transitions.reserve(missing(self.transitions.len()));
+        self.changes.reserve(missing(self.changes.len()));
+    }
+
     /// No advertisement and no address waits for the lines and the watchers of a thousand changes.
     fn tell(&mut self) {
         for change in self.changes.drain(..) {
@@ -258,7 +268,7 @@ impl Host for Rim {
     fn transition(&mut self, setup: &Setup, transition: Transition) {
         let identity = setup.status.identity();
         self.transitions
-            .push((setup.title.clone(), identity, transition));
+            .push((Arc::clone(&setup.title), identity, transition));
     }
 
     fn changed(&mut self, setup: &Setup, before: Condition, cause: Option<Cause>) {

@@ -138,7 +138,7 @@ impl Node {
         self.controls.push_back(Control::Set(Box::new(Setup {
             id: id(group),
             generation,
-            title: String::new(),
+            title: "".into(),
             params: params(&groups[group], settings),
             message: message(&groups[group], settings),
             router_advertisements: None,

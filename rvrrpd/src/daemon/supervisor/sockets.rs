@@ -128,7 +128,7 @@ impl Supervisor {
         let setup = Setup {
             id: managed.id,
             generation: self.generation,
-            title: routers::title(router),
+            title: routers::title(router).into(),
             params: routers::params(router, &binding),
             message: routers::message(router, &binding),
             router_advertisements: advertising.map(Box::new),

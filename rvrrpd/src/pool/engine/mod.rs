@@ -255,7 +255,28 @@ impl<P> Engine<P> {
                 });
             self.places.insert(slot.setup.id, place);
             self.slots[place] = Some(slot);
+            self.make_room();
         }
+    }
+
+    /// Room for everything that happens to all routers at once, so that then nobody waits for
+    /// memory: a thread that is no real-time one may be on its way in the heap.
+    fn make_room(&mut self) {
+        fn hold<T>(list: &mut Vec<T>, count: usize) {
+            list.reserve(count.saturating_sub(list.len()));
+        }
+        let count = self.slots.len();
+        hold(&mut self.outgoing, count);
+        hold(&mut self.commands, count);
+        hold(&mut self.due, count);
+        hold(&mut self.near, count);
+        hold(&mut self.expired, count);
+    }
+
+    /// How many routers there is room for.
+    #[must_use]
+    pub const fn room(&self) -> usize {
+        self.slots.len()
     }
 
     fn remove<H: Host<Port = P>>(&mut self, ids: Vec<RouterId>, host: &mut H) {
