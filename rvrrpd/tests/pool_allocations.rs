@@ -1,4 +1,5 @@
-//! In the steady state a worker allocates nothing, whatever the LAN sends.
+//! In the steady state a worker allocates nothing, whatever the LAN sends, nor in an election, for which it
+//! is awake in time.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -27,6 +28,8 @@ struct Counting {
     frames: usize,
     announcements: usize,
     absorbed: Time,
+    /// How often a takeover was said to be near.
+    near: usize,
 }
 
 impl Host for Counting {
@@ -96,6 +99,10 @@ impl Host for Counting {
     ) -> usize {
         self.frames += datagrams.count();
         0
+    }
+
+    fn takeover_is_near(&mut self) {
+        self.near += 1;
     }
 
     fn command(&mut self, command: Command) {
@@ -214,4 +221,52 @@ fn assert_allocates_nothing(peers: Peers, versions: Versions, auth: Key, copies:
         assert_eq!(host.announcements - announcements, expected);
         assert_eq!(host.frames - frames, 2 * expected * copies);
     }
+}
+
+/// All routers of a worker become Master at once, and resign at once.
+#[test]
+fn an_election_allocates_nothing() {
+    const MANY: u32 = 200;
+    let (mut host, mut engine) = (Counting::default(), Engine::default());
+    let ids = || (1..=MANY).map(RouterId);
+    for id in ids() {
+        let setup = setup(Peers::Group, Versions::V3, Key::None);
+        engine.control(Control::Set(Box::new(Setup { id, ..setup })), &mut host);
+        engine.control(Control::Readiness(id, Reasons::NONE), &mut host);
+    }
+    engine.pass(&mut host);
+    host.now = engine.deadline().unwrap();
+    let taken_over = measure(|| engine.pass(&mut host));
+    let state = |id| engine.router(id).unwrap().state();
+    assert!(ids().all(|id| state(id) == State::Master));
+    let resigned = measure(|| engine.control(Control::Stop, &mut host));
+    assert_eq!(host.frames, 2 * MANY as usize);
+    assert_eq!((taken_over.count_total, resigned.count_total), (0, 0));
+}
+
+/// A takeover does not wait for a processor that sleeps; the next advertisement of a Master may.
+#[test]
+fn a_worker_is_awake_before_a_silence_ends() {
+    let (mut host, mut engine) = (Counting::default(), Engine::default());
+    let setup = setup(Peers::Group, Versions::V3, Key::None);
+    engine.control(Control::Set(Box::new(setup)), &mut host);
+    engine.control(Control::Readiness(ID, Reasons::NONE), &mut host);
+    engine.pass(&mut host);
+    let (wake, end) = (engine.wake().unwrap(), engine.deadline().unwrap());
+    assert!(wake < end, "{wake} and {end}");
+    assert!(
+        end.since(wake) < Duration::from_millis(1),
+        "{wake} and {end}"
+    );
+    host.now = wake;
+    engine.pass(&mut host);
+    assert_eq!(
+        (engine.router(ID).unwrap().state(), host.frames),
+        (State::Backup, 0)
+    );
+    assert_eq!((engine.deadline(), host.near), (Some(end), 1));
+    host.now = end;
+    engine.pass(&mut host);
+    assert_eq!(engine.router(ID).unwrap().state(), State::Master);
+    assert_eq!(engine.wake(), engine.deadline());
 }

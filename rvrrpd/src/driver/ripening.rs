@@ -25,17 +25,27 @@ impl Kernel {
     /// Waits until the kernel is done with the addresses that these routers, which are about to
     /// lose them, have put on an interface a moment ago.
     pub(super) fn let_ripen(&mut self, leaving: impl Iterator<Item = RouterId>) {
-        let addresses: Vec<IpAddr> = leaving
+        let unripe: Vec<(u32, IpAddr)> = leaving
             .filter_map(|id| self.routers.get(&id))
             .filter(|router| router.since.is_some_and(|since| since.elapsed() < RIPE))
-            .flat_map(unripe)
+            .flat_map(|router| unripe(router).map(|address| (router.plan.parent, address)))
             .collect();
         let end = Instant::now() + PATIENCE;
-        for address in addresses {
-            while !self.netlink.is_local(address) && Instant::now() < end {
+        for (index, address) in unripe {
+            while !self.netlink.is_local(index, address)
+                && self.has_address(index, address)
+                && Instant::now() < end
+            {
                 std::thread::sleep(PAUSE);
             }
         }
+    }
+
+    /// Whether the interface has the address, which goes when it is set down.
+    fn has_address(&mut self, index: u32, address: IpAddr) -> bool {
+        let all = self.netlink.addresses().unwrap_or_default();
+        all.iter()
+            .any(|(one, _)| (one.index, one.address) == (index, address))
     }
 }
 

@@ -20,10 +20,12 @@ use crate::config::model::Route;
 use crate::hands::all_at_once;
 use crate::net::kernel;
 use crate::net::namespace::NamespaceId;
+use crate::pool::LEAD;
 use crate::stats::{Durations, Performance};
 
-/// How long a takeover takes that may come at once.
-const MOMENT: Duration = Duration::from_micros(300);
+/// How long the driver is awake for a takeover that is near: as long as workers are before it
+/// ([`pool::LEAD`](crate::pool::LEAD)), and as one takes.
+const MOMENT: Duration = LEAD.saturating_add(Duration::from_micros(300));
 /// Commands that are taken together at the most.
 const MOST_COMMANDS: usize = 16_384;
 

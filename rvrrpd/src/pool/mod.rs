@@ -33,7 +33,7 @@ use crossbeam_channel::{Receiver, Sender};
 
 pub use dispatch::Dispatcher;
 pub use doorbell::Doorbell;
-pub use engine::{Engine, Host};
+pub use engine::{Engine, Host, LEAD};
 pub use port::{Port, PortSlots};
 pub use steady::{LONGEST_SAMPLE, Sample};
 pub use table::{Entry, Table};

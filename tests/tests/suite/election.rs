@@ -146,7 +146,7 @@ fn the_owner_is_master_at_once(mode: Mode) {
         daemon.counters(NAME).get("priority-zero-pkts-sent"),
         Some(&0)
     );
-    daemon.wait_state(NAME, State::Master, within(5.0));
+    assert_eq!(daemon.state(NAME), Some(State::Master));
     daemon.stop();
     assert!(
         scene
@@ -326,7 +326,7 @@ fn a_master_answers_at_once(mode: Mode) {
             "priority {priority}: answered after {gap:?}"
         );
     }
-    daemon.wait_state(NAME, State::Master, within(5.0));
+    assert_eq!(daemon.state(NAME), Some(State::Master));
 }
 
 /// FSM-B-5, FSM-B-1: a Backup stops without a word.

@@ -248,7 +248,7 @@ impl<'a> Target<'a> {
         let rise = risen(&accepted, &self.daemon.counters(NAME));
         assert_eq!(rise.get("advertisement-rcvd"), None, "{what}: {rise:?}");
         assert!(self.daemon.runs(), "{what}: the daemon has ended");
-        self.daemon.wait_state(NAME, self.state, within(5.0));
+        assert_eq!(self.daemon.state(NAME), Some(self.state), "{what}");
     }
 
     /// Lines of the log that are not answers to our own questions.
@@ -520,7 +520,7 @@ fn random_frames_with_the_filter(mode: Mode) {
         advert_from(&scene.r1, VRID),
     );
     assert!(daemon.runs());
-    daemon.wait_state(NAME, State::Master, within(5.0));
+    assert_eq!(daemon.state(NAME), Some(State::Master));
     assert!(
         daemon.log().lines().len() < 200,
         "{} log lines",
@@ -562,7 +562,7 @@ fn another_interface_is_another_router(mode: Mode) {
             (rise.get("advertisement-rcvd") == Some(&1)).then_some(())
         },
     );
-    daemon.wait_state(NAME, State::Master, within(5.0));
+    assert_eq!(daemon.state(NAME), Some(State::Master));
 }
 
 /// V3-CK-1, V3-CK-2: both forms of the checksum are accepted; with `auto` ours follows the peer,

@@ -344,7 +344,7 @@ fn librvrrp_says_why_it_refuses() {
         assert_eq!(code, ENOOPERM, "{line}: {text}");
     }
     assert_eq!(file(&daemon), before);
-    daemon.wait_state(NAME, State::Master, within(5.0));
+    assert_eq!(daemon.state(NAME), Some(State::Master));
     let path = socket(&daemon);
     daemon.stop();
 

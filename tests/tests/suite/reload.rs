@@ -471,7 +471,7 @@ fn a_change_in_place(mode: Mode) {
             .filter(|(_, a)| a.priority == 0)
             .count();
         assert_eq!(resigned, 0, "{what}: resigned");
-        daemon.wait_state(NAME, State::Master, within(5.0));
+        assert_eq!(daemon.state(NAME), Some(State::Master), "{what}");
         let carriers = scene.r1.carriers_of(VIP.into());
         assert_eq!(carriers, mode.carriers("eth0", VRID), "{what}");
     }
@@ -516,7 +516,7 @@ fn a_bad_file_changes_nothing(mode: Mode) {
             advert_from(&scene.r1, VRID),
         );
         assert!(daemon.runs());
-        daemon.wait_state(NAME, State::Master, within(5.0));
+        assert_eq!(daemon.state(NAME), Some(State::Master));
         let told: BTreeSet<String> = lan
             .adverts_since(start, VRID)
             .into_iter()

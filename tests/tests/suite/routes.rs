@@ -116,6 +116,6 @@ fn a_removed_route_and_address_come_back(mode: Mode) {
     until("the VIP is back", within(5.0), || {
         (scene.r2.carriers_of(vip) == carrier).then_some(())
     });
-    daemon.wait_state(NAME, State::Master, within(5.0));
+    assert_eq!(daemon.state(NAME), Some(State::Master));
     daemon.stop();
 }

@@ -86,7 +86,7 @@ fn check(scene: &Scene, daemon: &Rvrrpd, name: &str, state: State, cases: &[Case
             ones(case.own),
             "{what}: counters of the virtual router"
         );
-        daemon.wait_state(name, state, within(5.0));
+        assert_eq!(daemon.state(name), Some(state), "{what}");
         before = after;
     }
 }
@@ -563,7 +563,7 @@ fn an_owner_notices_another_owner(mode: Mode) {
         until("it is logged", within(5.0), || (said() > 0).then_some(()));
         assert_eq!(said(), 1, "version {version}");
         assert_eq!(counters["advertisement-rcvd"], 0, "version {version}");
-        daemon.wait_state(name, State::Master, within(5.0));
+        assert_eq!(daemon.state(name), Some(State::Master), "version {version}");
         daemon.stop();
     }
 }
@@ -599,7 +599,7 @@ fn our_own_advert_has_no_effect(mode: Mode) {
             .filter(|f: &&Frame| ours(f))
             .count() as u64;
         assert!(sent <= took + 1, "{family}: {sent} adverts in {took} s");
-        daemon.wait_state(family.name(), State::Master, within(5.0));
+        assert_eq!(daemon.state(family.name()), Some(State::Master), "{family}");
     }
 }
 

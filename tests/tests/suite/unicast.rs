@@ -425,7 +425,7 @@ fn stranger(test: &str, family: Family, mode: Mode) {
     let lines = first.log().texts_after(mark);
     let said = lines.iter().filter(|line| line.contains("unicast peers"));
     assert!(said.count() < 5, "one line for many packets: {lines:#?}");
-    first.wait_state(family.name(), State::Master, within(5.0));
+    assert_eq!(first.state(family.name()), Some(State::Master));
     // The same advert from a peer is heard.
     let peer = trio.advert(trio.address(1));
     trio.stranger.injector("eth0").send(&peer.frame());
@@ -451,7 +451,7 @@ fn hears_no_multicast(test: &str, family: Family, mode: Mode) {
                 .contains("sent to a multicast group")
                 .then_some(())
         });
-    first.wait_state(family.name(), State::Master, within(5.0));
+    assert_eq!(first.state(family.name()), Some(State::Master));
 }
 
 fn multicast_hears_no_unicast(test: &str, family: Family, mode: Mode) {
@@ -472,7 +472,7 @@ fn multicast_hears_no_unicast(test: &str, family: Family, mode: Mode) {
         ..spec
     };
     trio.refused(&first, &spec, "destination");
-    first.wait_state(family.name(), State::Master, within(5.0));
+    assert_eq!(first.state(family.name()), Some(State::Master));
 }
 
 fn ttl(test: &str, family: Family, mode: Mode) {
@@ -488,7 +488,7 @@ fn ttl(test: &str, family: Family, mode: Mode) {
     }
     let global = first.counters("global");
     assert_eq!(global.get("ip-ttl-errors"), Some(&30));
-    first.wait_state(family.name(), State::Master, within(5.0));
+    assert_eq!(first.state(family.name()), Some(State::Master));
     let mark = first.log().mark();
     let text = config(&[trio.vrouter(0).key("unicast_min_ttl", 64)]);
     first.reload(&text);
@@ -526,7 +526,7 @@ fn tie_break(test: &str, family: Family, mode: Mode) {
     trio.lan.heal(&trio.routers[1]);
     daemons[1].wait_state(family.name(), State::Backup, within(5.0));
     trio.converge(&lan, 0);
-    daemons[0].wait_state(family.name(), State::Master, within(5.0));
+    assert_eq!(daemons[0].state(family.name()), Some(State::Master));
     for (frame, advert) in lan.adverts_since(start, VRID) {
         let own = if frame.port == "r1" { 0 } else { 1 };
         assert_eq!(advert.source, sources[own], "{frame:?}");
@@ -711,7 +711,7 @@ fn assert_authenticated(test: &str, family: Family, mode: Mode, auth: impl Fn(Vr
         let refused = counters.keys().any(|name| name.starts_with("refused-"));
         refused.then_some(())
     });
-    first.wait_state(family.name(), State::Master, within(5.0));
+    assert_eq!(first.state(family.name()), Some(State::Master));
 }
 
 fn unreachable(test: &str, family: Family, mode: Mode) {

@@ -126,14 +126,14 @@ impl Netlink {
     /// What the kernel has in the place of `route`, as far as it tells: the entry that serves the
     /// first address of the destination, where it is one of the same destination and metric.
     pub(crate) fn in_place_of(&mut self, wanted: &Route) -> Option<String> {
-        let request = route::find(wanted.destination);
+        let request = route::find(wanted);
         let answers = self.dump(&request, |_, body| parse::foreign_route(body, wanted));
         answers.ok()?.into_iter().next()
     }
 
-    /// Whether packets to `address` are for this host, as far as the kernel tells.
-    pub(crate) fn is_local(&mut self, address: IpAddr) -> bool {
-        let request = route::find(address);
+    /// Whether packets to `address` on this interface are for this host, as far as the kernel tells.
+    pub(crate) fn is_local(&mut self, index: u32, address: IpAddr) -> bool {
+        let request = neighbour::find_route(index, address);
         let answers = self.dump(&request, |_, body| Some(route::is_local(body)));
         answers.is_ok_and(|answers| answers.contains(&true))
     }

@@ -38,9 +38,9 @@ pub(super) fn dump(family: u8) -> Request {
     Request::new(RTM_GETROUTE, NLM_F_DUMP, &header)
 }
 
-/// Asks for the entry that serves `destination`.
-pub(super) fn find(destination: IpAddr) -> Request {
-    let (family, length) = match destination {
+/// Asks for the entry that serves the first address of the destination.
+pub(super) fn find(route: &Route) -> Request {
+    let (family, length) = match route.destination {
         IpAddr::V4(_) => (AF_INET, 32),
         IpAddr::V6(_) => (AF_INET6, 128),
     };
@@ -48,7 +48,11 @@ pub(super) fn find(destination: IpAddr) -> Request {
     header[0] = family;
     header[1] = length;
     header[8..].copy_from_slice(&RTM_F_FIB_MATCH.to_ne_bytes());
-    address(Request::new(RTM_GETROUTE, 0, &header), RTA_DST, destination)
+    address(
+        Request::new(RTM_GETROUTE, 0, &header),
+        RTA_DST,
+        route.destination,
+    )
 }
 
 /// Whether an entry delivers to this host itself.

@@ -19,7 +19,7 @@ use crate::fsm::{Deadline, Event, Time};
 /// How long before a silence ends a worker is awake: longer than a processor that sleeps takes to
 /// wake. It asks the kernel then, which it would have to do anyway; if a Master is silent still, it
 /// does not sleep again and tells the driver to be awake.
-pub(super) const LEAD: Duration = Duration::from_micros(150);
+pub const LEAD: Duration = Duration::from_micros(150);
 
 /// How long a Backup whose time is up waits for its listener to catch up before it looks again.
 const DRAIN_RETRY: Duration = Duration::from_micros(200);

@@ -15,15 +15,16 @@ mod barrier;
 mod host;
 mod slot;
 
+use core::time::Duration;
 use std::collections::HashMap;
 
+pub use barrier::LEAD;
 pub use host::Host;
 
 use super::deadlines::Deadlines;
 use super::{Control, Delivery, Setup};
 use crate::driver::{Command, RouterId};
 use crate::fsm::{Action, Event, Reason, Reasons, Router, Time};
-use barrier::LEAD;
 use slot::Slot;
 
 /// The virtual routers of one worker and what they still want to be done. `P` is how its [`Host`]
@@ -105,14 +106,16 @@ impl<P> Engine<P> {
     /// sleeps.
     #[must_use]
     pub fn wake(&self) -> Option<Time> {
-        let deadline = self.deadline()?;
-        let first = self.deadlines.first();
-        let ends_silence = first.is_some_and(|first| self.awaits_silence(first));
-        Some(if ends_silence {
-            deadline.before(LEAD)
-        } else {
-            deadline
-        })
+        let first = self.deadlines.first().map(|first| {
+            let lead = if self.awaits_silence(first) {
+                LEAD
+            } else {
+                Duration::ZERO
+            };
+            first.0.before(lead)
+        });
+        let advertising = self.advertising.first().map(|first| first.0);
+        first.into_iter().chain(advertising).min()
     }
 
     /// When the next [`Self::pass`] is due, if nothing happens before.
@@ -271,6 +274,9 @@ impl<P> Engine<P> {
         hold(&mut self.due, count);
         hold(&mut self.near, count);
         hold(&mut self.expired, count);
+        // One for each interface, of which there are no more.
+        hold(&mut self.drained, count);
+        hold(&mut self.lost, count);
     }
 
     /// How many routers there is room for.

@@ -120,7 +120,7 @@ fn levels_count() {
         order(&writer, &["-H", "Origin: http://evil.example"]).status,
         403
     );
-    daemon.wait_state(NAME, State::Master, within(5.0));
+    assert_eq!(daemon.state(NAME), Some(State::Master));
     assert_eq!(
         order(&writer, &["-H", &format!("Origin: {URL}")]).status,
         200
@@ -152,7 +152,7 @@ fn peer_credentials_count() {
     let refused = as_nobody("--clear-groups", &["-X", "POST", &order]);
     assert_eq!(refused.status, 403, "{refused:?}");
     assert!(refused.body.contains("group rvrrpd"), "{refused:?}");
-    daemon.wait_state(NAME, State::Master, within(5.0));
+    assert_eq!(daemon.state(NAME), Some(State::Master));
     let group = std::fs::read_to_string("/etc/group").unwrap();
     let group = group
         .lines()

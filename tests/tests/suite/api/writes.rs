@@ -389,7 +389,7 @@ fn a_full_disk_and_a_read_only_file_refuse_with_nothing_changed() {
             (&running[0]["priority"], &running[0]["enabled"]),
             (&100.into(), &true.into())
         );
-        daemon.wait_state(NAME, State::Master, within(5.0));
+        assert_eq!(daemon.state(NAME), Some(State::Master));
     };
     let _full = fs::write(disk.0.join("filler"), vec![1; 128 * 1024]);
     refused(507, "nothing was changed");

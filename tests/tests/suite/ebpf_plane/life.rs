@@ -71,7 +71,7 @@ fn the_program_is_put_back() {
         (bpf::programs(&scene.r1, "eth0").len() == 1).then_some(())
     });
     answers(&lan, &scene, Family::V4, Some(&scene.r1));
-    daemon.wait_state(NAME, State::Master, within(5.0));
+    assert_eq!(daemon.state(NAME), Some(State::Master));
 }
 
 /// A bridge as the parent delivers frames to the virtual MAC, too.

@@ -104,7 +104,7 @@ fn accepting_takes_settings_back() {
         (!scene.r1.carriers_of(VIP.into()).is_empty()).then_some(())
     });
     assert_eq!(read("arp_announce").as_deref(), Some("2"));
-    daemon.wait_state(NAME, State::Master, within(5.0));
+    assert_eq!(daemon.state(NAME), Some(State::Master));
     daemon.stop();
     before.assert_same(&snapshot(&scene.r1), "after the stop");
 }

@@ -73,7 +73,7 @@ fn flushed_addresses_come_back(mode: Mode) {
             .ip(&format!("address flush dev {carrier} to 10.0.7.0/24"));
         wait_addresses(&scene.r1, carrier, &vips);
     }
-    daemon.wait_state(NAME, State::Master, within(5.0));
+    assert_eq!(daemon.state(NAME), Some(State::Master));
     daemon.stop();
 }
 
@@ -158,7 +158,7 @@ fn a_macvlan_is_put_right() {
             (replies == [[("r1".to_owned(), VMAC)]]).then_some(())
         });
     }
-    daemon.wait_state(NAME, State::Master, within(5.0));
+    assert_eq!(daemon.state(NAME), Some(State::Master));
     daemon.stop();
 }
 
