@@ -191,32 +191,53 @@ impl Arrivals {
     }
 }
 
+/// `struct sock_filter` of linux/filter.h: code, jt, jf, k.
+const LOAD: u16 = 0x20;
+const EQUAL: u16 = 0x15;
+const RETURN: u16 = 0x06;
+
+const fn instruction(code: u16, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
+    libc::sock_filter { code, jt, jf, k }
+}
+
 /// Makes `command` run as on a kernel before Linux 6.6, which has no tcx: BPF_LINK_CREATE fails
 /// with EINVAL.
 pub fn without_tcx(command: &mut Command) {
-    /// `struct sock_filter` of linux/filter.h: code, jt, jf, k. The system call is the first word
-    /// of `struct seccomp_data`, the low half of its first argument is at 16.
-    const LOAD: u16 = 0x20;
-    const EQUAL: u16 = 0x15;
-    const RETURN: u16 = 0x06;
-    let instruction = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
-    let program = [
-        instruction(LOAD, 0, 0, 0),
-        instruction(EQUAL, 0, 3, libc::SYS_bpf as u32),
-        instruction(
-            LOAD,
-            0,
-            0,
-            if cfg!(target_endian = "big") { 20 } else { 16 },
-        ),
-        instruction(EQUAL, 0, 1, LINK_CREATE),
-        instruction(RETURN, 0, 0, libc::SECCOMP_RET_ERRNO | libc::EINVAL as u32),
-        instruction(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
-    ];
+    // The system call is the first word of `struct seccomp_data`, the low half of its first argument
+    // is at 16.
+    let argument = if cfg!(target_endian = "big") { 20 } else { 16 };
+    confine(
+        command,
+        [
+            instruction(LOAD, 0, 0, 0),
+            instruction(EQUAL, 0, 3, libc::SYS_bpf as u32),
+            instruction(LOAD, 0, 0, argument),
+            instruction(EQUAL, 0, 1, LINK_CREATE),
+            instruction(RETURN, 0, 0, libc::SECCOMP_RET_ERRNO | libc::EINVAL as u32),
+            instruction(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
+        ],
+    );
+}
+
+/// Refuses bpf(2) to `command`, as to a process without CAP_BPF.
+pub(crate) fn refused(command: &mut Command) {
+    confine(
+        command,
+        [
+            instruction(LOAD, 0, 0, 0),
+            instruction(EQUAL, 0, 1, libc::SYS_bpf as u32),
+            instruction(RETURN, 0, 0, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32),
+            instruction(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
+        ],
+    );
+}
+
+/// Makes `command` run under a filter of its system calls.
+fn confine<const LENGTH: usize>(command: &mut Command, program: [libc::sock_filter; LENGTH]) {
     let install = move || {
         let mut program = program;
         let filter = libc::sock_fprog {
-            len: program.len() as u16,
+            len: LENGTH as u16,
             filter: program.as_mut_ptr(),
         };
         // SAFETY: the filter and what it points to outlive the call, which copies them.

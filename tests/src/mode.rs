@@ -52,14 +52,26 @@ impl Mode {
     }
 }
 
-/// Runs `test` in `mode`, or says that it is skipped: nobody but the initial user namespace loads
-/// eBPF programs.
+/// Runs `test` in `mode`, or says that it is skipped.
 pub fn run(name: &str, mode: Mode, test: fn(Mode)) {
-    if mode.is_ebpf() && (in_user_namespace() || without_bpf()) {
-        println!("skipped: {name} (no eBPF here)");
-    } else {
+    if !(mode.is_ebpf() && lacks_ebpf(name)) {
         test(mode);
     }
+}
+
+/// Whether the daemons can load eBPF programs: nobody but the initial user namespace can.
+#[must_use]
+pub fn has_ebpf() -> bool {
+    !in_user_namespace() && !without_bpf()
+}
+
+/// Says that `test`, which needs eBPF, is skipped where there is none.
+#[must_use]
+pub fn lacks_ebpf(test: &str) -> bool {
+    if !has_ebpf() {
+        println!("skipped: {test} (no eBPF here)");
+    }
+    !has_ebpf()
 }
 
 /// Makes tests of functions that take a [`Mode`]: `name: macvlan, ether;` makes `name::macvlan` and

@@ -5,6 +5,7 @@ use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
+use crate::bpf;
 use crate::deadline::{Deadline, until, within};
 use crate::host::Host;
 use crate::lab::Lab;
@@ -200,6 +201,16 @@ pub fn command_on(host: &Host) -> Command {
     command
 }
 
+/// The same for a daemon with routers in other network namespaces, which takes CAP_SYS_ADMIN to
+/// enter. That permits eBPF as well, so bpf(2) itself is refused.
+fn command_in_namespaces(host: &Host) -> Command {
+    let mut command = host.command(program());
+    if without_bpf() {
+        bpf::refused(&mut command);
+    }
+    command
+}
+
 /// A program of the workspace: the value of `variable`, else `name` beside the directory of this
 /// program.
 fn beside(variable: &str, name: &str) -> PathBuf {
@@ -292,7 +303,11 @@ impl Rvrrpd {
     pub fn start(lab: &Lab, host: &Host, text: &str) -> Self {
         let files = Files::of(lab, host);
         files.write(text);
-        let mut command = command_on(host);
+        let mut command = if text.contains("netns = ") {
+            command_in_namespaces(host)
+        } else {
+            command_on(host)
+        };
         command.args(["-m", "1", "-c"]).arg(&files.config);
         Self::start_command(host, files, command)
     }

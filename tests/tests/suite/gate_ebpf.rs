@@ -8,6 +8,7 @@ use rvrrpd_tests::deadline::{until, within};
 use rvrrpd_tests::frame::{Frame, Mac};
 use rvrrpd_tests::host::Host;
 use rvrrpd_tests::lab::in_user_namespace;
+use rvrrpd_tests::mode::lacks_ebpf;
 use rvrrpd_tests::probe::ping_mac;
 use rvrrpd_tests::process::Process;
 use rvrrpd_tests::rvrrpd::{Files, Rvrrpd, State, Vrouter, config, program};
@@ -243,7 +244,7 @@ fn each_way_refuses() {
 #[test]
 fn an_election_asks_nothing_of_nftables() {
     const EACH: u8 = 30;
-    if is_skipped("an_election_asks_nothing_of_nftables") {
+    if lacks_ebpf("an_election_asks_nothing_of_nftables") {
         return;
     }
     let scene = Scene::new("an_election_asks_nothing_of_nftables");

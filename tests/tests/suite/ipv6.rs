@@ -341,7 +341,7 @@ fn a_reload_adds_the_family(mode: Mode) {
         within(10.0),
         advert_from(&scene.r1, VRID),
     );
-    other.wait_state(NAME, State::Backup, within(5.0));
+    assert_eq!(other.state(NAME), Some(State::Backup));
     let resigned = lan.adverts_since(start, 8);
     assert!(resigned.iter().all(|(_, advert)| advert.priority != 0));
     master.stop();

@@ -172,7 +172,7 @@ fn keepalived_started_first(mode: Mode) {
     converged(mode, &scene, &lan);
     for case in cases(mode).into_iter().filter(|case| !case.master) {
         let name = format!("eth0-{}", case.vrid);
-        daemon.wait_state(&name, State::Backup, within(5.0));
+        assert_eq!(daemon.state(&name), Some(State::Backup), "{name}");
         let adverts = lan
             .frames_since(start)
             .into_iter()

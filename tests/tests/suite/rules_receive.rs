@@ -521,7 +521,7 @@ fn version_3_takes_what_differs(mode: Mode) {
             until(words, within(5.0), || (said(words) > 0).then_some(()));
             assert_eq!(said(words), 1, "{family}: {words}");
         }
-        daemon.wait_state(family.name(), State::Backup, within(5.0));
+        assert_eq!(daemon.state(family.name()), Some(State::Backup), "{family}");
     }
 }
 

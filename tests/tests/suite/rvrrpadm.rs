@@ -231,7 +231,7 @@ fn rvrrpadm_without_rights_shows_and_cannot_change() {
         assert!(text.contains("rvrrpd"), "{text}");
     }
     assert_eq!(file(&daemon), before);
-    daemon.wait_state(NAME, State::Master, within(5.0));
+    assert_eq!(daemon.state(NAME), Some(State::Master));
     daemon.stop();
 }
 

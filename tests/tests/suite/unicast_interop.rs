@@ -230,7 +230,7 @@ fn keepalived_with_unicast_peers_started_first() {
     scene.lab.step("both");
     converged(&scene, &lan);
     for case in cases().into_iter().filter(|case| !case.master) {
-        daemon.wait_state(&case.name(), State::Backup, within(5.0));
+        assert_eq!(daemon.state(&case.name()), Some(State::Backup));
         let counters = daemon.counters(&case.name());
         assert_eq!(counters["advertisement-sent"], 0, "{}", case.name());
     }

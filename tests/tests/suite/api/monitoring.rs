@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use rvrrpd_tests::deadline::{until, within};
-use rvrrpd_tests::frame::AdvertSpec;
+use rvrrpd_tests::frame::{AdvertSpec, Sum};
 use rvrrpd_tests::python;
 use rvrrpd_tests::rvrrpd::{Rvrrpd, State, Vrouter};
 use rvrrpd_tests::scene::{GHOST, NAME, Scene, VIP};
@@ -40,6 +40,11 @@ fn everything(scene: &Scene) -> Rvrrpd {
     }
     scene.inject(scene.ghost(50, 10));
     scene.inject(AdvertSpec::v3(77, 50, 100, GHOST, &[VIP]));
+    // The eBPF filter counts a foreign VRID, the classic one cannot.
+    scene.inject(AdvertSpec {
+        sum: Sum::Wrong,
+        ..scene.ghost(50, 10)
+    });
     let socket = socket(&daemon);
     until("all that was sent is counted", within(10.0), || {
         let text = ask(&socket, "GET", "/metrics").body;

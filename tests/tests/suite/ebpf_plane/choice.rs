@@ -6,11 +6,12 @@ use rvrrpd_tests::bpf::{self, Dropper};
 use rvrrpd_tests::deadline::{until, within};
 use rvrrpd_tests::family::Family;
 use rvrrpd_tests::host::Host;
+use rvrrpd_tests::mode::lacks_ebpf;
 use rvrrpd_tests::process::Line;
 use rvrrpd_tests::rvrrpd::{Files, Rvrrpd, State, Vrouter, config, program, run};
 use rvrrpd_tests::scene::{NAME, Scene, VIP, VIP_TEXT, VRID};
 
-use super::{answers, is_skipped, router};
+use super::{answers, router};
 
 /// A daemon whose service manager does not give it CAP_BPF.
 fn start_without_bpf(scene: &Scene, host: &Host, text: &str) -> Rvrrpd {
@@ -34,7 +35,7 @@ fn lines(daemon: &Rvrrpd, part: &str) -> Vec<String> {
 /// the best runs on a macvlan, and says so.
 #[test]
 fn without_ebpf() {
-    if is_skipped("without_ebpf") {
+    if lacks_ebpf("without_ebpf") {
         return;
     }
     let scene = Scene::new("without_ebpf");
@@ -85,7 +86,7 @@ fn without_ebpf() {
 /// With eBPF `auto` is `ebpf`; SIGUSR2, the API and the tool say so, with what `ip` does not show.
 #[test]
 fn auto_takes_ebpf_and_is_seen() {
-    if is_skipped("auto_takes_ebpf_and_is_seen") {
+    if lacks_ebpf("auto_takes_ebpf_and_is_seen") {
         return;
     }
     let scene = Scene::new("auto_takes_ebpf_and_is_seen");
@@ -133,7 +134,7 @@ fn auto_takes_ebpf_and_is_seen() {
 /// A program of somebody else before ours is named in the log, once, and seen in the status.
 #[test]
 fn a_program_before_ours_is_named() {
-    if is_skipped("a_program_before_ours_is_named") {
+    if lacks_ebpf("a_program_before_ours_is_named") {
         return;
     }
     let scene = Scene::new("a_program_before_ours_is_named");

@@ -5,16 +5,17 @@
 use rvrrpd_tests::deadline::{until, within};
 use rvrrpd_tests::family::Family;
 use rvrrpd_tests::frame::{Arp, Mac, ethernet};
+use rvrrpd_tests::mode::lacks_ebpf;
 use rvrrpd_tests::rvrrpd::{State, config};
 use rvrrpd_tests::scene::{NAME, Scene, VIP};
 
-use super::{answers, is_skipped, router};
+use super::{answers, router};
 
 /// A host that announces the virtual address as its own: one line names address, interface and MAC,
 /// and it is counted. The announcements of the virtual MAC itself are none of this.
 #[test]
 fn who_announces_our_address_is_named() {
-    if is_skipped("who_announces_our_address_is_named") {
+    if lacks_ebpf("who_announces_our_address_is_named") {
         return;
     }
     for accept in [false, true] {

@@ -5,18 +5,19 @@
 use rvrrpd_tests::bpf;
 use rvrrpd_tests::deadline::{until, within};
 use rvrrpd_tests::family::{FAMILIES, Family};
+use rvrrpd_tests::mode::lacks_ebpf;
 use rvrrpd_tests::rvrrpd::{State, config};
 use rvrrpd_tests::scene::{NAME, Scene, VMAC};
 use rvrrpd_tests::{host::Host, probe::ping_mac};
 
-use super::{answers, is_skipped, pair, router};
+use super::{answers, pair, router};
 
 /// FSM-I-4, FSM-A-6: the interface is deleted and made again, with its name or by a rename: the
 /// Backup takes over, and what comes back is a Backup that answers nothing, then a Master that
 /// answers.
 #[test]
 fn the_interface_goes_and_comes_back() {
-    if is_skipped("the_interface_goes_and_comes_back") {
+    if lacks_ebpf("the_interface_goes_and_comes_back") {
         return;
     }
     for family in FAMILIES {
@@ -57,7 +58,7 @@ fn the_interface_goes_and_comes_back() {
 /// Somebody detaches the program, as a careless script does: it is put back in the next round.
 #[test]
 fn the_program_is_put_back() {
-    if is_skipped("the_program_is_put_back") {
+    if lacks_ebpf("the_program_is_put_back") {
         return;
     }
     let scene = Scene::new("the_program_is_put_back");
@@ -77,7 +78,7 @@ fn the_program_is_put_back() {
 /// A bridge as the parent delivers frames to the virtual MAC, too.
 #[test]
 fn a_bridge_as_parent() {
-    if is_skipped("a_bridge_as_parent") {
+    if lacks_ebpf("a_bridge_as_parent") {
         return;
     }
     for family in FAMILIES {
@@ -111,7 +112,7 @@ fn bridge(host: &Host, address: &str) {
 /// they are joined again.
 #[test]
 fn forgotten_groups_are_joined_again() {
-    if is_skipped("forgotten_groups_are_joined_again") {
+    if lacks_ebpf("forgotten_groups_are_joined_again") {
         return;
     }
     let scene = Scene::new("forgotten_groups_are_joined_again");

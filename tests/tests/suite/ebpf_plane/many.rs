@@ -10,10 +10,11 @@ use rvrrpd_tests::deadline::{until, within};
 use rvrrpd_tests::frame::{Arp, Frame, Mac, Nd};
 use rvrrpd_tests::host::Host;
 use rvrrpd_tests::lab::{Lab, Lan};
+use rvrrpd_tests::mode::lacks_ebpf;
 use rvrrpd_tests::rvrrpd::{Rvrrpd, State, Vrouter, config};
 use rvrrpd_tests::sys::Stamp;
 
-use super::{is_skipped, said};
+use super::said;
 
 const LANS: u8 = 4;
 /// Virtual routers of each family on each LAN.
@@ -119,7 +120,7 @@ fn questions(client: &Host, lan: u8) -> Vec<(IpAddr, Mac, Vec<u8>)> {
 #[test]
 fn each_of_ten_thousand_addresses_is_answered_once() {
     let test = "each_of_ten_thousand_addresses_is_answered_once";
-    if is_skipped(test) {
+    if lacks_ebpf(test) {
         return;
     }
     let lab = Lab::with_limit(test, Duration::from_secs(120));

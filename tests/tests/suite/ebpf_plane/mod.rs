@@ -19,18 +19,9 @@ use rvrrpd_tests::deadline::{until, within};
 use rvrrpd_tests::family::Family;
 use rvrrpd_tests::frame::{Arp, Frame, Mac, Nd};
 use rvrrpd_tests::host::Host;
-use rvrrpd_tests::lab::in_user_namespace;
 use rvrrpd_tests::rvrrpd::{Rvrrpd, State, Vrouter, config};
 use rvrrpd_tests::scene::Scene;
 use rvrrpd_tests::sys::Stamp;
-
-/// Nobody but the initial user namespace loads eBPF programs.
-fn is_skipped(test: &str) -> bool {
-    if in_user_namespace() {
-        println!("skipped: {test} (no eBPF in a user namespace)");
-    }
-    in_user_namespace()
-}
 
 /// The usual virtual router of a family.
 fn router(family: Family, accept: bool) -> Vrouter {

@@ -4,11 +4,12 @@
 
 use rvrrpd_tests::deadline::{until, within};
 use rvrrpd_tests::family::{FAMILIES, Family};
+use rvrrpd_tests::mode::lacks_ebpf;
 use rvrrpd_tests::rvrrpd::{State, Vrouter, config};
 use rvrrpd_tests::scene::Scene;
 use rvrrpd_tests::snapshot::snapshot;
 
-use super::{answers, is_skipped, router, who_has};
+use super::{answers, router, who_has};
 
 fn inside(scene: &Scene, family: Family, host: &rvrrpd_tests::host::Host) -> (Vrouter, String) {
     let _ = scene;
@@ -21,7 +22,7 @@ fn inside(scene: &Scene, family: Family, host: &rvrrpd_tests::host::Host) -> (Vr
 /// along, and comes back.
 #[test]
 fn namespaces_have_their_own() {
-    if is_skipped("namespaces_have_their_own") {
+    if lacks_ebpf("namespaces_have_their_own") {
         return;
     }
     for family in FAMILIES {
@@ -78,7 +79,7 @@ fn namespaces_have_their_own() {
 /// A namespace whose routers were on macvlans gets one that is not: both serve.
 #[test]
 fn beside_a_macvlan() {
-    if is_skipped("beside_a_macvlan") {
+    if lacks_ebpf("beside_a_macvlan") {
         return;
     }
     let scene = Scene::new("beside_a_macvlan");

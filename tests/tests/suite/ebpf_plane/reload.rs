@@ -8,12 +8,13 @@ use std::time::Duration;
 use rvrrpd_tests::deadline::{until, within};
 use rvrrpd_tests::family::{FAMILIES, Family};
 use rvrrpd_tests::frame::Mac;
+use rvrrpd_tests::mode::lacks_ebpf;
 use rvrrpd_tests::rvrrpd::{Rvrrpd, State, Vrouter, config};
 use rvrrpd_tests::scene::{NAME, Scene, VIP, VIP_TEXT, VRID, advert_from, converge};
 use rvrrpd_tests::snapshot::snapshot;
 use rvrrpd_tests::sys::Stamp;
 
-use super::{answers, is_skipped, pair, router, who_has};
+use super::{answers, pair, router, who_has};
 
 const WAYS: [(&str, &str); 6] = [
     ("macvlan", "ebpf"),
@@ -38,7 +39,7 @@ fn reload(daemon: &Rvrrpd, text: &str) {
 /// answer, the virtual MAC, and at the end nothing is left of either plane.
 #[test]
 fn the_data_plane_changes() {
-    if is_skipped("the_data_plane_changes") {
+    if lacks_ebpf("the_data_plane_changes") {
         return;
     }
     for family in FAMILIES {
@@ -82,7 +83,7 @@ fn the_data_plane_changes() {
 /// router on the interface notices nothing.
 #[test]
 fn accept_mode_changes() {
-    if is_skipped("accept_mode_changes") {
+    if lacks_ebpf("accept_mode_changes") {
         return;
     }
     for family in FAMILIES {
@@ -121,7 +122,7 @@ fn accept_mode_changes() {
 /// for by the router that has it, by none where none has.
 #[test]
 fn addresses_change() {
-    if is_skipped("addresses_change") {
+    if lacks_ebpf("addresses_change") {
         return;
     }
     for accept in [false, true] {
@@ -194,7 +195,7 @@ fn addresses_change() {
 /// A router moves to another interface: it is there, and nothing of it is where it was.
 #[test]
 fn the_interface_changes() {
-    if is_skipped("the_interface_changes") {
+    if lacks_ebpf("the_interface_changes") {
         return;
     }
     let scene = Scene::with_upstream("the_interface_changes");

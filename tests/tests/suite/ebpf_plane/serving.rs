@@ -8,18 +8,19 @@ use rvrrpd_tests::deadline::{until, within};
 use rvrrpd_tests::family::{FAMILIES, Family};
 use rvrrpd_tests::frame::Frame;
 use rvrrpd_tests::host::Host;
+use rvrrpd_tests::mode::lacks_ebpf;
 use rvrrpd_tests::probe::ping_mac;
 use rvrrpd_tests::rvrrpd::{State, Vrouter, config};
 use rvrrpd_tests::scene::{NAME, SERVER, Scene, VIP, VMAC, VRID, advert_from};
 use rvrrpd_tests::sys::Stamp;
 
-use super::{answers, is_skipped, never_physical, pair, pings, router};
+use super::{answers, never_physical, pair, pings, router};
 
 /// ARP-1, ND-1, FSM-A-1, FSM-B-1, FSM-B-3, ARP-6: exactly one answer, of the Master alone, with the
 /// virtual MAC; after a takeover of the new one; after the stop none. Nothing is made for it.
 #[test]
 fn one_answer_from_the_master() {
-    if is_skipped("one_answer_from_the_master") {
+    if lacks_ebpf("one_answer_from_the_master") {
         return;
     }
     for family in FAMILIES {
@@ -54,7 +55,7 @@ fn one_answer_from_the_master() {
 /// is for the virtual address where it is to, a Backup neither; what changes that is one election.
 #[test]
 fn the_master_forwards_and_accepts() {
-    if is_skipped("the_master_forwards_and_accepts") {
+    if lacks_ebpf("the_master_forwards_and_accepts") {
         return;
     }
     for accept in [false, true] {
@@ -93,7 +94,7 @@ fn the_master_forwards_and_accepts() {
 /// global one beside it, and is pinged where it accepts.
 #[test]
 fn an_ipv6_gateway() {
-    if is_skipped("an_ipv6_gateway") {
+    if lacks_ebpf("an_ipv6_gateway") {
         return;
     }
     for accept in [false, true] {
@@ -146,7 +147,7 @@ fn an_ipv6_gateway() {
 /// macvlan: each is answered for by its own virtual MAC, once.
 #[test]
 fn many_on_one_interface() {
-    if is_skipped("many_on_one_interface") {
+    if lacks_ebpf("many_on_one_interface") {
         return;
     }
     let scene = Scene::new("many_on_one_interface");

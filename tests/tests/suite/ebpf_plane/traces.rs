@@ -5,12 +5,13 @@
 use rvrrpd_tests::deadline::{until, within};
 use rvrrpd_tests::family::{FAMILIES, Family};
 use rvrrpd_tests::host::Host;
+use rvrrpd_tests::mode::lacks_ebpf;
 use rvrrpd_tests::rvrrpd::{State, Vrouter, config};
 use rvrrpd_tests::scene::{NAME, Scene, VIP, VRID};
 use rvrrpd_tests::snapshot::{Snapshot, snapshot};
 use rvrrpd_tests::{bpf, sys::Stamp};
 
-use super::{answers, is_skipped, pair, pings, router};
+use super::{answers, pair, pings, router};
 
 /// What the promiscuity of a veth is made of, which has no filter of its own, is no change of
 /// settings.
@@ -37,7 +38,7 @@ fn strict(host: &Host) {
 /// reverse path filtering.
 #[test]
 fn no_setting_is_touched() {
-    if is_skipped("no_setting_is_touched") {
+    if lacks_ebpf("no_setting_is_touched") {
         return;
     }
     for family in FAMILIES {
@@ -76,7 +77,7 @@ fn no_setting_is_touched() {
 /// With `accept_mode` the settings that it takes are made, and taken back.
 #[test]
 fn accepting_takes_settings_back() {
-    if is_skipped("accepting_takes_settings_back") {
+    if lacks_ebpf("accepting_takes_settings_back") {
         return;
     }
     let scene = Scene::new("accepting_takes_settings_back");
@@ -113,7 +114,7 @@ fn accepting_takes_settings_back() {
 /// accepted. With `accept_mode` it is the addresses and settings, which the next start takes back.
 #[test]
 fn sigkill_leaves_nothing() {
-    if is_skipped("sigkill_leaves_nothing") {
+    if lacks_ebpf("sigkill_leaves_nothing") {
         return;
     }
     for family in FAMILIES {
@@ -151,7 +152,7 @@ fn sigkill_leaves_nothing() {
 /// SIGTERM restores everything, also of an owner, whose addresses stay.
 #[test]
 fn sigterm_restores_everything() {
-    if is_skipped("sigterm_restores_everything") {
+    if lacks_ebpf("sigterm_restores_everything") {
         return;
     }
     let scene = Scene::new("sigterm_restores_everything");

@@ -103,7 +103,7 @@ fn lost_and_back(mode: Mode, test: &str, loss: Loss) {
             within(8.0),
             advert_from(&scene.r1, VRID),
         );
-        second.wait_state(name, State::Backup, within(5.0));
+        assert_eq!(second.state(name), Some(State::Backup), "{kind:?} {loss:?}");
         let sent: Vec<Frame> = lan
             .frames_since(back)
             .into_iter()
@@ -171,7 +171,7 @@ fn ten_flaps_of_a_backup(mode: Mode) {
             .filter(kind.is_duty(&scene.r2))
             .collect();
         assert!(sent.is_empty(), "{kind:?}: {sent:#?}");
-        second.wait_state(kind.name(), State::Backup, within(5.0));
+        assert_eq!(second.state(kind.name()), Some(State::Backup), "{kind:?}");
         first.stop();
         second.stop();
     }

@@ -71,7 +71,7 @@ fn wait_silence(kind: Kind, scene: &Scene, start: Stamp, daemon: &Rvrrpd) {
         within(8.0),
         advert_from(&scene.r1, VRID),
     );
-    daemon.wait_state(kind.name(), State::Backup, within(5.0));
+    assert_eq!(daemon.state(kind.name()), Some(State::Backup), "{kind:?}");
     let is_duty = kind.is_duty(daemon.host());
     let sent: Vec<Frame> = lan
         .frames_since(start)
