@@ -207,7 +207,10 @@ fn an_owned_address_is_not_answered_for_by_the_parent() {
             let mut gate = Tables::new(NAME).unwrap();
             let own = Ipv4Addr::new(192, 0, 2, 2);
             let resolves = || {
-                lab.host("ip neigh flush all; arping -q -f -c 3 -w 1 -I eth0 192.0.2.2 && echo yes || echo no")
+                lab.host(
+                    "ip neigh flush all; ping -q -c 1 -W 1 192.0.2.2 >/dev/null || true; \
+                     ip neigh show to 192.0.2.2 dev eth0 | grep -q lladdr && echo yes || echo no",
+                )
             };
             gate.apply(&[Change::Own(wan, IpAddr::V4(own))]).unwrap();
             assert_eq!(resolves(), "yes\n", "another interface owns it");
