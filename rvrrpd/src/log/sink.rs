@@ -23,9 +23,25 @@ const SERVICE_PATIENCE: Duration = Duration::from_secs(1);
 /// Mode of a log file that is made here.
 const LOG_FILE_MODE: u32 = 0o640;
 
+/// Bytes of lines that are written together: as much as a pipe takes at once or not at all
+/// (pipe(7), PIPE_BUF).
+const AT_ONCE: usize = 4096;
+
+/// Where lines end up, and those that are on their way there.
+#[derive(Debug)]
+pub(super) struct Sink {
+    target: Target,
+    /// Lines that are to be written together.
+    waiting: String,
+    /// How many.
+    lines: u64,
+    /// Whether they are warnings and errors.
+    grave: bool,
+}
+
 /// Where lines end up.
 #[derive(Debug)]
-pub(super) enum Sink {
+enum Target {
     /// Information and debug lines to stdout, warnings and errors to stderr.
     Standard,
     /// Everything to `main`, or warnings and errors to `error` where there is one.
@@ -36,37 +52,91 @@ pub(super) enum Sink {
     Syslog(Service),
 }
 
+/// Lines that could not be written.
+#[derive(Debug)]
+pub(super) struct Lost {
+    /// How many.
+    pub(super) lines: u64,
+    /// Why.
+    pub(super) error: io::Error,
+}
+
 impl Sink {
     /// Opens what the settings name.
     pub(super) fn open(settings: &Settings, destination: Destination) -> Result<Self, Error> {
-        match (settings.target, destination) {
-            (LogTarget::Journald, _) => Service::connect(Path::new(JOURNAL)).map(Self::Journal),
-            (LogTarget::Syslog, _) => Service::connect(Path::new(SYSLOG)).map(Self::Syslog),
-            (LogTarget::File, Destination::Standard) => Ok(Self::Standard),
-            (LogTarget::File, Destination::Files) => Ok(Self::Files {
+        let target = match (settings.target, destination) {
+            (LogTarget::Journald, _) => Service::connect(Path::new(JOURNAL)).map(Target::Journal),
+            (LogTarget::Syslog, _) => Service::connect(Path::new(SYSLOG)).map(Target::Syslog),
+            (LogTarget::File, Destination::Standard) => Ok(Target::Standard),
+            (LogTarget::File, Destination::Files) => Ok(Target::Files {
                 main: append_to(&settings.main_log)?,
                 error: settings.error_log.as_deref().map(append_to).transpose()?,
             }),
+        };
+        target.map(Self::to)
+    }
+
+    const fn to(target: Target) -> Self {
+        Self {
+            target,
+            waiting: String::new(),
+            lines: 0,
+            grave: false,
         }
     }
 
-    /// Writes one record.
-    pub(super) fn write(&mut self, style: Style, record: &Record) -> io::Result<()> {
-        let grave = matches!(record.severity, Severity::Error | Severity::Warning);
-        match self {
-            Self::Standard if grave => io::stderr().write_all(style.line(record).as_bytes()),
-            Self::Standard => {
-                let mut stdout = io::stdout();
-                stdout.write_all(style.line(record).as_bytes())?;
-                stdout.flush()
+    /// Takes one record. It is written with [`Self::flush`] at the latest: a thousand elections are
+    /// not a thousand system calls, each of which wakes who reads.
+    ///
+    /// # Errors
+    /// What could not be written, which may be what was taken before.
+    pub(super) fn write(&mut self, style: Style, record: &Record) -> Result<(), Lost> {
+        let sent = match &mut self.target {
+            Target::Journal(service) => service.send(journal_entry(style, record).as_bytes()),
+            Target::Syslog(service) => service.send(syslog_entry(style, record).as_bytes()),
+            Target::Standard | Target::Files { .. } => {
+                let line = style.line(record);
+                let grave = matches!(record.severity, Severity::Error | Severity::Warning);
+                let is_full = self.waiting.len() + line.len() > AT_ONCE;
+                let flushed = if is_full || grave != self.grave {
+                    self.flush()
+                } else {
+                    Ok(())
+                };
+                self.waiting.push_str(&line);
+                self.lines += 1;
+                self.grave = grave;
+                return flushed;
             }
-            Self::Files {
-                error: Some(error), ..
-            } if grave => error.write_all(style.line(record).as_bytes()),
-            Self::Files { main, .. } => main.write_all(style.line(record).as_bytes()),
-            Self::Journal(service) => service.send(journal_entry(style, record).as_bytes()),
-            Self::Syslog(service) => service.send(syslog_entry(style, record).as_bytes()),
+        };
+        sent.map_err(|error| Lost { lines: 1, error })
+    }
+
+    /// Writes what waits.
+    ///
+    /// # Errors
+    /// It could not be written, and waits no longer.
+    pub(super) fn flush(&mut self) -> Result<(), Lost> {
+        let lines = core::mem::take(&mut self.lines);
+        if lines == 0 {
+            return Ok(());
         }
+        let text = self.waiting.as_bytes();
+        let written = match &mut self.target {
+            Target::Standard if self.grave => io::stderr().write_all(text),
+            Target::Standard => {
+                let mut stdout = io::stdout();
+                stdout.write_all(text).and_then(|()| stdout.flush())
+            }
+            Target::Files {
+                error: Some(error), ..
+            } if self.grave => error.write_all(text),
+            Target::Files { main, .. } => main.write_all(text),
+            // What they are sent never waits.
+            Target::Journal(_) | Target::Syslog(_) => Ok(()),
+        };
+        self.waiting.clear();
+        written.map_err(|error| Lost { lines, error })
     }
 }
 
@@ -177,7 +247,7 @@ mod tests {
     use std::os::unix::net::UnixDatagram;
     use std::time::SystemTime;
 
-    use super::{Record, Service, Severity, Sink, Style, Value, append_to};
+    use super::{AT_ONCE, Record, Service, Severity, Sink, Style, Target, Value, append_to};
     use crate::config::model::{LogFormat, TimeFormat, TimeZone};
     use crate::scratch::Scratch;
 
@@ -209,7 +279,7 @@ mod tests {
         let scratch = Scratch::new();
         let path = scratch.path("log");
         let daemon = UnixDatagram::bind(&path).unwrap();
-        let mut sink = Sink::Syslog(Service::connect(&path).unwrap());
+        let mut sink = Sink::to(Target::Syslog(Service::connect(&path).unwrap()));
         sink.write(STYLE, &record(Severity::Warning, "no carrier"))
             .unwrap();
         let entry = received(&daemon);
@@ -227,7 +297,7 @@ mod tests {
         let scratch = Scratch::new();
         let path = scratch.path("journal");
         let daemon = UnixDatagram::bind(&path).unwrap();
-        let mut sink = Sink::Journal(Service::connect(&path).unwrap());
+        let mut sink = Sink::to(Target::Journal(Service::connect(&path).unwrap()));
         sink.write(STYLE, &record(Severity::Error, "bad")).unwrap();
         let entry = received(&daemon);
         let lines: Vec<&str> = entry.lines().collect();
@@ -249,7 +319,7 @@ mod tests {
         let scratch = Scratch::new();
         let path = scratch.path("log");
         let old = UnixDatagram::bind(&path).unwrap();
-        let mut sink = Sink::Syslog(Service::connect(&path).unwrap());
+        let mut sink = Sink::to(Target::Syslog(Service::connect(&path).unwrap()));
         // A drop alone leaves it open in a program that another test is just starting.
         old.shutdown(std::net::Shutdown::Both).unwrap();
         std::fs::remove_file(&path).unwrap();
@@ -271,14 +341,47 @@ mod tests {
         let scratch = Scratch::new();
         let path = scratch.path("main");
         for message in ["one", "two"] {
-            let mut sink = Sink::Files {
+            let mut sink = Sink::to(Target::Files {
                 main: append_to(&path).unwrap(),
                 error: None,
-            };
+            });
             sink.write(STYLE, &record(Severity::Info, message)).unwrap();
+            sink.flush().unwrap();
         }
         assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 2);
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777 & !0o640, 0);
+    }
+
+    #[test]
+    fn lines_that_come_together_are_written_together_in_their_order() {
+        let scratch = Scratch::new();
+        let paths = ["main", "error"].map(|name| scratch.path(name));
+        let [main, error] = paths.each_ref().map(|path| append_to(path).unwrap());
+        let mut sink = Sink::to(Target::Files {
+            main,
+            error: Some(error),
+        });
+        let read = |index: usize| std::fs::read_to_string(&paths[index]).unwrap();
+        let mut write = |severity, message: &str| {
+            sink.write(STYLE, &record(severity, message)).unwrap();
+        };
+        write(Severity::Info, "first");
+        assert_eq!(read(0), "");
+        // Who reads both sees them in their order.
+        write(Severity::Error, "second");
+        assert!(read(0).contains("first"));
+        write(Severity::Info, "third");
+        assert!(read(1).contains("second"));
+        while read(0).lines().count() < 3 {
+            write(Severity::Info, "more");
+        }
+        let together = read(0).len();
+        assert!(
+            (AT_ONCE / 2..=2 * AT_ONCE).contains(&together),
+            "{together}"
+        );
+        sink.flush().unwrap();
+        assert!(read(0).len() > together && read(0).ends_with('\n'));
     }
 }

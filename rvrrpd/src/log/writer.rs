@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use crossbeam_channel::{Receiver, Sender};
 
 use super::record::{Record, Severity};
-use super::sink::Sink;
+use super::sink::{Lost, Sink};
 use super::{CAPACITY, Error, Settings, Shared};
 
 /// What the writer is told.
@@ -55,6 +55,7 @@ impl Writer {
                 };
                 self.handle(message);
             }
+            self.flush();
             self.tell_loss();
         }
     }
@@ -65,6 +66,7 @@ impl Writer {
             Message::Line(record) => self.write(&record),
             Message::Look => {}
             Message::Flush(done) => {
+                self.flush();
                 self.tell_loss();
                 // Who asked may have given up waiting.
                 let _gone = done.try_send(());
@@ -73,19 +75,26 @@ impl Writer {
     }
 
     fn write(&mut self, record: &Record) {
-        if let Err(error) = self.sink.write(self.settings.style(), record) {
-            self.count_lost(1, &error);
-        }
+        let written = self.sink.write(self.settings.style(), record);
+        self.count_lost(written);
     }
 
-    fn count_lost(&self, lines: u64, error: &io::Error) {
-        // A closed pipe has no reader who could miss a line or be told.
-        if error.kind() != io::ErrorKind::BrokenPipe {
+    /// Writes what waits to be written together.
+    fn flush(&mut self) {
+        let written = self.sink.flush();
+        self.count_lost(written);
+    }
+
+    fn count_lost(&self, written: Result<(), Lost>) {
+        if let Err(Lost { lines, error }) = written
+            // A closed pipe has no reader who could miss a line or be told.
+            && error.kind() != io::ErrorKind::BrokenPipe
+        {
             self.shared.lost.fetch_add(lines, Ordering::Relaxed);
         }
     }
 
-    /// Says once how many lines are missing, as soon as lines can be written again.
+    /// Says once how many lines are missing, as soon as lines can be written again. Nothing waits.
     fn tell_loss(&mut self) {
         let lost = self.shared.lost.swap(0, Ordering::Relaxed);
         if lost == 0 {
@@ -95,9 +104,9 @@ impl Writer {
             Severity::Warning,
             format!("{lost} log lines were lost, they came faster than they could be written"),
         );
-        if let Err(error) = self.sink.write(self.settings.style(), &record) {
-            self.count_lost(lost, &error);
-        }
+        let told = self.sink.write(self.settings.style(), &record);
+        let told = told.and_then(|()| self.sink.flush());
+        self.count_lost(told.map_err(|of| Lost { lines: lost, ..of }));
     }
 
     /// Opens the log anew when the settings were replaced. What cannot be opened leaves the old
@@ -110,7 +119,10 @@ impl Writer {
         self.settings = Arc::clone(&settings);
         drop(settings);
         match Sink::open(&self.settings, self.shared.destination) {
-            Ok(sink) => self.sink = sink,
+            Ok(sink) => {
+                self.flush();
+                self.sink = sink;
+            }
             Err(error) => self.write(&Record::own(
                 Severity::Error,
                 format!("the log stays where it is: {error}"),
