@@ -15,6 +15,7 @@ use rvrrpd::daemon::run_dir::{self, RunDir};
 use rvrrpd::daemon::{self, Context, unix};
 use rvrrpd::driver;
 use rvrrpd::log::{self, Destination};
+use rvrrpd::net::kernel::Loader;
 use rvrrpd::sniffer;
 use sd_notify::NotifyState;
 
@@ -41,12 +42,14 @@ fn main() -> ExitCode {
         Ok(format) => format,
         Err(error) => return fail(USAGE, error),
     };
+    // Beside the configuration. A daemon is the child of this process, and no thread follows it there.
+    let loader = (cli.mode == Some(Mode::Foreground) && !cli.check).then(Loader::begin);
     let document = match Document::load(&cli.conf, format) {
         Ok(document) => document,
         Err(errors) => return fail(USAGE, errors),
     };
     match cli.mode {
-        Some(mode) if !cli.check => run(&cli, mode, format, document),
+        Some(mode) if !cli.check => run(&cli, mode, format, document, loader),
         _ => {
             for warning in document.warnings() {
                 eprintln!("warning: {warning}");
@@ -64,7 +67,13 @@ fn sniff(interface: &str) -> ExitCode {
     }
 }
 
-fn run(cli: &Cli, mode: Mode, format: Format, document: Document) -> ExitCode {
+fn run(
+    cli: &Cli,
+    mode: Mode,
+    format: Format,
+    document: Document,
+    loader: Option<Loader>,
+) -> ExitCode {
     let base = match std::env::current_dir() {
         Ok(base) => base,
         Err(error) => return fail(RUNTIME, format_args!("working directory: {error}")),
@@ -78,7 +87,7 @@ fn run(cli: &Cli, mode: Mode, format: Format, document: Document) -> ExitCode {
             Err(error) => return fail(RUNTIME, error),
         }
     }
-    let context = match prepare(cli, mode, format, document.config(), base) {
+    let mut context = match prepare(cli, mode, format, document.config(), base) {
         Ok(context) => context,
         Err(message) => match child {
             Some(child) => {
@@ -91,6 +100,7 @@ fn run(cli: &Cli, mode: Mode, format: Format, document: Document) -> ExitCode {
     for warning in document.warnings() {
         tracing::warn!("{warning}");
     }
+    context.loader = loader;
     let log = context.log.clone();
     let mut ready = false;
     let result = daemon::run(document, context, || {

@@ -35,7 +35,7 @@ use crate::config::edit::Document;
 use crate::config::model::{Config, FilterType, InterfaceType, VirtualRouter};
 use crate::driver::view::View;
 use crate::driver::{Absence, Driver, KernelEvent};
-use crate::net::kernel::{Filter, Gate, Kernel, Part};
+use crate::net::kernel::{Filter, Gate, Kernel, Loader, Part};
 use crate::net::sys::process;
 use crate::stats::Performance;
 use crate::{driver, events, log, pool};
@@ -61,6 +61,8 @@ pub struct Context {
     pub run_dir: run_dir::RunDir,
     /// The log.
     pub log: log::Handle,
+    /// What is to load the eBPF programs, where somebody had time to begin.
+    pub loader: Option<Loader>,
     postponed: Vec<Signal>,
 }
 
@@ -82,6 +84,7 @@ impl Context {
             base,
             run_dir,
             log,
+            loader: None,
             postponed: Vec::new(),
         }
     }
@@ -112,7 +115,7 @@ pub fn run(document: Document, mut context: Context, ready: impl FnOnce()) -> Re
     let config = documents.config();
     // First of all, so that from here on a signal ends the daemon in order.
     let signals = signals::receive().map_err(|error| Error::Start("signal handlers", error))?;
-    let (filter, gate) = load_programs(&config);
+    let (filter, gate) = load_programs(&config, context.loader.take());
     let stopped = gate.as_ref().ok().map(|gate| gate.stopped().clone());
     let (reports, incoming) = crossbeam_channel::unbounded();
     let prepare = threads::prepare(config.global.realtime, threads::DRIVER);
@@ -181,7 +184,10 @@ pub fn run(document: Document, mut context: Context, ready: impl FnOnce()) -> Re
 
 /// The eBPF programs, unless nobody wants them: the filter, without which the classic one does, and
 /// the gate, or what the log is to say when the tables do its work.
-fn load_programs(config: &Config) -> (Option<Arc<Filter>>, Result<Gate, Absence>) {
+fn load_programs(
+    config: &Config,
+    loader: Option<Loader>,
+) -> (Option<Arc<Filter>>, Result<Gate, Absence>) {
     let wants = |of: fn(&VirtualRouter) -> bool| {
         config.vrouters.is_empty() || config.vrouters.iter().any(|one| of(one))
     };
@@ -194,7 +200,7 @@ fn load_programs(config: &Config) -> (Option<Arc<Filter>>, Result<Gate, Absence>
                         nftables is used";
         return (None, Err(Absence::Unneeded(unwanted.to_owned())));
     }
-    match Kernel::load() {
+    match Kernel::load(loader.unwrap_or_else(Loader::begin)) {
         Ok(kernel) => (
             Some(Arc::new(kernel.filter)),
             kernel.gate.map_err(Absence::Refused),

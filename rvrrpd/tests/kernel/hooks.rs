@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, Stdio};
 
-use rvrrpd::net::kernel::{Gate, Hook, Kernel};
+use rvrrpd::net::kernel::{Gate, Hook, Kernel, Loader};
 use rvrrpd::wire::Family;
 use rvrrpd_ebpf::{GATED_INTERFACES, GateState};
 
@@ -239,7 +239,7 @@ fn process_that_holds_the_gate() {
     } else {
         Hook::Clsact
     };
-    let mut gate = Kernel::load().unwrap().gate.unwrap();
+    let mut gate = Kernel::load(Loader::begin()).unwrap().gate.unwrap();
     let lan = std::fs::read_to_string("/sys/class/net/lan/ifindex").unwrap();
     let lan = lan.trim().parse().unwrap();
     gate.attach_by(lan, hook).unwrap();

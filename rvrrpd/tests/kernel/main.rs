@@ -20,12 +20,12 @@ mod privileges;
 mod race;
 mod wire;
 
-use rvrrpd::net::kernel::{Cause, Kernel};
+use rvrrpd::net::kernel::{Cause, Kernel, Loader};
 
 /// The programs. None in a user namespace, where no kernel loads them; the caller is skipped then,
 /// by name.
 fn load(test: &str) -> Option<Kernel> {
-    match Kernel::load() {
+    match Kernel::load(Loader::begin()) {
         Ok(kernel) => Some(kernel),
         Err(refusal) if refusal.cause == Cause::Forbidden && !is_initial_user_namespace() => {
             println!("skipped: {test} ({refusal})");

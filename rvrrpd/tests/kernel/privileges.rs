@@ -5,7 +5,7 @@ use std::process::Command;
 
 use caps::{CapSet, Capability, CapsHashSet};
 use rvrrpd::net::filter::Channel;
-use rvrrpd::net::kernel::{Cause, Hook, Kernel, Part, load_gate};
+use rvrrpd::net::kernel::{Cause, Hook, Kernel, Loader, Part, load_gate};
 use rvrrpd::wire::Family;
 use rvrrpd_ebpf::{GateState, Stopped};
 
@@ -38,7 +38,7 @@ fn cap_bpf_alone_is_enough_for_the_filter() {
         // Its sockets need CAP_NET_RAW and, for their buffer, CAP_NET_ADMIN.
         let kernel = std::thread::spawn(|| {
             confine(&[Capability::CAP_BPF]);
-            Kernel::load().unwrap()
+            Kernel::load(Loader::begin()).unwrap()
         });
         let kernel = kernel.join().unwrap();
         let refusal = kernel.gate.as_ref().unwrap_err();
@@ -71,7 +71,7 @@ fn without_cap_bpf_nothing_is_loaded() {
             &[][..],
         ] {
             confine(others);
-            let refusal = Kernel::load().unwrap_err();
+            let refusal = Kernel::load(Loader::begin()).unwrap_err();
             assert_eq!(refusal.part, Part::Filter);
             let missing = vec![Capability::CAP_BPF];
             assert_eq!(refusal.cause, Cause::Capabilities(missing));
@@ -95,11 +95,11 @@ fn what_is_loaded_needs_no_capability() {
         let (lan, wan) = (lab.index("lan"), lab.index("wan"));
         // Made while it is allowed, attached to a socket again later.
         let mut wire = {
-            let kernel = Kernel::load().unwrap();
+            let kernel = Kernel::load(Loader::begin()).unwrap();
             Wire::new(lab, "w", Channel::Vrrp(Family::V4), &kernel.filter)
         };
         confine(&[Capability::CAP_BPF, Capability::CAP_NET_ADMIN]);
-        let kernel = Kernel::load().unwrap();
+        let kernel = Kernel::load(Loader::begin()).unwrap();
         let mut gate = kernel.gate.unwrap();
         gate.attach(wan).unwrap();
         load_gate().unwrap();
@@ -189,7 +189,7 @@ fn process_elsewhere() {
     let Ok(expect) = std::env::var(EXPECT) else {
         return;
     };
-    let loaded = Kernel::load();
+    let loaded = Kernel::load(Loader::begin());
     match expect.as_str() {
         "forbidden" => assert_eq!(loaded.unwrap_err().cause, Cause::Forbidden),
         "absorption" => assert!(loaded.unwrap().filter.can_absorb()),

@@ -20,7 +20,7 @@ use super::{readiness, realtime, reload, routers, status, threads};
 use crate::api::{Gauges, Registry, Request};
 use crate::config::model::{Config, RouterKey, Site, VirtualRouter};
 use crate::driver::view::View;
-use crate::driver::{self, Command, DriverHandle, Report, RouterId};
+use crate::driver::{self, Command, DriverHandle, Expected, Report, RouterId};
 use crate::events::{self, Change, Event};
 use crate::fsm::{Beat, Reason};
 use crate::hands::all_at_once;
@@ -323,8 +323,12 @@ impl Supervisor {
     pub(super) fn update(&mut self, sites: &BTreeSet<Site>) {
         let (mut plans, mut setups) = (Vec::new(), Vec::new());
         let keys = self.keys_at(sites);
-        for (site, keys) in &keys {
+        // All of them before the driver begins, for which the kernel lets sockets wait.
+        for site in keys.keys() {
             self.open(site);
+        }
+        self.foresee(&keys);
+        for (site, keys) in &keys {
             for key in keys {
                 if let Some((plan, worker, setup)) = self.bind(key) {
                     plans.push(plan);
@@ -347,6 +351,28 @@ impl Supervisor {
         }
         self.tell_workers();
         self.publish_snapshot();
+    }
+
+    /// Lets the driver begin with what takes longest, as far as it is new.
+    fn foresee(&self, keys: &BTreeMap<Site, Vec<RouterKey>>) {
+        let view = self.namespaces.view(None);
+        let own = keys.iter().filter(|(site, _)| site.netns.is_none());
+        let routers = own.flat_map(|(_, keys)| keys);
+        let fresh = routers
+            .filter_map(|key| self.routers.get(key))
+            .filter(|managed| !managed.prepared);
+        let parents = fresh.filter_map(|managed| {
+            let (_, binding) = readiness::assess(&managed.config, view);
+            Some(Expected {
+                parent: binding?.index,
+                parent_name: managed.config.interface.clone(),
+                iftype: managed.config.iftype,
+            })
+        });
+        let parents: BTreeSet<Expected> = parents.collect();
+        if !parents.is_empty() {
+            self.tell_driver(Command::Expect(parents.into_iter().collect()));
+        }
     }
 
     /// Passes on what the workers are to be told, in its order.

@@ -17,7 +17,7 @@ use crate::net::sys;
 use crate::wire::auth::TRAILER_LEN;
 use crate::wire::{Versions, Vrid};
 
-const PROGRAM: &str = "rvrrpd_filter";
+pub(super) const PROGRAM: &str = "rvrrpd_filter";
 
 const _: () = assert!(TRAILER as usize == TRAILER_LEN);
 
@@ -42,12 +42,12 @@ pub struct Demands {
 }
 
 impl Filter {
-    pub(super) fn load(ebpf: &mut Ebpf) -> Result<Self, Box<dyn Error>> {
+    /// The filter of an object whose programs are loaded.
+    pub(super) fn new(ebpf: &mut Ebpf) -> Result<Self, Box<dyn Error>> {
         let program: &mut SocketFilter = ebpf
             .program_mut(PROGRAM)
             .ok_or("the object has no filter")?
             .try_into()?;
-        program.load()?;
         let program = program.fd()?.as_fd().try_clone_to_owned()?;
         let Map::Array(slots) = take(ebpf, "SLOTS")? else {
             return Err("the map SLOTS is no array".into());

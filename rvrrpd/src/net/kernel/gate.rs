@@ -24,7 +24,7 @@ use super::{io_error, os_error, take};
 use crate::net::sys::{interface, programs};
 use crate::wire::{Family, Vrid};
 
-const PROGRAM: &str = "rvrrpd_gate";
+pub(super) const PROGRAM: &str = "rvrrpd_gate";
 const INGRESS: TcAttachType = TcAttachType::Ingress;
 /// Before the filters of others, as far as their owners have not chosen the same.
 const CLSACT_PRIORITY: u16 = 1;
@@ -97,8 +97,8 @@ impl Link {
 }
 
 impl Gate {
-    pub(super) fn load(mut ebpf: Ebpf) -> Result<Self, Box<dyn Error>> {
-        program(&mut ebpf)?.load()?;
+    /// The gate of an object whose program is loaded.
+    pub(super) fn new(mut ebpf: Ebpf) -> Result<Self, Box<dyn Error>> {
         let Map::Array(states) = take(&mut ebpf, "STATES")? else {
             return Err("the map STATES is no array".into());
         };
@@ -429,6 +429,12 @@ impl Drop for Gate {
             attached.link.detach(ifindex);
         }
     }
+}
+
+/// Loads the gate of an object, and nothing else of it.
+pub(super) fn load(mut ebpf: Ebpf) -> Result<Gate, Box<dyn Error>> {
+    program(&mut ebpf)?.load()?;
+    Gate::new(ebpf)
 }
 
 fn program(ebpf: &mut Ebpf) -> Result<&mut SchedClassifier, Box<dyn Error>> {

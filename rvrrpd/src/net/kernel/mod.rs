@@ -19,13 +19,18 @@ mod refusal;
 mod slots;
 mod states;
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::io;
+use std::thread::{Builder, JoinHandle};
 
 use aya::maps::Map;
+use aya::programs::{Program, ProgramError};
 use aya::{Ebpf, EbpfLoader};
 use parking_lot::Mutex;
 use rvrrpd_ebpf::GATED_ADDRESSES;
+
+use crate::hands::all_at_once;
 
 pub use conflicts::Conflict;
 pub use counters::StoppedFrames;
@@ -50,34 +55,61 @@ pub struct Kernel {
     pub gate: Result<Gate, Refusal>,
 }
 
+/// What is to load the programs, in the making. It reads the description of the kernel's types, which
+/// nothing here needs, but takes some 15 ms and, for a moment, some 25 MB: time for something else.
+#[derive(Debug)]
+pub struct Loader(Option<JoinHandle<EbpfLoader<'static>>>);
+
+impl Loader {
+    /// Begins to make it.
+    #[must_use]
+    pub fn begin() -> Self {
+        let thread = Builder::new().name("loader".to_owned());
+        Self(thread.spawn(loader).ok())
+    }
+
+    /// It, or another one where it cannot be made by a thread.
+    fn wait(self) -> EbpfLoader<'static> {
+        let made = self.0.and_then(|thread| thread.join().ok());
+        made.unwrap_or_else(loader)
+    }
+}
+
 impl Kernel {
-    /// Loads the programs. It takes some 50 ms and for that time some 25 MB, so it belongs to the
-    /// start, before memory is locked.
+    /// Loads the programs. It takes some 30 ms, and what the loader needs, so it belongs to the start,
+    /// before memory is locked.
     ///
     /// # Errors
     /// What the kernel lacks or does not permit, also if that concerns the filter alone: without
     /// it there is no gate either.
-    pub fn load() -> Result<Self, Refusal> {
+    pub fn load(loader: Loader) -> Result<Self, Refusal> {
         let refused = |error: &(dyn Error + 'static)| Refusal::new(Part::Filter, error);
         if cfg!(target_endian = "big") {
             return Err(Refusal::of_this_machine(Part::Filter));
         }
-        let mut loader = loader();
+        let mut loader = loader.wait();
         let mut ebpf = loader.load(OBJECT).map_err(|error| refused(&error))?;
-        let filter = Filter::load(&mut ebpf).map_err(|error| refused(&*error))?;
-        let gate = Gate::load(ebpf).map_err(|error| Refusal::new(Part::Gate, &*error));
+        let mut refusals = verify(&mut ebpf);
+        if let Some(error) = refusals.remove(filter::PROGRAM) {
+            return Err(refused(&error));
+        }
+        let filter = Filter::new(&mut ebpf).map_err(|error| refused(&*error))?;
+        let gate = match refusals.remove(gate::PROGRAM) {
+            Some(error) => Err(error.into()),
+            None => Gate::new(ebpf),
+        };
+        let gate = gate.map_err(|error| Refusal::new(Part::Gate, &*error));
         *GATES.lock() = Some(without_filter(loader));
         Ok(Self { filter, gate })
     }
 }
 
-/// What loads further gates. A new loader would read the description of the kernel's types, which
-/// nothing here needs, but takes most of the time and memory of [`Kernel::load`].
+/// What loads further gates: a new one would take what [`Loader`] says.
 static GATES: Mutex<Option<EbpfLoader<'static>>> = Mutex::new(None);
 
 /// Loads a gate of its own for a network namespace, as interface indexes are those of one. It needs
-/// CAP_BPF and CAP_NET_ADMIN, and some 15 ms after [`Kernel::load`], most of them for the verifier,
-/// else as long as that; 870 KiB in the kernel.
+/// CAP_BPF and CAP_NET_ADMIN, and some 20 ms after [`Kernel::load`], most of them for the verifier,
+/// else those of a [`Loader`] as well; 870 KiB in the kernel.
 ///
 /// # Errors
 /// What the kernel lacks or does not permit.
@@ -89,7 +121,7 @@ pub fn load_gate() -> Result<Gate, Refusal> {
     let loader = loader.get_or_insert_with(|| without_filter(self::loader()));
     let refused = |error: &(dyn Error + 'static)| Refusal::new(Part::Gate, error);
     let ebpf = loader.load(OBJECT).map_err(|error| refused(&error))?;
-    Gate::load(ebpf).map_err(|error| refused(&*error))
+    gate::load(ebpf).map_err(|error| refused(&*error))
 }
 
 /// Without the description of the kernel's types. In a change the new addresses come before the old
@@ -106,6 +138,21 @@ fn without_filter(mut loader: EbpfLoader<'static>) -> EbpfLoader<'static> {
     loader.map_max_entries("SLOTS", 1);
     loader.map_max_entries("DEMANDS", 1);
     loader
+}
+
+/// Lets the kernel verify all programs at the same time; which it refuses, and why.
+fn verify(ebpf: &mut Ebpf) -> BTreeMap<String, ProgramError> {
+    let programs = ebpf.programs_mut();
+    let programs = programs.map(|(name, program)| (name.to_owned(), program));
+    let refused = all_at_once(programs.collect(), &|| {}, |(name, program)| {
+        let loaded = match program {
+            Program::SocketFilter(filter) => filter.load(),
+            Program::SchedClassifier(gate) => gate.load(),
+            _ => Ok(()),
+        };
+        loaded.err().map(|error| (name, error))
+    });
+    refused.into_iter().flatten().collect()
 }
 
 fn take(ebpf: &mut Ebpf, name: &str) -> io::Result<Map> {
