@@ -13,12 +13,15 @@ use crate::figures::{
 };
 use crate::host::{Machine, cpu, descriptors, family, resident};
 use crate::load::{BACKUP, Load, MASTER, SUCCESSOR};
+use crate::observer::{Sighting, Word};
 use crate::scene::{R1, R2, R3, Scene, wait};
 
 /// For how long the machine is looked at before anything runs.
 const CALM: Duration = Duration::from_millis(500);
 /// How long what follows from a start lasts, as announcements that are repeated after 5 s.
 const AFTERMATH: Duration = Duration::from_secs(7);
+/// How much is told of a Backup that should have been silent.
+const MOST_SAID: usize = 40;
 
 /// Parts of a round. The machine's noise is taken down for each.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -118,7 +121,7 @@ impl Round {
             steady(&scene, &master.0, &backup.0, window)
         });
         costs.into_round(&mut round, load);
-        let (gap, claims) = round.noted(Phase::Reload, || reload(&scene, &master.0));
+        let (gap, claims) = round.noted(Phase::Reload, || reload(&scene, &master.0, &backup.0));
         (round.reload_gap, round.false_claims) = (gap, claims + backup.2);
         let (adverts, arps) = round.noted(Phase::Kill, || kill(&scene, &mut master.0));
         round.advert_median = adverts.median().unwrap_or(f64::NAN);
@@ -153,9 +156,33 @@ fn start(scene: &Scene) -> ((Process, f64), (Process, f64, f64)) {
     let last = scene.all_backup(&backup);
     let backup_needed = milliseconds(last.since(begin));
     scene.settle(BACKUP);
-    let claims = adverts_of(&observer.take(), R2) as f64;
+    let seen = observer.take();
     observer.end();
+    explain(&seen, begin, &backup);
+    let claims = adverts_of(&seen, R2) as f64;
     ((master, master_needed), (backup, backup_needed, claims))
+}
+
+/// Says on stderr what a Backup that should have been silent said, and what it logged of it.
+fn explain(seen: &[Sighting], begin: Stamp, backup: &Process) {
+    let spoken = |one: &&Sighting| one.host == R2 && one.word != Word::Heard;
+    let mut said = seen.iter().filter(spoken).peekable();
+    if said.peek().is_none() {
+        return;
+    }
+    for one in said.take(MOST_SAID) {
+        let after = milliseconds(one.at.since(begin));
+        eprintln!("  {after:.3} ms: {:?} of {:?}", one.word, one.router);
+    }
+    let lines = backup.log().lines();
+    let telling = lines.iter().filter(|line| {
+        let words = ["Master", "warning", "error"];
+        words.iter().any(|word| line.text.contains(word))
+    });
+    for line in telling.take(MOST_SAID) {
+        let after = milliseconds(line.stamp.since(begin));
+        eprintln!("  {after:.3} ms: {}", line.text);
+    }
 }
 
 /// What the steady state costs.
@@ -208,10 +235,11 @@ impl Costs {
 
 /// Reloads the Master with another priority of its first virtual router: the longest silence of
 /// the others in intervals, and how often the Backup spoke for them.
-fn reload(scene: &Scene, master: &Process) -> (f64, f64) {
+fn reload(scene: &Scene, master: &Process, backup: &Process) -> (f64, f64) {
     let interval = scene.load.interval;
     let observer = scene.observe(R3);
     wait(interval * 3 / 2);
+    let begin = Stamp::now();
     scene.configure(R1, MASTER, MASTER - 1);
     master.signal(libc::SIGHUP);
     wait(interval * 4 + Duration::from_secs(2));
@@ -224,6 +252,7 @@ fn reload(scene: &Scene, master: &Process) -> (f64, f64) {
         .filter(|one| one.at <= end && one.router != Load::first())
         .collect();
     observer.end();
+    explain(&seen, begin, backup);
     let mut silences = Silences::default();
     silences.hear(&seen);
     silences.end(end);
