@@ -93,6 +93,17 @@ pub(super) fn draft(line: u32, entries: &[Entry<'_>], findings: &mut Findings) -
     }
     let rfc3768 = rfc3768(reader, &auth);
     let (netdrv, iftype, virtual_mac, iftype_line) = carrier(reader, family, vifname.line());
+    if let (Some(line), InterfaceType::Ether, true) =
+        (reader.line_of("unicast_peers"), iftype, virtual_mac)
+    {
+        reader.warn(
+            line,
+            "unicast_peers",
+            "two routers that are Master at once have the same Ethernet address on their interfaces \
+             then, and do not reach each other any more; take virtual_mac = false, or \
+             iftype = \"macvlan\" or \"ebpf\"",
+        );
+    }
     let tables = reader.tables("routes", MOST_ROUTES);
     let routes = route::routes(&schema::ROUTES, "routes.", tables, reader.findings());
 

@@ -2,7 +2,8 @@
 //!
 //! Capabilities are those of a thread, and a new thread inherits them. So [`drop`] is called in the
 //! main thread before any other is started, or first of all in each thread;
-//! [`threads_with_more`] tells which ones were forgotten.
+//! [`threads_with_more`] tells which ones were forgotten. One thread may be there before, for some
+//! milliseconds: that which reads what the kernel says of its types (`net::kernel::Loader`).
 //!
 //! What no longer works afterwards, although the user is root: entering a network namespace
 //! (CAP_SYS_ADMIN) unless that is kept, changing the owner of a file (CAP_CHOWN), and reading or writing what root owns

@@ -11,6 +11,7 @@ use super::kernel::Kernel;
 use super::parent::Parent;
 use super::{Carrier, Choice, Error, Expected, Link, Plan, Plane, Report, RouterId};
 use crate::config::model::InterfaceType;
+use crate::net::kernel::Hook;
 use crate::net::membership::GroupsIpv6;
 use crate::net::station::Station;
 use crate::wire::Mac;
@@ -28,9 +29,13 @@ impl Kernel {
             iftype,
         } in parents
         {
+            let known = self.parents.get(parent);
+            let is_guarded = known.is_some_and(|known| known.attached);
             let _tried_again = match iftype {
-                InterfaceType::Ether => Ok(()),
-                InterfaceType::Macvlan => self.guard(*parent, name).map_err(|_| String::new()),
+                InterfaceType::Macvlan if !is_guarded => {
+                    self.guard(*parent, name).map_err(|error| error.to_string())
+                }
+                InterfaceType::Ether | InterfaceType::Macvlan => Ok(()),
                 InterfaceType::Ebpf => self.attach_carrier(*parent, name, Hooks::Any, &links),
                 InterfaceType::Auto => self.attach_carrier(*parent, name, Hooks::Tcx, &links),
             };
@@ -111,7 +116,8 @@ impl Kernel {
     ) -> Result<(), String> {
         let parent = self.parents.entry(index);
         let parent = parent.or_insert_with(|| Parent::new(name));
-        if parent.carries {
+        let is_tcx = self.gate.guard(index) == Some(Guard::Ebpf(Hook::Tcx));
+        if parent.carries && (hooks == Hooks::Any || is_tcx) {
             return Ok(());
         }
         if links

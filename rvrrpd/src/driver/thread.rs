@@ -211,6 +211,7 @@ impl Places {
                     announce.push(id);
                 }
                 Command::Expect(parents) => {
+                    self.settle_all(&mut elections);
                     self.work(NamespaceId::OWN, |kernel| kernel.expect(&parents));
                 }
                 Command::Prepare(plans) => {

@@ -1,7 +1,7 @@
 //! Where lines end up. Only the writer thread uses a sink, so it may wait here.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -33,8 +33,6 @@ pub(super) struct Sink {
     target: Target,
     /// Lines that are to be written together.
     waiting: String,
-    /// How many.
-    lines: u64,
     /// Whether they are warnings and errors.
     grave: bool,
 }
@@ -80,7 +78,6 @@ impl Sink {
         Self {
             target,
             waiting: String::new(),
-            lines: 0,
             grave: false,
         }
     }
@@ -104,7 +101,6 @@ impl Sink {
                     Ok(())
                 };
                 self.waiting.push_str(&line);
-                self.lines += 1;
                 self.grave = grave;
                 return flushed;
             }
@@ -117,27 +113,43 @@ impl Sink {
     /// # Errors
     /// It could not be written, and waits no longer.
     pub(super) fn flush(&mut self) -> Result<(), Lost> {
-        let lines = core::mem::take(&mut self.lines);
-        if lines == 0 {
+        if self.waiting.is_empty() {
             return Ok(());
         }
         let text = self.waiting.as_bytes();
         let written = match &mut self.target {
-            Target::Standard if self.grave => io::stderr().write_all(text),
-            Target::Standard => {
-                let mut stdout = io::stdout();
-                stdout.write_all(text).and_then(|()| stdout.flush())
-            }
+            Target::Standard if self.grave => write_all(io::stderr(), text),
+            Target::Standard => write_all(io::stdout(), text),
             Target::Files {
                 error: Some(error), ..
-            } if self.grave => error.write_all(text),
-            Target::Files { main, .. } => main.write_all(text),
+            } if self.grave => write_all(error, text),
+            Target::Files { main, .. } => write_all(main, text),
             // What they are sent never waits.
             Target::Journal(_) | Target::Syslog(_) => Ok(()),
         };
         self.waiting.clear();
-        written.map_err(|error| Lost { lines, error })
+        written
     }
+}
+
+/// Writes whole lines. A file system that is full may take some of them.
+fn write_all(mut place: impl io::Write, lines: &[u8]) -> Result<(), Lost> {
+    let mut rest = lines;
+    let written = loop {
+        if rest.is_empty() {
+            break place.flush();
+        }
+        match place.write(rest) {
+            Ok(0) => break Err(io::ErrorKind::WriteZero.into()),
+            Ok(length) => rest = &rest[length..],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => break Err(error),
+        }
+    };
+    written.map_err(|error| Lost {
+        lines: rest.iter().filter(|byte| **byte == b'\n').count() as u64,
+        error,
+    })
 }
 
 /// Opens a log file for appending.
@@ -247,7 +259,9 @@ mod tests {
     use std::os::unix::net::UnixDatagram;
     use std::time::SystemTime;
 
-    use super::{AT_ONCE, Record, Service, Severity, Sink, Style, Target, Value, append_to};
+    use super::{
+        AT_ONCE, Record, Service, Severity, Sink, Style, Target, Value, append_to, write_all,
+    };
     use crate::config::model::{LogFormat, TimeFormat, TimeZone};
     use crate::scratch::Scratch;
 
@@ -383,5 +397,28 @@ mod tests {
         );
         sink.flush().unwrap();
         assert!(read(0).len() > together && read(0).ends_with('\n'));
+    }
+
+    #[test]
+    fn of_lines_that_a_full_disk_took_only_the_others_are_lost() {
+        struct Full(usize);
+        impl std::io::Write for Full {
+            fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
+                let length = self.0.min(text.len());
+                self.0 -= length;
+                match length {
+                    0 => Err(std::io::ErrorKind::StorageFull.into()),
+                    _ => Ok(length),
+                }
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let lost = |room| write_all(Full(room), b"one\ntwo\nthree\n").map_err(|lost| lost.lines);
+        assert_eq!(
+            [0, 4, 6, 13, 14].map(lost),
+            [Err(3), Err(2), Err(2), Err(1), Ok(())]
+        );
     }
 }

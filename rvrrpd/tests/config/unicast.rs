@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use rvrrpd::config::model::{Config, Unicast};
 use rvrrpd::config::{Format, diff};
 
+use crate::rules::warnings;
 use crate::text::{FORMATS, accepted, one_table, only_error, router};
 
 fn config(changes: &[(&str, &str)]) -> Config {
@@ -203,4 +204,20 @@ fn a_reload_changes_the_router_in_place() {
             assert!(diff.added.is_empty() && diff.removed.is_empty());
         }
     }
+}
+
+#[test]
+fn peers_and_a_virtual_mac_on_the_interface_itself_are_warned_of() {
+    let peers = ("unicast_peers", r#"["192.0.2.8"]"#);
+    let (_, texts) = warnings(&[peers]);
+    assert_eq!(texts.len(), 1, "{texts:#?}");
+    assert!(texts[0].contains("unicast_peers") && texts[0].contains("virtual_mac = false"));
+    for other in [
+        ("virtual_mac", "false"),
+        ("iftype", "\"macvlan\""),
+        ("iftype", "\"ebpf\""),
+    ] {
+        assert_eq!(warnings(&[peers, other]).1, [""; 0], "{other:?}");
+    }
+    assert_eq!(warnings(&[]).1, [""; 0]);
 }

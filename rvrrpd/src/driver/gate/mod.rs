@@ -163,8 +163,8 @@ impl Gate {
     }
 
     /// Makes sure that the eBPF gate is at a parent, for virtual routers that it carries itself,
-    /// and says whose the gate of the parent is. Loads it where it is not; some 10 ms, with loading
-    /// some 50 ms, so never in an election.
+    /// and says whose the gate of the parent is. Loads it where it is not; some 10 ms, and what loading
+    /// takes, so never in an election.
     ///
     /// # Errors
     /// Why it does not run here.
@@ -418,19 +418,19 @@ fn link(
     filters: &mut BTreeMap<u32, Vec<Entry>>,
 ) -> Result<Hook, String> {
     let explain = |error| format!("the eBPF gate cannot be attached to {parent}: {error}");
+    // It is there already where the kernel has no tcx.
     if program.hook(index) != Some(Hook::Clsact) {
         match program.attach_by(index, Hook::Tcx) {
             // A kernel before 6.6.
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-                if hooks == Hooks::Tcx {
-                    return Err(format!(
-                        "this kernel has no tcx (Linux 6.6), without which the eBPF gate of \
-                         {parent} would outlive the daemon"
-                    ));
-                }
-            }
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
             result => return result.map(|_| Hook::Tcx).map_err(explain),
         }
+    }
+    if hooks == Hooks::Tcx {
+        return Err(format!(
+            "this kernel has no tcx (Linux 6.6), without which the eBPF gate of {parent} would outlive \
+             the daemon"
+        ));
     }
     // Before it is there, for it outlives this process.
     let entry = Entry::Filter {

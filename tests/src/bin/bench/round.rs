@@ -177,7 +177,7 @@ fn explain(seen: &[Sighting], begin: Stamp, backup: &Process) {
     let lines = backup.log().lines();
     let telling = lines.iter().filter(|line| {
         let words = ["Master", "warning", "error"];
-        words.iter().any(|word| line.text.contains(word))
+        line.stamp >= begin && words.iter().any(|word| line.text.contains(word))
     });
     for line in telling.take(MOST_SAID) {
         let after = milliseconds(line.stamp.since(begin));

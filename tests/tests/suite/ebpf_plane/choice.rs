@@ -6,6 +6,7 @@ use rvrrpd_tests::bpf::{self, Dropper};
 use rvrrpd_tests::deadline::{until, within};
 use rvrrpd_tests::family::Family;
 use rvrrpd_tests::host::Host;
+use rvrrpd_tests::lab::in_user_namespace;
 use rvrrpd_tests::mode::lacks_ebpf;
 use rvrrpd_tests::process::Line;
 use rvrrpd_tests::rvrrpd::{Files, Rvrrpd, State, Vrouter, config, program, run};
@@ -35,7 +36,8 @@ fn lines(daemon: &Rvrrpd, part: &str) -> Vec<String> {
 /// the best runs on a macvlan, and says so.
 #[test]
 fn without_ebpf() {
-    if lacks_ebpf("without_ebpf") {
+    if in_user_namespace() {
+        println!("skipped: without_ebpf (the reasons are others in a user namespace)");
         return;
     }
     let scene = Scene::new("without_ebpf");
@@ -81,6 +83,33 @@ fn without_ebpf() {
         .wait_after(mark, "it is the same", within(5.0), reloaded);
     assert_eq!(daemon.state(NAME), Some(State::Master));
     daemon.stop();
+}
+
+/// On a kernel without tcx the gate of others at the same interface is none for who takes the best: it
+/// would go on answering for a dead Master.
+#[test]
+fn auto_takes_no_filter_that_outlives_the_daemon() {
+    let test = "auto_takes_no_filter_that_outlives_the_daemon";
+    if lacks_ebpf(test) {
+        return;
+    }
+    for other in ["macvlan", "ebpf"] {
+        let scene = Scene::new(test);
+        let files = Files::of(&scene.lab, &scene.r1);
+        files.write(&config(&[
+            Vrouter::new(7, &["10.0.0.100"]).iftype(other),
+            Vrouter::new(8, &["10.0.0.108"]).iftype("auto"),
+        ]));
+        let mut command = scene.r1.command(program());
+        command.args(["-m", "1", "-c"]).arg(&files.config);
+        bpf::without_tcx(&mut command);
+        let daemon = Rvrrpd::start_command(&scene.r1, files, command);
+        for (name, plane) in [(NAME, other), ("eth0-8", "macvlan")] {
+            daemon.wait_state(name, State::Master, within(8.0));
+            assert_eq!(daemon.status(name)["data-plane"], plane, "beside {other}");
+        }
+        daemon.stop();
+    }
 }
 
 /// With eBPF `auto` is `ebpf`; SIGUSR2, the API and the tool say so, with what `ip` does not show.
