@@ -57,13 +57,18 @@ function why(router) {
   return [router.substate, ...others].filter(Boolean).join(", ");
 }
 
+// What carries the addresses, and the virtual MAC, which `ip` does not show on every data plane.
+function plane(router) {
+  return [router.data_plane, router.virtual_mac].filter(Boolean).join(" ");
+}
+
 function matches(router, words) {
   if (onlyState && router.state !== onlyState) {
     return false;
   }
   const text = [
     router.name, router.state, why(router), router.interface, router.parent,
-    `group ${router.group}`, ...addresses(router), router.master,
+    `group ${router.group}`, ...addresses(router), router.master, plane(router),
   ].join(" ").toLowerCase();
   return words.every((word) => text.includes(word));
 }
@@ -115,6 +120,11 @@ function fillRow(row, router) {
   on.textContent = router.parent && router.parent !== router.interface
     ? `${router.parent} (${router.interface})`
     : router.interface;
+  const carrier = document.createElement("span");
+  carrier.className = "plane";
+  carrier.textContent = plane(router);
+  carrier.title = router.data_plane_why ?? "";
+  on.append(carrier);
   group.textContent = router.group;
   group.className = priority.className = "number";
   priority.textContent = router.priority;

@@ -219,6 +219,13 @@ fn the_page_shows_and_changes_what_there_is() {
         &format!("{row}.children[1].textContent"),
         &"Backup of 10.0.0.2".into(),
     );
+    // What `ip` may not show.
+    browser.wait(
+        &format!("{row}.querySelector('.plane').textContent"),
+        &"macvlan 00:00:5E:00:01:07".into(),
+    );
+    browser.run("const it = document.querySelector('#filter'); it.value = '00:00:5e:00:01:07'; it.dispatchEvent(new Event('input'));");
+    browser.wait(rows, &1.into());
     browser.run("const it = document.querySelector('#filter'); it.value = 'eth2 no-interface'; it.dispatchEvent(new Event('input'));");
     browser.wait(rows, &250.into());
     let why = "document.querySelector('#routers tbody tr .why').textContent";
