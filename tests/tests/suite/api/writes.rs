@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use rvrrpd_tests::deadline::within;
-use rvrrpd_tests::process::Process;
+use rvrrpd_tests::process::{Line, Process};
 use rvrrpd_tests::rvrrpd::{Files, Rvrrpd, State};
 use rvrrpd_tests::scene::{NAME, Scene};
 use rvrrpd_tests::web::{ask, send};
@@ -299,37 +299,40 @@ fn what_is_wrong_changes_nothing() {
 #[test]
 fn the_mode_and_the_owner_of_the_file_are_looked_at() {
     let scene = Scene::new("the_mode_and_the_owner_of_the_file_are_looked_at");
-    let daemon = start(&scene, "");
+    let mut daemon = start(&scene, "");
     let socket = socket(&daemon);
-    let path = &daemon.files().config;
-    let warned = |keys: &Value| {
+    let path = daemon.files().config.clone();
+    let warning = "others than its owner may read (mode 0644)";
+    let change = |keys: &Value| {
         let mark = daemon.log().mark();
         let answer = send(&socket, "PATCH", &format!("/config/vrouter/{NAME}"), keys);
         assert_eq!(answer.status, 200, "{answer:?}");
         ask(&socket, "POST", "/run/reload");
-        daemon
-            .log()
-            .wait_after(mark, "the reload", within(5.0), |line| {
-                line.text.contains("reload ordered").then_some(())
-            });
-        let lines = daemon.log().texts_after(mark);
-        lines
-            .iter()
-            .any(|line| line.contains("others than its owner may read (mode 0644)"))
+        let reloaded = |line: &Line| line.text.contains("reload ordered").then_some(());
+        let log = daemon.log();
+        log.wait_after(mark, "the reload", within(5.0), reloaded);
+        mark
     };
     let keys =
         |secret: &str| json!({"version": 3, "auth_type": "hmac-sha256", "auth_secret": secret});
-    fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
-    assert!(warned(&keys("one")));
-    assert!(!warned(&json!({"priority": 99})));
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
-    assert!(!warned(&keys("two")));
-    chown(path, Some(1234), Some(1234)).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    let mark = change(&keys("one"));
+    let warned = |line: &Line| line.text.contains(warning).then_some(());
+    let log = daemon.log();
+    log.wait_after(mark, "the warning", within(5.0), warned);
+    change(&json!({"priority": 99}));
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    change(&keys("two"));
+    chown(&path, Some(1234), Some(1234)).unwrap();
     let refused = ask(&socket, "POST", "/run/reload");
     assert_eq!(refused.status, 422, "{refused:?}");
     let why = "user id 1234 and group id 1234 with mode 0600, rvrrpd runs as user id 0";
     assert!(refused.body.contains(why), "{refused:?}");
-    daemon.stop();
+    assert_eq!(daemon.sigterm().code(), Some(0));
+    // Of a change that brings no secret, and of a file that nobody else may read, none.
+    daemon.log().wait_end(within(5.0));
+    let lines = daemon.log().lines();
+    assert_eq!(lines.iter().filter_map(warned).count(), 1);
 }
 
 /// A small file system, unmounted with it.
