@@ -367,8 +367,11 @@ fn a_reload_adds_and_removes_namespaces(mode: Mode) {
             .then(|| daemon.status(&name))?;
         (status["not-ready"] == "no-namespace").then_some(())
     });
-    let told = |text: &str| text.contains("CAP_SYS_ADMIN") && text.contains("restart");
-    assert!(daemon.log().lines().iter().any(|line| told(&line.text)));
+    let log = daemon.log();
+    log.wait_after(0, "it is told", within(5.0), |line| {
+        let is_told = line.text.contains("CAP_SYS_ADMIN") && line.text.contains("restart");
+        is_told.then_some(())
+    });
     daemon.stop();
 }
 

@@ -260,11 +260,10 @@ fn rvrrpadm_over_https() {
         (code == 0).then_some(())
     });
     let warning = "can be read by others than its owner (mode 0644)";
-    let lines = daemon.log().texts_after(0);
-    assert!(
-        lines.iter().any(|line| line.contains(warning)),
-        "{lines:#?}"
-    );
+    let log = daemon.log();
+    log.wait_after(0, "the warning", within(5.0), |line| {
+        line.text.contains(warning).then_some(())
+    });
     let (code, text) = run(
         "https://10.0.0.66:7080",
         &format!("{root} --user admin {show}"),
