@@ -178,7 +178,7 @@ pub enum NetworkDriver {
 }
 
 /// What carries the virtual addresses and the virtual MAC.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum InterfaceType {
     /// The interface itself.
     Ether,

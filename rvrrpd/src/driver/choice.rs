@@ -9,39 +9,13 @@ use super::dataplane::{host_prefix, virtual_mac};
 use super::gate::{Guard, Hooks};
 use super::kernel::Kernel;
 use super::parent::Parent;
-use super::{Carrier, Choice, Error, Expected, Link, Plan, Plane, Report, RouterId};
-use crate::config::model::InterfaceType;
+use super::{Carrier, Choice, Error, Link, Plan, Plane, Report, RouterId};
 use crate::net::kernel::Hook;
 use crate::net::membership::GroupsIpv6;
 use crate::net::station::Station;
 use crate::wire::Mac;
 
 impl Kernel {
-    /// Attaches the gates that the plans to come want. What cannot be attached is tried again with
-    /// them, and told then.
-    pub(super) fn expect(&mut self, parents: &[Expected]) {
-        let Ok(links) = self.netlink.links() else {
-            return;
-        };
-        for Expected {
-            parent,
-            parent_name: name,
-            iftype,
-        } in parents
-        {
-            let known = self.parents.get(parent);
-            let is_guarded = known.is_some_and(|known| known.attached);
-            let _tried_again = match iftype {
-                InterfaceType::Macvlan if !is_guarded => {
-                    self.guard(*parent, name).map_err(|error| error.to_string())
-                }
-                InterfaceType::Ether | InterfaceType::Macvlan => Ok(()),
-                InterfaceType::Ebpf => self.attach_carrier(*parent, name, Hooks::Any, &links),
-                InterfaceType::Auto => self.attach_carrier(*parent, name, Hooks::Tcx, &links),
-            };
-        }
-    }
-
     /// Decides for the routers that take the best what runs here. What one that is prepared has
     /// been given it keeps, so that nothing flaps.
     pub(super) fn choose(&mut self, plans: &mut [Plan], links: &[Link]) {

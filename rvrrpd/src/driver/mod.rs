@@ -48,7 +48,7 @@ use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::config::model::{InterfaceType, NetworkDriver, Route};
+use crate::config::model::{NetworkDriver, Route};
 use crate::net::kernel::StoppedFrames;
 use crate::net::namespace::{Namespace, NamespaceId};
 use crate::net::sender::Sender;
@@ -166,24 +166,9 @@ pub struct Choice {
     pub why: Option<String>,
 }
 
-/// A parent that plans are going to name.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub struct Expected {
-    /// Interface index.
-    pub parent: u32,
-    /// Its name.
-    pub parent_name: String,
-    /// What is going to carry virtual routers there.
-    pub iftype: InterfaceType,
-}
-
 /// What the driver is asked to do. Commands about one router are carried out in their order.
 #[derive(Debug)]
 pub enum Command {
-    /// Attaches the gates of parents in the daemon's own network namespace, for which the kernel takes
-    /// its time, while the sockets of the routers on them are still being opened. `Prepare` is to
-    /// follow.
-    Expect(Vec<Expected>),
     /// Makes what a Backup needs (macvlan, silence, closed gate). A plan with the id of a known
     /// router replaces its plan: only what differs is changed, an active router stays active.
     Prepare(Vec<Plan>),

@@ -257,11 +257,11 @@ impl Kernel {
     }
 
     /// Makes the gate of a parent that macvlans are on.
-    pub(super) fn guard(&mut self, index: u32, name: &str) -> io::Result<()> {
+    fn guard(&mut self, index: u32, name: &str) -> io::Result<()> {
         let guard = self.gate.attach(name, index, &mut self.journal)?;
-        let parent = self.parents.entry(index);
-        let parent = parent.or_insert_with(|| Parent::new(name));
-        parent.attached = true;
+        if let Some(parent) = self.parents.get_mut(&index) {
+            parent.attached = true;
+        }
         self.tell_guard(index, name, guard);
         Ok(())
     }

@@ -210,10 +210,6 @@ impl Places {
                     let announce = &mut elections.entry(self.home(id)).or_default().announce;
                     announce.push(id);
                 }
-                Command::Expect(parents) => {
-                    self.settle_all(&mut elections);
-                    self.work(NamespaceId::OWN, |kernel| kernel.expect(&parents));
-                }
                 Command::Prepare(plans) => {
                     self.settle_all(&mut elections);
                     self.prepare_all(plans);

@@ -18,9 +18,9 @@ use super::namespaces::Namespaces;
 use super::signals::Signal;
 use super::{readiness, realtime, reload, routers, status, threads};
 use crate::api::{Gauges, Registry, Request};
-use crate::config::model::{Config, InterfaceType, RouterKey, Site, VirtualRouter};
+use crate::config::model::{Config, RouterKey, Site, VirtualRouter};
 use crate::driver::view::View;
-use crate::driver::{self, Command, DriverHandle, Expected, Report, RouterId};
+use crate::driver::{self, Command, DriverHandle, Report, RouterId};
 use crate::events::{self, Change, Event};
 use crate::fsm::{Beat, Reason};
 use crate::hands::all_at_once;
@@ -323,28 +323,28 @@ impl Supervisor {
     pub(super) fn update(&mut self, sites: &BTreeSet<Site>) {
         let (mut plans, mut setups) = (Vec::new(), Vec::new());
         let keys = self.keys_at(sites);
-        // New ones before the driver begins, for which the kernel lets sockets wait. Of those that are
-        // open the routers are deaf until they are published, should their sockets be opened anew.
         let is_new = |site: &&Site| !self.interfaces.contains_key(*site);
         let new: BTreeSet<Site> = keys.keys().filter(is_new).cloned().collect();
-        for site in &new {
-            self.open(site);
-        }
-        self.foresee(&keys);
         for (site, keys) in &keys {
-            if !new.contains(site) {
-                self.open(site);
-            }
+            self.open(site);
             for key in keys {
                 if let Some((plan, worker, setup)) = self.bind(key) {
                     plans.push(plan);
                     setups.push((worker, setup));
                 }
             }
-            self.publish(site);
+            // Routers that run are deaf until then, should their sockets have been opened anew.
+            if !new.contains(site) {
+                self.publish(site);
+            }
         }
+        // After the sockets, which the kernel would let wait for the gates; while it attaches these,
+        // the rest is done here.
         if !plans.is_empty() {
             self.tell_driver(Command::Prepare(plans));
+        }
+        for site in &new {
+            self.publish(site);
         }
         // After the driver: what a worker does at once, as an owner that becomes Master, it has to
         // do by the new plan.
@@ -357,33 +357,6 @@ impl Supervisor {
         }
         self.tell_workers();
         self.publish_snapshot();
-    }
-
-    /// Lets the driver begin with what takes longest of what it is about to be told ([`Self::bind`]).
-    fn foresee(&self, keys: &BTreeMap<Site, Vec<RouterKey>>) {
-        let view = self.namespaces.view(None);
-        let mut parents = BTreeSet::new();
-        for (site, keys) in keys.iter().filter(|(site, _)| site.netns.is_none()) {
-            let Some(interface) = self.interfaces.get(site) else {
-                continue;
-            };
-            let heard = keys.iter().filter(|key| interface.hears(key.family));
-            for managed in heard.filter_map(|key| self.routers.get(key)) {
-                let (iftype, is_bound) = (managed.config.iftype, managed.bound.is_some());
-                if managed.prepared || is_bound || iftype == InterfaceType::Ether {
-                    continue;
-                }
-                let (_, binding) = readiness::assess(&managed.config, view);
-                parents.extend(binding.map(|binding| Expected {
-                    parent: binding.index,
-                    parent_name: site.interface.clone(),
-                    iftype,
-                }));
-            }
-        }
-        if !parents.is_empty() {
-            self.tell_driver(Command::Expect(parents.into_iter().collect()));
-        }
     }
 
     /// Passes on what the workers are to be told, in its order.
