@@ -23,11 +23,13 @@ const INSIDE: &str = "RVRRPD_TEST_LAB";
 /// How long a predicate may stay false.
 const DEADLINE: Duration = Duration::from_secs(20);
 
+/// No address of a link is left to chance: its last three bytes are in a group of IPv6.
 const SETUP: &str = "
     set -e
+    M=02:00:00:00:aa
     for ns in r h f; do ip netns add $L$ns; ip -n $L$ns link set lo up; done
-    ip -n ${L}r link add lan type veth peer name eth0 netns ${L}h
-    ip -n ${L}r link add wan type veth peer name eth0 netns ${L}f
+    ip -n ${L}r link add lan address $M:1 type veth peer name eth0 address $M:2 netns ${L}h
+    ip -n ${L}r link add wan address $M:3 type veth peer name eth0 address $M:4 netns ${L}f
     for f in ipv4/ip_forward ipv6/conf/all/forwarding; do
         ip netns exec ${L}r sh -c \"echo 1 > /proc/sys/net/$f\"
     done
