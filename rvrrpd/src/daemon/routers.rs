@@ -1,6 +1,7 @@
 //! From the configuration of a virtual router and its interface to what pool, listener and driver
 //! need.
 
+use core::time::Duration;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
@@ -31,6 +32,19 @@ pub(super) fn params(router: &VirtualRouter, binding: &Binding) -> Params {
         startup_delay: router.startup_delay,
         source: binding.source,
         beat: Beat::of(binding.source, router.vrid),
+    }
+}
+
+/// [`Plan::patience`].
+fn patience(params: &Params) -> Duration {
+    if params.is_owner() {
+        return Duration::ZERO;
+    }
+    let silence = params.down_interval(params.interval);
+    if params.preempt && !params.preempt_delay.is_zero() {
+        silence.min(params.preempt_delay)
+    } else {
+        silence
     }
 }
 
@@ -100,6 +114,7 @@ pub(super) fn plan(
     sender: Arc<Sender>,
 ) -> Plan {
     let announced = mac(router, binding);
+    let params = params(router, binding);
     Plan {
         id,
         name: router.name.clone(),
@@ -134,6 +149,7 @@ pub(super) fn plan(
             .filter(|address| binding.own_addresses.contains(address))
             .collect(),
         source: binding.source,
+        patience: patience(&params),
         accept: router.accept_mode || binding.owner,
         nonlocal_bind: router.nonlocal_bind,
         routes: router.routes.clone(),

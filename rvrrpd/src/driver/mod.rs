@@ -44,6 +44,7 @@ pub use monitor::{Monitor, snapshot};
 pub use place::has_leftovers;
 pub use thread::{Driver, DriverHandle};
 
+use core::time::Duration;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -86,6 +87,9 @@ pub struct Plan {
     pub own: Vec<IpAddr>,
     /// Primary address: what the advertisements come from.
     pub source: IpAddr,
+    /// How long it is Backup at least before it can be Master, unless a Master that it hears meanwhile
+    /// resigns, or falls silent after shorter intervals; zero: it is Master at once.
+    pub patience: Duration,
     /// Whether packets to the virtual addresses are accepted.
     pub accept: bool,
     /// Whether applications can be bound to the virtual addresses while it is not Master.
