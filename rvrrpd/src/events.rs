@@ -1,9 +1,10 @@
 //! What happens to virtual routers, on its way to whoever watches.
 //!
 //! Workers and the supervisor push into one bounded queue and never wait: a watcher that is slower
-//! than a network that flaps loses events, is told how many, and delays nobody.
+//! than a network that flaps loses events, is told how many, and delays nobody. Before there is a
+//! watcher nothing is kept.
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -49,29 +50,38 @@ pub enum Change {
 #[derive(Clone, Debug)]
 pub struct Sender {
     queue: mpsc::Sender<Event>,
-    lost: Arc<AtomicU64>,
+    watch: Arc<Watch>,
 }
 
 /// The end of the queue that the watcher reads.
 #[derive(Debug)]
 pub struct Receiver {
     queue: mpsc::Receiver<Event>,
-    lost: Arc<AtomicU64>,
+    watch: Arc<Watch>,
+}
+
+/// What both ends know of the watcher.
+#[derive(Debug, Default)]
+struct Watch {
+    /// There is one.
+    begun: AtomicBool,
+    /// How many events it has lost.
+    lost: AtomicU64,
 }
 
 /// A queue of events.
 #[must_use]
 pub fn queue() -> (Sender, Receiver) {
     let (sender, receiver) = mpsc::channel(QUEUE);
-    let lost = Arc::default();
+    let watch = Arc::default();
     (
         Sender {
             queue: sender,
-            lost: Arc::clone(&lost),
+            watch: Arc::clone(&watch),
         },
         Receiver {
             queue: receiver,
-            lost,
+            watch,
         },
     )
 }
@@ -93,13 +103,21 @@ impl Event {
 impl Sender {
     /// Tells the watcher, if it keeps up. Never waits.
     pub fn push(&self, router: &Arc<Status>, change: Change) {
-        self.send(Event::since(router, change, router.condition()));
+        if self.is_watched() {
+            self.send(Event::since(router, change, router.condition()));
+        }
+    }
+
+    /// Whether anybody wants to know.
+    #[must_use]
+    pub fn is_watched(&self) -> bool {
+        self.watch.begun.load(Ordering::Relaxed)
     }
 
     /// Tells the watcher of an event, if it keeps up. Never waits.
     pub fn send(&self, event: Event) {
-        if self.queue.try_send(event).is_err() {
-            self.lost.fetch_add(1, Ordering::Relaxed);
+        if self.is_watched() && self.queue.try_send(event).is_err() {
+            self.watch.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
@@ -108,13 +126,12 @@ impl Receiver {
     /// The next event, and how many were lost before it; none when nobody can push any more.
     pub async fn next(&mut self) -> Option<(u64, Event)> {
         let event = self.queue.recv().await?;
-        Some((self.lost.swap(0, Ordering::Relaxed), event))
+        Some((self.watch.lost.swap(0, Ordering::Relaxed), event))
     }
 
-    /// Forgets what has happened until now.
-    pub fn skip(&mut self) {
-        while self.queue.try_recv().is_ok() {}
-        self.lost.store(0, Ordering::Relaxed);
+    /// Wants to know what happens from now on.
+    pub fn watch(&self) {
+        self.watch.begun.store(true, Ordering::Relaxed);
     }
 
     /// How many events wait.
@@ -132,6 +149,9 @@ mod tests {
     fn a_watcher_that_sleeps_loses_events_and_is_told_how_many() {
         let (sender, mut receiver) = queue();
         let router = Arc::default();
+        sender.push(&router, Change::Added);
+        assert_eq!(receiver.waiting(), 0, "nobody watches");
+        receiver.watch();
         for _ in 0..QUEUE + 3 {
             sender.push(&router, Change::Added);
         }
@@ -140,7 +160,7 @@ mod tests {
             receiver
                 .queue
                 .try_recv()
-                .map(|_| receiver.lost.swap(0, Ordering::Relaxed))
+                .map(|_| receiver.watch.lost.swap(0, Ordering::Relaxed))
         };
         assert_eq!(next(), Ok(3));
         assert_eq!(next(), Ok(0));

@@ -118,8 +118,7 @@ fn run(mut work: Work, ear: &Ear, mut stopped: oneshot::Receiver<()>) {
     if !matches!(stopped.try_recv(), Err(TryRecvError::Empty)) {
         return;
     }
-    // Nobody has followed yet.
-    work.happening.skip();
+    work.happening.watch();
     let runtime = Builder::new_current_thread()
         .enable_io()
         .enable_time()

@@ -91,7 +91,9 @@ fn bounds(range: &str) -> Option<(usize, usize)> {
 
 /// Large buffers are mapped each for itself for ever, so that they are returned when they are freed
 /// and take no memory before they are used (mallopt(3)): glibc would stop doing so after the first
-/// one is freed. And few heaps for many threads: each has its own waste.
+/// one is freed. And few heaps for many threads: each has its own waste, which is returned from the end
+/// of a heap only when what was freed is joined at once, even though whoever frees little takes the lock
+/// of the heap then.
 pub(crate) fn map_large_buffers() {
     /// The default of glibc at the start, in bytes.
     #[cfg(target_env = "gnu")]
@@ -105,6 +107,7 @@ pub(crate) fn map_large_buffers() {
     unsafe {
         libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE);
         libc::mallopt(libc::M_ARENA_MAX, ARENAS);
+        libc::mallopt(libc::M_MXFAST, 0);
     }
 }
 
