@@ -177,7 +177,7 @@ impl Collector for Seen {
         )?;
         for (number, worker) in gauges.workers.iter().enumerate() {
             let name = format!("worker-{number}");
-            gauge(&mut depths, &[("queue", &*name)], count(worker.len()))?;
+            gauge(&mut depths, &[("queue", &*name)], count(worker.waiting()))?;
         }
         gauge(
             &mut depths,

@@ -15,7 +15,7 @@ use super::idle::Bell;
 use crate::config::model::{Config, VirtualRouter};
 use crate::driver::{self, Choice, Plane};
 use crate::net::kernel::Filter;
-use crate::pool::Delivery;
+use crate::pool::Mailbox;
 use crate::stats::{Global, Performance, Rejects, Status};
 use crate::wire::Mac;
 use crate::wire::verdict::Reject;
@@ -93,7 +93,7 @@ pub struct Gauges {
     /// How late workers are and how long the kernel takes.
     pub performance: Arc<Performance>,
     /// The queues of the workers.
-    pub workers: Vec<Sender<Delivery>>,
+    pub workers: Vec<Mailbox>,
     /// The queue of the driver.
     pub driver: Sender<driver::Command>,
     /// Configuration file.

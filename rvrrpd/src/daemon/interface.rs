@@ -6,8 +6,6 @@ use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crossbeam_channel::Sender;
-
 use crate::config::model::{Site, VirtualRouter};
 use crate::driver::Link;
 use crate::net::filter::{Channel, VridSet};
@@ -18,7 +16,7 @@ use crate::net::sender;
 use crate::net::socket::Receiver;
 use crate::net::solicitation;
 use crate::net::unicast;
-use crate::pool::{Control, Delivery, Dispatcher, Entry, Port, PortSlots, Table};
+use crate::pool::{Dispatcher, Entry, Mailbox, Port, PortSlots, Table};
 use crate::stats::Global;
 use crate::wire::auth::Key;
 use crate::wire::{Family, GROUP_V4, GROUP_V6, Vrid};
@@ -92,7 +90,7 @@ impl Interface {
         site: &Site,
         index: u32,
         families: &[Family],
-        workers: (Vec<Sender<Delivery>>, Vec<Sender<Control>>),
+        workers: Vec<Mailbox>,
         global: Arc<Global>,
         filter: Option<&Arc<Filter>>,
         reader: Reader<'_, impl FnOnce() + Send + 'static>,
@@ -118,10 +116,8 @@ impl Interface {
             return Err(error);
         }
         let table = Arc::new(Table::default());
-        let (adverts, controls) = workers;
         let name = site.to_string();
-        let dispatcher = Dispatcher::new(&name, Arc::clone(&table), adverts, Arc::clone(&global));
-        let dispatcher = dispatcher.with_controls(controls);
+        let dispatcher = Dispatcher::new(&name, Arc::clone(&table), workers, Arc::clone(&global));
         let listener = match reader {
             Reader::Alone(prepare) => {
                 Listener::start(&site.interface, receivers, prepare, dispatcher)?

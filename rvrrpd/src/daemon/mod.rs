@@ -139,7 +139,7 @@ pub fn run(document: Document, mut context: Context, ready: impl FnOnce()) -> Re
     let gauges = Gauges {
         started: SystemTime::now(),
         performance,
-        workers: workers.iter().map(|one| one.adverts.clone()).collect(),
+        workers: workers.iter().map(|one| one.mailbox.clone()).collect(),
         driver: driver.commands.clone(),
         conf: context.conf.clone(),
         run_dir: context.run_dir.path().to_owned(),

@@ -5,12 +5,10 @@ use core::cell::RefCell;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crossbeam_channel::{Sender, TrySendError};
-
 use super::mixed::Mixed;
 use super::replay::Replay;
 use super::steady::Steady;
-use super::{Control, Delivery, Entry, Sample, Table};
+use super::{Control, Delivery, Entry, Mailbox, Sample, Table};
 use crate::fsm::{self, Time};
 use crate::log::Limiter;
 use crate::net::listener::Sink;
@@ -29,8 +27,7 @@ const ADVERTS_MISSED: u32 = 3;
 pub struct Dispatcher {
     interface: String,
     table: Arc<Table>,
-    workers: Vec<Sender<Delivery>>,
-    controls: Vec<Sender<Control>>,
+    workers: Vec<Mailbox>,
     global: Arc<Global>,
     complaints: [Limiter; Reject::ALL.len()],
     notices: [Limiter; Notice::NUMBER],
@@ -82,14 +79,13 @@ impl Dispatcher {
     pub fn new(
         interface: &str,
         table: Arc<Table>,
-        workers: Vec<Sender<Delivery>>,
+        workers: Vec<Mailbox>,
         global: Arc<Global>,
     ) -> Self {
         Self {
             interface: interface.to_owned(),
             table,
             workers,
-            controls: Vec::new(),
             global,
             complaints: core::array::from_fn(|_| Limiter::new()),
             notices: core::array::from_fn(|_| Limiter::new()),
@@ -98,12 +94,6 @@ impl Dispatcher {
             steady: RefCell::default(),
             mixed: RefCell::default(),
         }
-    }
-
-    /// The same, telling the workers of router solicitations by their control queues.
-    #[must_use]
-    pub fn with_controls(self, controls: Vec<Sender<Control>>) -> Self {
-        Self { controls, ..self }
     }
 
     /// Whether the packet was accepted, and then whether its worker has room for it.
@@ -244,8 +234,8 @@ impl Dispatcher {
             stamp: accepted.stamp,
             sample: self.sample(entry, datagram, accepted),
         };
-        let queue = self.workers.get(entry.worker);
-        let is_lost = queue.is_some_and(|queue| is_full(queue, delivery));
+        let worker = self.workers.get(entry.worker);
+        let is_lost = worker.is_some_and(|worker| !worker.deliver(delivery));
         if is_lost {
             self.global.queue_overflows.count();
             self.tell_loss(
@@ -318,11 +308,6 @@ impl Dispatcher {
     }
 }
 
-/// Whether a queue had no room for `message`. Who has ended, as at a stop, misses nothing.
-fn is_full<T>(queue: &Sender<T>, message: T) -> bool {
-    matches!(queue.try_send(message), Err(TrySendError::Full(_)))
-}
-
 fn count(status: &Status, accepted: &Accepted) {
     status.advertisement_rcvd.count();
     if accepted.priority == PRIORITY_RESIGN {
@@ -367,26 +352,10 @@ impl Sink for Dispatcher {
         self.table.advertising(|entry, doorbell| {
             entry.status.router_solicitation_rcvd.count();
             if doorbell.ring()
-                && let Some(control) = self.controls.get(entry.worker)
+                && let Some(worker) = self.workers.get(entry.worker)
             {
-                // A worker that is gone has nothing to answer with.
-                let _ended = control.send(Control::Solicited(entry.id, received));
+                worker.tell(Control::Solicited(entry.id, received));
             }
         });
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// At a stop the workers end before the listeners.
-    #[test]
-    fn what_nobody_waits_for_is_not_lost() {
-        let (sender, receiver) = crossbeam_channel::bounded(1);
-        assert!(!is_full(&sender, 1));
-        assert!(is_full(&sender, 2));
-        drop(receiver);
-        assert!(!is_full(&sender, 3));
     }
 }

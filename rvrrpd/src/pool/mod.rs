@@ -16,6 +16,7 @@ mod dispatch;
 mod doorbell;
 mod engine;
 mod frames;
+mod mailbox;
 mod mixed;
 mod port;
 mod replay;
@@ -34,6 +35,7 @@ use crossbeam_channel::{Receiver, Sender};
 pub use dispatch::Dispatcher;
 pub use doorbell::Doorbell;
 pub use engine::{Engine, Host, LEAD};
+pub use mailbox::Mailbox;
 pub use port::{Port, PortSlots};
 pub use steady::{LONGEST_SAMPLE, Sample};
 pub use table::{Entry, Table};
@@ -162,6 +164,17 @@ pub enum Control<P = Arc<Port>> {
     Stop,
 }
 
+impl<P> Control<P> {
+    /// Whether a state may follow from it.
+    fn is_order(&self) -> bool {
+        match self {
+            Self::Activated(_) | Self::Solicited(..) => false,
+            Self::Several(controls) => controls.iter().any(Self::is_order),
+            Self::Set(_) | Self::Readiness(..) | Self::Remove(..) | Self::Stop => true,
+        }
+    }
+}
+
 /// Whom a worker tells.
 #[derive(Clone, Debug)]
 pub struct Surroundings {
@@ -176,16 +189,15 @@ pub struct Surroundings {
 /// One worker thread, as the others see it.
 #[derive(Debug)]
 pub struct Handle {
-    /// Its queue of advertisements.
-    pub adverts: Sender<Delivery>,
-    /// Its control queue.
-    pub control: Sender<Control>,
+    /// Its queues.
+    pub mailbox: Mailbox,
     thread: JoinHandle<()>,
 }
 
 impl Handle {
     /// Starts worker `number`, which calls `prepare` once (scheduling). Of `routers` virtual routers any
-    /// number may be its own, and all of them may be told of at once.
+    /// number may be its own, and all of them may be told of at once. It ends with [`Control::Stop`]
+    /// alone.
     ///
     /// # Errors
     /// The thread cannot be made.
@@ -205,8 +217,7 @@ impl Handle {
                 Worker::new(incoming, orders, surroundings).run();
             })?;
         Ok(Self {
-            adverts,
-            control,
+            mailbox: Mailbox::new(adverts, control, thread.thread().clone()),
             thread,
         })
     }

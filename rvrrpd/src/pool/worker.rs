@@ -6,9 +6,9 @@ use std::hash::RandomState;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crossbeam_channel::{Receiver, select};
+use crossbeam_channel::{Receiver, TryRecvError};
 
-use super::{Control, Delivery, Engine, Host, Port, Sample, Setup, Surroundings};
+use super::{Control, Delivery, Engine, Host, LEAD, Port, Sample, Setup, Surroundings};
 use crate::driver::Command;
 use crate::events::{self, Change};
 use crate::fsm::{Cause, Time, Transition};
@@ -21,10 +21,18 @@ use crate::wire::{Family, Vrid};
 /// Longest wait when no router has a deadline.
 const IDLE: Duration = Duration::from_secs(3600);
 
+/// A deadline that comes within this time comes before what is to be told. A thousand lines take longer.
+const SOON: Duration = LEAD;
+
+/// What is to be told waits no longer than this, whatever is due; then some of it is told each time.
+const LONGEST_SILENCE: Duration = Duration::from_millis(5);
+/// How much is told before the deadlines are looked at again.
+const PIECE: usize = 32;
+
 /// Least time between two times that the driver is told to be awake.
 const ALERT_EVERY: Duration = Duration::from_millis(10);
 
-/// The thread of an engine.
+/// The thread of an engine. A [`Mailbox`](super::Mailbox) is where it is told things.
 #[derive(Debug)]
 pub struct Worker {
     engine: Engine<Arc<Port>>,
@@ -41,6 +49,8 @@ struct Rim {
     /// What is to be logged once everything has been sent: title and change.
     transitions: Vec<(Arc<str>, Option<Arc<Identity>>, Transition)>,
     changes: Vec<events::Event>,
+    /// Since when the first of these waits.
+    untold: Option<Time>,
     postponements: Limiter,
     /// When the driver was last told to be awake.
     alerted: Time,
@@ -67,6 +77,7 @@ impl Worker {
                 send_complaint: Limiter::new(),
                 transitions: Vec::new(),
                 changes: Vec::new(),
+                untold: None,
                 postponements: Limiter::new(),
                 alerted: Time::from_micros(0),
                 random: RandomState::new(),
@@ -83,26 +94,30 @@ impl Worker {
             rim,
         } = &mut self;
         loop {
-            let wait = engine
-                .wake()
-                .map_or(IDLE, |wake| wake.since(clock::monotonic()));
-            select! {
-                recv(control) -> control => match control {
-                    Ok(Control::Stop) | Err(_) => {
-                        engine.control(Control::Stop, rim);
-                        return rim.tell();
-                    }
-                    Ok(control) => {
-                        engine.control(control, rim);
-                        rim.make_room(engine.room());
-                    }
-                },
-                recv(rim.adverts) -> delivery => {
-                    if let Ok(delivery) = delivery {
-                        engine.deliver(&delivery, rim);
+            match control.try_recv() {
+                Ok(Control::Stop) | Err(TryRecvError::Disconnected) => {
+                    engine.control(Control::Stop, rim);
+                    return rim.tell();
+                }
+                Ok(control) => {
+                    let is_order = control.is_order();
+                    engine.control(control, rim);
+                    rim.make_room(engine.room());
+                    if is_order {
+                        // Whoever gave it may tell what follows from it, and this comes before.
+                        engine.pass(rim);
+                        rim.tell();
                     }
                 }
-                default(wait) => {}
+                Err(TryRecvError::Empty) if rim.adverts.is_empty() => {
+                    let wait = engine
+                        .wake()
+                        .map_or(IDLE, |wake| wake.since(clock::monotonic()));
+                    if !wait.is_zero() {
+                        std::thread::park_timeout(wait);
+                    }
+                }
+                Err(TryRecvError::Empty) => {}
             }
             if let Some(deadline) = engine.deadline() {
                 let now = clock::monotonic();
@@ -112,25 +127,51 @@ impl Worker {
                 }
             }
             engine.pass(rim);
-            rim.tell();
+            rim.tell_before(engine.deadline());
         }
     }
 }
 
 impl Rim {
-    /// As the engine does for itself.
+    /// As the engine does for itself: two changes of each, for what is to be told may wait for a pass.
     fn make_room(&mut self, count: usize) {
-        let missing = |length: usize| count.saturating_sub(length);
+        let missing = |length: usize| (2 * count).saturating_sub(length);
         self.transitions.reserve(missing(self.transitions.len()));
         self.changes.reserve(missing(self.changes.len()));
     }
 
-    /// No advertisement and no address waits for the lines and the watchers of a thousand changes.
+    /// No advertisement and no address waits for the lines and the watchers of a thousand changes,
+    /// also not those of which the time comes soon: of routers that a dead Master has left, each one's a
+    /// few microseconds after the one before.
+    fn tell_before(&mut self, deadline: Option<Time>) {
+        while !(self.changes.is_empty() && self.transitions.is_empty()) {
+            let now = self.now();
+            let is_late = now.since(*self.untold.get_or_insert(now)) > LONGEST_SILENCE;
+            let is_soon = deadline.is_some_and(|deadline| deadline.since(now) < SOON);
+            if is_soon && !is_late {
+                return;
+            }
+            self.tell_some();
+            if is_soon {
+                return;
+            }
+        }
+        self.untold = None;
+    }
+
     fn tell(&mut self) {
-        for change in self.changes.drain(..) {
+        while !(self.changes.is_empty() && self.transitions.is_empty()) {
+            self.tell_some();
+        }
+        self.untold = None;
+    }
+
+    fn tell_some(&mut self) {
+        for change in self.changes.drain(..PIECE.min(self.changes.len())) {
             self.surroundings.events.send(change);
         }
-        for (title, identity, transition) in self.transitions.drain(..) {
+        let lines = PIECE.min(self.transitions.len());
+        for (title, identity, transition) in self.transitions.drain(..lines) {
             let identity = identity.as_deref();
             tracing::info!(
                 said.name = identity.map(|it| it.name.as_str()),
@@ -272,6 +313,9 @@ impl Host for Rim {
     }
 
     fn changed(&mut self, setup: &Setup, before: Condition, cause: Option<Cause>) {
+        if !self.surroundings.events.is_watched() {
+            return;
+        }
         let change = Change::Condition(cause);
         self.changes
             .push(events::Event::since(&setup.status, change, before));

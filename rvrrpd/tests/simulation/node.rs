@@ -10,7 +10,9 @@ use std::time::Duration;
 use crossbeam_channel::Receiver;
 use rvrrpd::driver::{Command, RouterId};
 use rvrrpd::fsm::{Params, Reason, Reasons, Time, Transition};
-use rvrrpd::pool::{Control, Delivery, Dispatcher, Engine, Entry, Host, Sample, Setup, Table};
+use rvrrpd::pool::{
+    Control, Delivery, Dispatcher, Engine, Entry, Host, Mailbox, Sample, Setup, Table,
+};
 use rvrrpd::stats::{Global, Status};
 use rvrrpd::wire::{Family, Vrid};
 
@@ -87,6 +89,9 @@ struct Rim<'a> {
 impl Node {
     pub(crate) fn new(plan: &NodePlan, number: usize, groups: &[Group]) -> Self {
         let (sender, queue) = crossbeam_channel::bounded(256);
+        // Nobody asks for router advertisements, and nobody sleeps.
+        let control = crossbeam_channel::unbounded().0;
+        let worker = Mailbox::new(sender, control, std::thread::current());
         let table = Arc::new(Table::default());
         let global = Arc::new(Global::default());
         let mut node = Self {
@@ -96,7 +101,7 @@ impl Node {
             listener: Listener::new(Dispatcher::new(
                 "sim0",
                 Arc::clone(&table),
-                vec![sender],
+                vec![worker],
                 global,
             )),
             controls: VecDeque::new(),

@@ -188,8 +188,8 @@ impl Supervisor {
                     if self.driver.is_finished() {
                         return End::DriverLost;
                     }
-                    self.settle();
                     self.retry();
+                    self.settle();
                 }
             }
             for signal in context.postponed.drain(..) {
@@ -211,7 +211,7 @@ impl Supervisor {
             let _told_before = realtime::thread(threads::STOP);
         }
         for worker in &self.workers {
-            let _ended = worker.control.send(Control::Stop);
+            worker.mailbox.tell(Control::Stop);
         }
         for worker in self.workers {
             worker.join();
@@ -305,7 +305,7 @@ impl Supervisor {
         let (left, all_left) = crossbeam_channel::unbounded();
         for (worker, ids) in self.workers.iter().zip(leaving) {
             if !ids.is_empty() {
-                let _ended = worker.control.send(Control::Remove(ids, left.clone()));
+                worker.mailbox.tell(Control::Remove(ids, left.clone()));
             }
         }
         drop(left);
@@ -364,7 +364,7 @@ impl Supervisor {
         for (worker, orders) in self.workers.iter().zip(&mut self.orders) {
             if !orders.is_empty() {
                 let several = Control::Several(core::mem::take(orders));
-                let _ended = worker.control.send(several);
+                worker.mailbox.tell(several);
             }
         }
     }

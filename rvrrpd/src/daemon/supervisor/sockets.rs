@@ -51,8 +51,8 @@ impl Supervisor {
         let workers = self
             .workers
             .iter()
-            .map(|worker| (worker.adverts.clone(), worker.control.clone()))
-            .unzip();
+            .map(|worker| worker.mailbox.clone())
+            .collect();
         let prepare = threads::prepare(self.config.global.realtime, threads::LISTENER);
         let (global, filter) = (&self.global, self.filter.as_ref());
         let opened = match &site.netns {
