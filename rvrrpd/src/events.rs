@@ -103,9 +103,7 @@ impl Event {
 impl Sender {
     /// Tells the watcher, if it keeps up. Never waits.
     pub fn push(&self, router: &Arc<Status>, change: Change) {
-        if self.is_watched() {
-            self.send(Event::since(router, change, router.condition()));
-        }
+        self.send(Event::since(router, change, router.condition()));
     }
 
     /// Whether anybody wants to know.

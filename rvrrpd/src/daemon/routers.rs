@@ -114,7 +114,6 @@ pub(super) fn plan(
     sender: Arc<Sender>,
 ) -> Plan {
     let announced = mac(router, binding);
-    let params = params(router, binding);
     Plan {
         id,
         name: router.name.clone(),
@@ -149,7 +148,7 @@ pub(super) fn plan(
             .filter(|address| binding.own_addresses.contains(address))
             .collect(),
         source: binding.source,
-        patience: patience(&params),
+        patience: patience(&params(router, binding)),
         accept: router.accept_mode || binding.owner,
         nonlocal_bind: router.nonlocal_bind,
         routes: router.routes.clone(),

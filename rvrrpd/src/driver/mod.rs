@@ -17,6 +17,7 @@ mod choice;
 mod conflict;
 mod dataplane;
 mod duties;
+mod early;
 mod election;
 pub mod gate;
 mod group;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::announce;
 use super::gate::Hooks;
@@ -16,11 +16,8 @@ use crate::config::model::{NetworkDriver, Route};
 use crate::driver::dataplane::{Step, uses_virtual_mac, virtual_mac};
 use crate::wire::{Family, Mac};
 
-/// What the kernel may take to attach a gate, beyond what it has taken before.
-const ATTACHMENT: Duration = Duration::from_millis(10);
-
 /// What went wrong, by router.
-type Failures = BTreeMap<RouterId, Error>;
+pub(super) type Failures = BTreeMap<RouterId, Error>;
 
 impl Kernel {
     /// Makes what a Backup needs for each plan, or changes what differs from the plan before.
@@ -263,7 +260,7 @@ impl Kernel {
                     attached.map_err(|why| self.cannot_carry(*id, why))
                 });
                 if result.is_ok() && told.is_none() {
-                    told = Some(self.tell_before(begin.elapsed(), ids, links, failures));
+                    told = Some(self.tell_early(begin.elapsed(), ids, links, failures));
                 }
             }
             if let Err(error) = result {
@@ -271,41 +268,6 @@ impl Kernel {
             }
         }
         told.unwrap_or_default()
-    }
-
-    /// Where the gate carries virtual MACs at one parent it does so at the others, too, but each takes
-    /// the kernel 8 to 16 ms; the first one took `took`. A Backup is silent without it as with it. So
-    /// whoever cannot be Master before all of them are done does not wait for that, if nothing else is to
-    /// be made. Should it fail there all the same, that is told.
-    fn tell_before(
-        &self,
-        took: Duration,
-        ids: &[RouterId],
-        links: &[Link],
-        failures: &Failures,
-    ) -> BTreeSet<RouterId> {
-        let secluded = links.iter().filter(|link| link.secluded);
-        let secluded: BTreeSet<u32> = secluded.map(|link| link.index).collect();
-        let routers = ids.iter().filter_map(|id| self.routers.get(id));
-        let fresh = routers.filter(|router| !router.prepared);
-        let fresh: Vec<&Plan> = fresh.map(|router| &router.plan).collect();
-        if fresh.iter().any(|plan| plan.carrier != Carrier::Ebpf) {
-            return BTreeSet::new();
-        }
-        let waiting: Vec<&Plan> = fresh
-            .into_iter()
-            .filter(|plan| !failures.contains_key(&plan.id) && !secluded.contains(&plan.parent))
-            .collect();
-        let parents: BTreeSet<u32> = waiting.iter().map(|plan| plan.parent).collect();
-        let told: BTreeSet<RouterId> = waiting
-            .iter()
-            .filter(|plan| is_done_before(plan.patience, parents.len(), took))
-            .map(|plan| plan.id)
-            .collect();
-        for id in &told {
-            self.report(Report::Prepared(*id));
-        }
-        told
     }
 
     /// Makes the gate of a parent that macvlans are on.
@@ -703,14 +665,6 @@ impl Kernel {
     }
 }
 
-/// Whether the gates of so many parents are attached before a router with this patience can be Master.
-/// One of them `took` so long.
-fn is_done_before(patience: Duration, parents: usize, took: Duration) -> bool {
-    let parents = u32::try_from(parents).unwrap_or(u32::MAX);
-    let all = (2 * took + ATTACHMENT).saturating_mul(parents);
-    all < patience
-}
-
 /// Ethernet address of the parent. A virtual one is not its own: it was left by somebody else.
 fn own_mac(plan: &Plan, links: &[Link]) -> Option<Mac> {
     let parent = links.iter().find(|link| link.index == plan.parent);
@@ -767,28 +721,4 @@ fn silence_ipv6(name: &str, family: Family) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Whoever can be Master earlier waits until its gate is there: nobody would get an answer.
-    #[test]
-    fn nobody_is_master_before_its_gate_is_there() {
-        let took = Duration::from_millis(15);
-        let seconds = Duration::from_secs_f64;
-        assert!(is_done_before(seconds(0.3), 4, took));
-        assert!(is_done_before(seconds(3.0), 60, took));
-        assert!(!is_done_before(seconds(0.3), 60, took), "a long row");
-        assert!(!is_done_before(seconds(0.03), 1, took), "a short interval");
-        assert!(
-            !is_done_before(seconds(0.3), 4, seconds(0.04)),
-            "a busy kernel"
-        );
-        assert!(
-            !is_done_before(Duration::ZERO, 0, Duration::ZERO),
-            "an owner"
-        );
-    }
 }

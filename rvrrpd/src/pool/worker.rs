@@ -94,20 +94,16 @@ impl Worker {
             rim,
         } = &mut self;
         loop {
+            let mut is_order = false;
             match control.try_recv() {
                 Ok(Control::Stop) | Err(TryRecvError::Disconnected) => {
                     engine.control(Control::Stop, rim);
-                    return rim.tell();
+                    return rim.tell_before(None);
                 }
                 Ok(control) => {
-                    let is_order = control.is_order();
+                    is_order = control.is_order();
                     engine.control(control, rim);
                     rim.make_room(engine.room());
-                    if is_order {
-                        // Whoever gave it may tell what follows from it, and this comes before.
-                        engine.pass(rim);
-                        rim.tell();
-                    }
                 }
                 Err(TryRecvError::Empty) if rim.adverts.is_empty() => {
                     let wait = engine
@@ -127,7 +123,8 @@ impl Worker {
                 }
             }
             engine.pass(rim);
-            rim.tell_before(engine.deadline());
+            // Whoever gave an order may tell what follows from it: this comes before, whatever is due.
+            rim.tell_before(engine.deadline().filter(|_| !is_order));
         }
     }
 }
@@ -155,13 +152,6 @@ impl Rim {
             if is_soon {
                 return;
             }
-        }
-        self.untold = None;
-    }
-
-    fn tell(&mut self) {
-        while !(self.changes.is_empty() && self.transitions.is_empty()) {
-            self.tell_some();
         }
         self.untold = None;
     }
