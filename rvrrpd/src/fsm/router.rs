@@ -163,6 +163,33 @@ impl Router {
         (self.state == State::Backup && waits_for_silence).then_some(self.since)
     }
 
+    /// Whether this Master advertises at its beat, as everybody does who has been Master for a while.
+    #[must_use]
+    pub fn is_on_beat(&self) -> bool {
+        let Params { interval, beat, .. } = self.params;
+        let stays = |at| beat.attract(at, interval) == at;
+        self.state == State::Master && self.answer_at.is_none() && self.timer.is_some_and(stays)
+    }
+
+    /// Whether both are Masters whose timers, as long as nothing else happens, always do the same at
+    /// the same times.
+    #[must_use]
+    pub fn is_in_step_with(&self, other: &Self) -> bool {
+        let step = |router: &Self| {
+            let Params { interval, beat, .. } = router.params;
+            let timers = [router.timer, router.answer_at];
+            (timers, router.since, router.master_interval, interval, beat)
+        };
+        self.state == State::Master && other.state == State::Master && step(self) == step(other)
+    }
+
+    /// What the timer of `other` has done since both were in step, that of this router has done, too.
+    pub fn keep_step_with(&mut self, other: &Self) {
+        self.timer = other.timer;
+        self.since = other.since;
+        self.generation += 1;
+    }
+
     /// Handles one event at the time `now` and appends what is to be done to `actions`.
     pub fn handle(&mut self, now: Time, event: Event, actions: &mut Vec<Action>) {
         match event {

@@ -120,6 +120,14 @@ impl Frames {
         packets.filter_map(|(receiver, bytes)| receiver.is_none().then_some(bytes.as_slice()))
     }
 
+    /// The frame that is the whole advertisement and leaves each time as it is; none where there are
+    /// several, or where they are numbered.
+    pub(super) fn constant(&self) -> Option<&[u8]> {
+        let mut frames = self.frames(false);
+        let frame = frames.next().filter(|_| !self.sealed)?;
+        frames.next().is_none().then_some(frame)
+    }
+
     /// The datagrams to the unicast peers; none to the group.
     pub(super) fn datagrams(&self, resign: bool) -> impl Iterator<Item = (IpAddr, &[u8])> {
         self.packets(resign)

@@ -65,7 +65,8 @@ pub struct Peer {
 #[derive(Debug)]
 #[repr(C)]
 pub struct Status {
-    /// When the main timer runs out, in microseconds of the monotonic clock; 0: it does not run.
+    /// When the main timer of a router that is not Master runs out, in microseconds of the monotonic
+    /// clock; 0: it does not run.
     timer: AtomicU64,
     /// Sent advertisements, those with priority 0 included. One is a packet for each version and
     /// unicast peer.
@@ -372,11 +373,6 @@ impl Status {
             micros(router.params().down_interval(interval)),
             Ordering::Relaxed,
         );
-        self.publish_timer(router);
-    }
-
-    /// Publishes when its timer runs out, where nothing else has changed.
-    pub fn publish_timer(&self, router: &Router) {
         let timer = router.timer_end().map_or(0, Time::as_micros);
         self.timer.store(timer, Ordering::Relaxed);
     }

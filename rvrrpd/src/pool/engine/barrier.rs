@@ -34,9 +34,8 @@ pub(super) struct Expired {
 }
 
 impl<P> Engine<P> {
-    /// Lets the deadlines that have come take effect.
-    pub(super) fn fire<H: Host<Port = P>>(&mut self, host: &mut H) {
-        let now = host.now();
+    /// Lets the deadlines take effect that have come at `now`.
+    pub(super) fn fire<H: Host<Port = P>>(&mut self, now: Time, host: &mut H) {
         self.drained.clear();
         self.lost.clear();
         self.deadlines.due(now + LEAD, &mut self.due);

@@ -5,6 +5,7 @@
 //!                    ├─▶ Slot: fsm::Router ─▶ actions ──▶┤
 //!  deadlines ────────┘   ▲                               └─▶ Host::command   driver
 //!      └─ drain barrier ─┘ Host::drained_until, Host::delivery
+//!  beats ───────────▶ Chorus: the frames of many Masters ───▶ Host::send
 //! ```
 //!
 //! What it needs it asks of a [`Host`]: the thread of [`super::Worker`], or a simulation with a
@@ -12,6 +13,7 @@
 
 mod absorb;
 mod barrier;
+mod chorus;
 mod host;
 mod slot;
 
@@ -25,6 +27,7 @@ use super::deadlines::Deadlines;
 use super::{Control, Delivery, Setup};
 use crate::driver::{Command, RouterId};
 use crate::fsm::{Action, Event, Reason, Reasons, Router, Time};
+use chorus::{Chorus, Soloist};
 use slot::Slot;
 
 /// The virtual routers of one worker and what they still want to be done. `P` is how its [`Host`]
@@ -34,11 +37,19 @@ pub struct Engine<P> {
     slots: Vec<Option<Slot<P>>>,
     places: HashMap<RouterId, usize>,
     deadlines: Deadlines,
+    /// Masters that advertise as one; empty ones are free.
+    choruses: Vec<Chorus>,
+    /// When, by their numbers.
+    beats: Deadlines,
     /// When router advertisements are due.
     advertising: Deadlines,
     /// Reused in every pass, so that no pass allocates.
     actions: Vec<Action>,
     outgoing: Vec<Outgoing>,
+    /// Masters that have just advertised by themselves and might do so with others.
+    soloists: Vec<Soloist>,
+    /// Always empty; its memory is for moving frames.
+    spare: Vec<u8>,
     /// Places in a batch of frames that the kernel refused.
     refused: Vec<usize>,
     commands: Vec<Command>,
@@ -86,9 +97,13 @@ impl<P> Default for Engine<P> {
             slots: Vec::new(),
             places: HashMap::new(),
             deadlines: Deadlines::default(),
+            choruses: Vec::new(),
+            beats: Deadlines::default(),
             advertising: Deadlines::default(),
             actions: Vec::new(),
             outgoing: Vec::new(),
+            soloists: Vec::new(),
+            spare: Vec::new(),
             refused: Vec::new(),
             commands: Vec::new(),
             due: Vec::new(),
@@ -114,23 +129,24 @@ impl<P> Engine<P> {
             };
             first.0.before(lead)
         });
-        let advertising = self.advertising.first().map(|first| first.0);
-        first.into_iter().chain(advertising).min()
+        let others = [&self.beats, &self.advertising].map(Deadlines::first);
+        let others = others.into_iter().flatten().map(|first| first.0);
+        first.into_iter().chain(others).min()
     }
 
     /// When the next [`Self::pass`] is due, if nothing happens before.
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {
-        let of = |deadlines: &Deadlines| Some(deadlines.first()?.0);
-        let deadlines = [of(&self.deadlines), of(&self.advertising)];
-        deadlines.into_iter().flatten().min()
+        let deadlines = [&self.deadlines, &self.beats, &self.advertising].map(Deadlines::first);
+        let deadlines = deadlines.into_iter().flatten().map(|first| first.0);
+        deadlines.min()
     }
 
     /// The state machine of a router.
     #[must_use]
-    pub fn router(&self, id: RouterId) -> Option<&Router> {
+    pub fn router(&self, id: RouterId) -> Option<Router> {
         let slot = self.slots[*self.places.get(&id)?].as_ref()?;
-        Some(&slot.router)
+        Some(self.alone(slot))
     }
 
     /// Takes an order. To be followed by [`Self::pass`].
@@ -168,7 +184,12 @@ impl<P> Engine<P> {
         let Some(&place) = self.places.get(&delivery.id) else {
             return;
         };
+        let stepped_out = self.step_out(place);
         if let Some(slot) = &mut self.slots[place] {
+            if stepped_out {
+                let deadline = slot.deadline().map(|deadline| deadline.at);
+                self.deadlines.set(place, deadline);
+            }
             slot.follow_checksum_form(delivery.checksum_form);
             if slot.router.params().is_owner() {
                 // Refused and counted as such; its form of the checksum is all that it teaches.
@@ -184,9 +205,12 @@ impl<P> Engine<P> {
     /// all of this gave.
     pub fn pass<H: Host<Port = P>>(&mut self, host: &mut H) {
         self.empty_queue(host);
-        self.fire(host);
+        let now = host.now();
+        self.fire(now, host);
         self.fire_router_advertisements(host);
         self.flush(host);
+        self.sing(now, host);
+        self.unite();
     }
 
     /// Changes when the router advertisements of a router leave.
@@ -270,6 +294,7 @@ impl<P> Engine<P> {
         }
         let count = self.slots.len();
         hold(&mut self.outgoing, count);
+        hold(&mut self.soloists, count);
         hold(&mut self.commands, count);
         hold(&mut self.due, count);
         hold(&mut self.near, count);
@@ -338,6 +363,7 @@ impl<P> Engine<P> {
         now: Time,
         host: &mut H,
     ) {
+        self.step_out(place);
         let Some(slot) = &mut self.slots[place] else {
             return;
         };
@@ -351,9 +377,11 @@ impl<P> Engine<P> {
             // The steady state of a Master: nothing but its timer has changed, and no memory is
             // touched for the rest, which would have to be fetched for each advertisement.
             self.actions.clear();
-            slot.setup.status.publish_timer(&slot.router);
-            self.outgoing
-                .extend(slot.outgoing::<H>(place, Packet::Advert));
+            if let Some(outgoing) = slot.outgoing::<H>(place, Packet::Advert) {
+                let soloist = Soloist::new(outgoing.port, place, slot);
+                self.soloists.extend(soloist);
+                self.outgoing.push(outgoing);
+            }
             return;
         }
         let status = &slot.setup.status;

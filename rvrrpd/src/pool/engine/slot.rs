@@ -18,6 +18,8 @@ pub(super) struct Slot<P> {
     /// The Master's advertisement, whose repetitions the kernel keeps to itself, received when the
     /// last one came that the router knows of.
     pub(super) absorbed: Option<Advert>,
+    /// The chorus that it advertises with, whose timer is its own.
+    pub(super) chorus: Option<usize>,
     schedule: Schedule,
     pub(super) setup: Setup<P>,
     pub(super) router: Router,
@@ -46,6 +48,7 @@ impl<P> Slot<P> {
             checksum_form,
             frames: Frames::default(),
             absorbed: None,
+            chorus: None,
             doubt: None,
             activated: false,
             schedule: Schedule::default(),
