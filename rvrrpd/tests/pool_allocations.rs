@@ -223,25 +223,88 @@ fn assert_allocates_nothing(peers: Peers, versions: Versions, auth: Key, copies:
     }
 }
 
+const MANY: u32 = 200;
+
+fn many() -> impl Iterator<Item = RouterId> {
+    (1..=MANY).map(RouterId)
+}
+
+/// New Backups.
+fn join(engine: &mut Engine<u32>, host: &mut Counting, ids: impl Iterator<Item = RouterId>) {
+    for id in ids {
+        let setup = setup(Peers::Group, Versions::V3, Key::None);
+        engine.control(Control::Set(Box::new(Setup { id, ..setup })), host);
+        engine.control(Control::Readiness(id, Reasons::NONE), host);
+    }
+    engine.pass(host);
+}
+
+/// Many that have been Master for a while, as one, and as many Backups.
+fn many_masters() -> (Engine<u32>, Counting) {
+    let (mut host, mut engine) = (Counting::default(), Engine::default());
+    join(&mut engine, &mut host, many());
+    // By 5 ms each, until they are at their beat.
+    for _ in 0..=INTERVAL.as_millis() / 5 {
+        host.now = engine.deadline().unwrap();
+        engine.pass(&mut host);
+    }
+    assert!(are_all(&engine, State::Master));
+    let others = (MANY + 1..=2 * MANY).map(RouterId);
+    join(&mut engine, &mut host, others);
+    host.frames = 0;
+    (engine, host)
+}
+
+fn are_all(engine: &Engine<u32>, state: State) -> bool {
+    many().all(|id| engine.router(id).unwrap().state() == state)
+}
+
 /// All routers of a worker become Master at once, and resign at once.
 #[test]
 fn an_election_allocates_nothing() {
-    const MANY: u32 = 200;
     let (mut host, mut engine) = (Counting::default(), Engine::default());
-    let ids = || (1..=MANY).map(RouterId);
-    for id in ids() {
-        let setup = setup(Peers::Group, Versions::V3, Key::None);
-        engine.control(Control::Set(Box::new(Setup { id, ..setup })), &mut host);
-        engine.control(Control::Readiness(id, Reasons::NONE), &mut host);
-    }
-    engine.pass(&mut host);
+    join(&mut engine, &mut host, many());
     host.now = engine.deadline().unwrap();
     let taken_over = measure(|| engine.pass(&mut host));
-    let state = |id| engine.router(id).unwrap().state();
-    assert!(ids().all(|id| state(id) == State::Master));
+    assert!(are_all(&engine, State::Master));
     let resigned = measure(|| engine.control(Control::Stop, &mut host));
     assert_eq!(host.frames, 2 * MANY as usize);
     assert_eq!((taken_over.count_total, resigned.count_total), (0, 0));
+}
+
+/// Nor do those that advertise as one, and what ends that: a better Master, a stall after which all
+/// announce themselves, the stop. Backups that came meanwhile take no room of theirs.
+#[test]
+fn many_that_advertise_as_one_allocate_nothing() {
+    let (mut engine, mut host) = many_masters();
+    let better = many().map(|id| Delivery {
+        id,
+        ..advert(&host, 200)
+    });
+    let better: Vec<_> = better.collect();
+    let yielded = measure(|| {
+        for delivery in &better {
+            engine.deliver(delivery, &mut host);
+        }
+    });
+    assert!(are_all(&engine, State::Backup));
+
+    let (mut engine, mut host) = many_masters();
+    let beat = measure(|| {
+        host.now = engine.deadline().unwrap();
+        engine.pass(&mut host);
+    });
+    assert_eq!(host.frames, MANY as usize);
+    // As late as this all announce themselves, and the others take over.
+    host.now = host.now + 4 * INTERVAL;
+    let announced = measure(|| engine.pass(&mut host));
+    assert_eq!((host.announcements, host.frames), (1, 3 * MANY as usize));
+
+    let (mut engine, mut host) = many_masters();
+    let resigned = measure(|| engine.control(Control::Stop, &mut host));
+    assert_eq!(host.frames, MANY as usize);
+    let counts = [yielded, beat, announced, resigned].map(|info| info.count_total);
+    assert_eq!(counts, [0; 4]);
 }
 
 /// A takeover does not wait for a processor that sleeps; the next advertisement of a Master may.

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::num::NonZeroU8;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,9 +15,9 @@ use rvrrpd::driver::{Command, RouterId};
 use rvrrpd::fsm::{Advert, Beat, Params, Reason, Reasons, State, Time, Transition};
 use rvrrpd::pool::{Control, Delivery, Engine, Host, Message, Sample, Setup};
 use rvrrpd::stats::Status;
-use rvrrpd::wire::advert::{Datagram, Peers};
-use rvrrpd::wire::auth::Key;
-use rvrrpd::wire::{Family, Mac, Version, Versions, Vrid};
+use rvrrpd::wire::advert::{ChecksumForm, Datagram, Peers};
+use rvrrpd::wire::auth::{HmacKey, HmacKeys, Key};
+use rvrrpd::wire::{Family, Mac, Versions, Vrid};
 
 /// Virtual routers, half of them at one beat and half at the other.
 const ROUTERS: u8 = 8;
@@ -25,12 +26,13 @@ const LONG: Duration = Duration::from_millis(300);
 /// Longer than all of them need to get to their beat.
 const SETTLED: Duration = Duration::from_secs(20);
 
-/// What the host saw, with the time.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+/// What the host saw of a router.
+#[derive(Clone, Debug, Eq, PartialEq)]
 enum Seen {
-    Frame(Vec<u8>),
+    /// A frame that leaves by an interface.
+    Frame(u32, Vec<u8>),
     /// Refused.
-    Lost(Vec<u8>),
+    Lost(u32, Vec<u8>),
     Told(String),
 }
 
@@ -38,14 +40,15 @@ enum Seen {
 struct Recorder {
     now: Time,
     refused: BTreeSet<u8>,
-    seen: Vec<(Time, Seen)>,
+    /// With time and VRID.
+    seen: Vec<(Time, u8, Seen)>,
     /// How often something was sent.
     calls: usize,
 }
 
 impl Recorder {
-    fn note(&mut self, seen: Seen) {
-        self.seen.push((self.now, seen));
+    fn note(&mut self, vrid: u8, seen: Seen) {
+        self.seen.push((self.now, vrid, seen));
     }
 }
 
@@ -103,17 +106,18 @@ impl Host for Recorder {
 
     fn send<'a>(
         &mut self,
-        _port: &u32,
+        port: &u32,
         frames: impl Iterator<Item = &'a [u8]>,
         mut refused: impl FnMut(usize),
     ) {
         self.calls += 1;
         for (place, frame) in frames.enumerate() {
-            if self.refused.contains(&vrid_of(frame)) {
+            let vrid = vrid_of(frame);
+            if self.refused.contains(&vrid) {
                 refused(place);
-                self.note(Seen::Lost(frame.to_vec()));
+                self.note(vrid, Seen::Lost(*port, frame.to_vec()));
             } else {
-                self.note(Seen::Frame(frame.to_vec()));
+                self.note(vrid, Seen::Frame(*port, frame.to_vec()));
             }
         }
     }
@@ -128,14 +132,20 @@ impl Host for Recorder {
     }
 
     fn command(&mut self, command: Command) {
-        self.note(Seen::Told(format!("{command:?}")));
+        let id = match &command {
+            Command::Activate(id) | Command::Announce(id) | Command::Deactivate(id) => *id,
+            Command::Remove(ids) => ids[0],
+            _ => return,
+        };
+        let vrid = u8::try_from(id.0).unwrap();
+        self.note(vrid, Seen::Told(format!("{command:?}")));
     }
 
     fn postponed(&mut self, _setup: &Setup<u32>, _until: Time) {}
 
     fn transition(&mut self, setup: &Setup<u32>, transition: Transition) {
-        let vrid = setup.message.vrid;
-        self.note(Seen::Told(format!("{vrid:?} {transition:?}")));
+        let vrid = setup.message.vrid.number();
+        self.note(vrid, Seen::Told(format!("{transition:?}")));
     }
 }
 
@@ -145,6 +155,47 @@ struct Values {
     priority: u8,
     interval: Duration,
     addresses: u8,
+    port: Option<u32>,
+    kind: Kind,
+}
+
+/// What its messages are like.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    /// Always the same one.
+    Plain,
+    /// The same with a password.
+    Password,
+    /// Numbered.
+    Sealed,
+    /// Two.
+    BothVersions,
+}
+
+impl Kind {
+    fn key(self) -> Key {
+        let keys = HmacKeys {
+            active: HmacKey {
+                id: NonZeroU8::MIN,
+                secret: b"secret".to_vec().into(),
+            },
+            others: Vec::new(),
+            clock_skew: Duration::from_secs(30),
+        };
+        match self {
+            Self::Plain | Self::BothVersions => Key::None,
+            Self::Password => Key::simple(b"secret"),
+            Self::Sealed => Key::HmacSha256(keys),
+        }
+    }
+
+    const fn versions(self) -> Versions {
+        match self {
+            Self::Plain | Self::Sealed => Versions::V3,
+            Self::Password => Versions::V2,
+            Self::BothVersions => Versions::Both,
+        }
+    }
 }
 
 /// Engines of all routers together, or of each by itself.
@@ -170,6 +221,8 @@ impl World {
             priority: 100,
             interval: SHORT,
             addresses: 1,
+            port: Some(1),
+            kind: Kind::Plain,
         };
         for vrid in 1..=ROUTERS {
             world.configure(vrid, values);
@@ -199,7 +252,7 @@ impl World {
             generation: 1,
             title: "".into(),
             params: Params {
-                version: Version::V3,
+                version: values.kind.versions().timers(),
                 priority: values.priority,
                 interval: values.interval,
                 preempt: true,
@@ -211,21 +264,21 @@ impl World {
             message: Message {
                 vrid,
                 family: Family::V4,
-                versions: Versions::V3,
+                versions: values.kind.versions(),
                 addresses: addresses.collect(),
-                auth: Key::None,
+                auth: values.kind.key(),
                 peers: Peers::Group,
                 source_mac: Mac::of_virtual_router(Family::V4, vrid),
                 checksum_form: None,
             },
             router_advertisements: None,
-            port: Some(1),
+            port: values.port,
             status: Arc::clone(&self.status[usize::from(number) - 1]),
         };
         self.order(number, Control::Set(Box::new(setup)));
     }
 
-    fn hear(&mut self, vrid: u8, priority: u8) {
+    fn hear(&mut self, vrid: u8, priority: u8, checksum_form: ChecksumForm) {
         let received = self.now;
         let (engine, host) = self.engine_of(vrid);
         let delivery = Delivery {
@@ -236,7 +289,7 @@ impl World {
                 interval: SHORT,
                 received,
             },
-            checksum_form: None,
+            checksum_form: Some(checksum_form),
             stamp: None,
             sample: None,
         };
@@ -260,6 +313,13 @@ impl World {
         deadlines.min()
     }
 
+    fn stop(&mut self) {
+        for (engine, host) in &mut self.engines {
+            host.now = self.now;
+            engine.control(Control::Stop, host);
+        }
+    }
+
     /// Time goes on, and everything happens in time.
     fn run(&mut self, span: Duration) {
         let end = self.now + span;
@@ -277,7 +337,7 @@ impl World {
                 self.now = self.now + Duration::from_millis(millis);
                 self.pass();
             }
-            Step::Hear(vrid, priority) => self.hear(vrid, priority),
+            Step::Hear(vrid, priority, form) => self.hear(vrid, priority, form),
             Step::Configure(vrid, values) => self.configure(vrid, values),
             Step::Link(vrid, is_up) => {
                 let reasons = Reasons::NONE.with_if(!is_up, Reason::NoCarrier);
@@ -299,12 +359,25 @@ impl World {
         }
     }
 
-    /// Everything that was seen, in the order of the times; at the same time any order will do.
-    fn story(&self) -> Vec<(Time, Seen)> {
+    /// Everything that was seen of each router, in its order.
+    fn story(&self) -> Vec<(Time, u8, Seen)> {
         let seen = self.engines.iter().flat_map(|(_, host)| host.seen.clone());
         let mut seen: Vec<_> = seen.collect();
-        seen.sort();
+        seen.sort_by_key(|(_, vrid, _)| *vrid);
         seen
+    }
+
+    /// What others see.
+    fn published(&self) -> Vec<impl PartialEq + core::fmt::Debug> {
+        let published = self.status.iter().map(|status| {
+            (
+                status.condition(),
+                status.since(),
+                status.master_down_at(),
+                status.last_transition(),
+            )
+        });
+        published.collect()
     }
 
     fn counters(&self) -> Vec<[u64; 3]> {
@@ -325,7 +398,7 @@ enum Step {
     Run(u64),
     /// Nothing runs for this time.
     Stall(u64),
-    Hear(u8, u8),
+    Hear(u8, u8, ChecksumForm),
     Configure(u8, Values),
     Link(u8, bool),
     Refuse(u8, bool),
@@ -334,22 +407,32 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     let vrid = || 1..=ROUTERS;
-    let values = (
-        prop_oneof![Just(100), Just(101), Just(255)],
-        any::<bool>(),
-        1_u8..4,
-    );
-    let values = values.prop_map(|(priority, is_long, addresses)| Values {
+    let priority = prop_oneof![Just(100), Just(101), Just(255)];
+    let kind = prop_oneof![
+        6 => Just(Kind::Plain),
+        1 => Just(Kind::Password),
+        1 => Just(Kind::Sealed),
+        1 => Just(Kind::BothVersions),
+    ];
+    let port = prop_oneof![6 => Just(Some(1)), 2 => Just(Some(2)), 1 => Just(None)];
+    let values = (priority, any::<bool>(), 1_u8..4, port, kind);
+    let values = values.prop_map(|(priority, is_long, addresses, port, kind)| Values {
         priority,
         interval: if is_long { LONG } else { SHORT },
         addresses,
+        port,
+        kind,
     });
+    let form = prop_oneof![
+        Just(ChecksumForm::Message),
+        Just(ChecksumForm::PseudoHeader)
+    ];
+    let heard = (vrid(), prop_oneof![Just(0), Just(50), Just(200)], form);
     prop_oneof![
         6 => (1_u64..700).prop_map(Step::Run),
         2 => Just(Step::Run(15_000)),
         1 => (1_u64..700).prop_map(Step::Stall),
-        3 => (vrid(), prop_oneof![Just(0), Just(50), Just(200)])
-            .prop_map(|(vrid, priority)| Step::Hear(vrid, priority)),
+        3 => heard.prop_map(|(vrid, priority, form)| Step::Hear(vrid, priority, form)),
         2 => (vrid(), values).prop_map(|(vrid, values)| Step::Configure(vrid, values)),
         2 => (vrid(), any::<bool>()).prop_map(|(vrid, is_up)| Step::Link(vrid, is_up)),
         2 => (vrid(), any::<bool>()).prop_map(|(vrid, is)| Step::Refuse(vrid, is)),
@@ -366,10 +449,15 @@ proptest! {
         let [mut together, mut alone] = [1, usize::from(ROUTERS)].map(World::new);
         for world in [&mut together, &mut alone] {
             world.run(SETTLED);
-            for step in &steps {
-                world.act(step);
-            }
+        }
+        for step in &steps {
+            together.act(step);
+            alone.act(step);
+            prop_assert_eq!(together.published(), alone.published());
+        }
+        for world in [&mut together, &mut alone] {
             world.run(SETTLED);
+            world.stop();
         }
         prop_assert_eq!(together.counters(), alone.counters());
         let (together, alone) = (together.story(), alone.story());
@@ -380,7 +468,7 @@ proptest! {
     }
 }
 
-/// Each beat is one call, which allocates nothing, and each router is in one of them.
+/// Each beat is one call, and each router is in one of them.
 #[test]
 fn a_beat_is_one_call() {
     let mut world = World::new(1);
@@ -393,8 +481,8 @@ fn a_beat_is_one_call() {
     let mut vrids: Vec<u8> = host
         .seen
         .iter()
-        .map(|(_, seen)| match seen {
-            Seen::Frame(frame) => vrid_of(frame),
+        .map(|(_, vrid, seen)| match seen {
+            Seen::Frame(1, _) => *vrid,
             other => panic!("{other:?}"),
         })
         .collect();
@@ -412,7 +500,7 @@ fn coming_and_going_takes_no_memory() {
     world.run(SETTLED);
     let contradicted = |world: &mut World| {
         for _ in 0..200 {
-            world.hear(1, 50);
+            world.hear(1, 50, ChecksumForm::Message);
             world.run(SHORT);
             world.engines[0].1.seen.clear();
         }

@@ -27,7 +27,7 @@ const PART: u32 = 50;
 const MOST: Duration = Duration::from_millis(5);
 
 /// Which of the beats of its interval a Master advertises at.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Beat(u8);
 
 impl Beat {

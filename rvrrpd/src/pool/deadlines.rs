@@ -20,6 +20,12 @@ pub(super) struct Deadlines {
 }
 
 impl Deadlines {
+    /// Has room for this many.
+    pub(super) fn hold(&mut self, count: usize) {
+        self.heap.reserve(count.saturating_sub(self.heap.len()));
+        self.places.reserve(count.saturating_sub(self.places.len()));
+    }
+
     /// Sets, moves or removes the deadline of `slot`.
     pub(super) fn set(&mut self, slot: usize, at: Option<Time>) {
         let known = self.places.get(slot).copied().unwrap_or(NOWHERE);

@@ -359,7 +359,7 @@ impl Status {
     /// Reads a little of what an advertisement changes.
     #[must_use]
     pub fn fetch(&self) -> u64 {
-        self.timer.load(Ordering::Relaxed) ^ self.advertisement_sent.value()
+        self.advertisement_sent.value()
     }
 
     /// Publishes what the state machine has come to.

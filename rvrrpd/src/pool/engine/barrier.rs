@@ -61,7 +61,7 @@ impl<P> Engine<P> {
             }
         }
         core::hint::black_box(fetched);
-        if self.expired.is_empty() {
+        if self.expired.is_empty() && !self.is_beat(now) {
             return self.foresee(host);
         }
         self.near.clear();

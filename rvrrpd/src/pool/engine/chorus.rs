@@ -6,7 +6,8 @@
 //! to them all do the same at the same times, so one state machine goes through it for all, and memory of
 //! their own is touched for their counters alone. Whatever happens to one of them comes after it has
 //! [stepped out](Engine::step_out): it has its own timer again, and joins again with its next
-//! advertisement.
+//! advertisement. Nobody joins who is alone at its beat, who speaks both versions or to unicast peers, or
+//! whose messages are numbered.
 
 use core::mem;
 use core::time::Duration;
@@ -14,17 +15,19 @@ use std::sync::Arc;
 
 use super::slot::Slot;
 use super::{Engine, Host};
-use crate::fsm::{Action, Event, Router, Time};
+use crate::fsm::{Action, Beat, Event, Router, Time};
 use crate::stats::Status;
 
 /// A chorus of fewer is not begun.
 const LEAST: usize = 2;
 
-/// Masters that advertise as one.
+/// What all members of a chorus have in common: interface, interval and beat. No other chorus has it.
+pub(super) type Score = (u32, Duration, Beat);
+
+/// Masters that advertise as one. They are at their beat, and stay there.
 #[derive(Debug)]
 pub(super) struct Chorus {
-    /// The interface.
-    port: u32,
+    score: Score,
     /// What the timer of each of them does.
     router: Router,
     members: Vec<Member>,
@@ -45,47 +48,25 @@ struct Member {
     status: Arc<Status>,
 }
 
-/// A Master that has advertised and did nothing else. In their order those that may do so as one lie
-/// side by side.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+/// A Master that has just advertised by itself, at its beat, and could do so with others.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Soloist {
-    port: u32,
-    interval: Duration,
-    next: Time,
+    score: Score,
     place: usize,
 }
 
 impl Soloist {
-    /// The one in the slot at this place, which has just advertised on this interface; none where each of
-    /// its advertisements is another one or several, or where it does not keep to the beat yet.
+    /// The one in the slot at this place, which sends on the interface of this number; none where it
+    /// cannot be a member.
     pub(super) fn new<P>(port: u32, place: usize, slot: &Slot<P>) -> Option<Self> {
         let is_one = slot.router.is_on_beat() && slot.frames.constant().is_some();
-        let next = slot.router.timer_end().filter(|_| is_one)?;
-        let interval = slot.router.params().interval;
-        Some(Self {
-            port,
-            interval,
-            next,
-            place,
-        })
-    }
-
-    fn is_beside(&self, other: &Self) -> bool {
-        (self.port, self.interval, self.next) == (other.port, other.interval, other.next)
+        let params = slot.router.params();
+        let score = (port, params.interval, params.beat);
+        is_one.then_some(Self { score, place })
     }
 }
 
 impl Chorus {
-    const fn new(port: u32, router: Router) -> Self {
-        Self {
-            port,
-            router,
-            members: Vec::new(),
-            frames: Vec::new(),
-            left: 0,
-        }
-    }
-
     fn add(&mut self, place: usize, frame: &[u8], status: &Arc<Status>) {
         self.members.push(Member {
             place,
@@ -107,8 +88,8 @@ impl Chorus {
         }
     }
 
-    /// Moves the frames together where half of the memory is of those that have left. The other half of
-    /// `spare`, which is empty before and after, is what it takes for that.
+    /// Moves the frames together once half of the memory is of those that have left. `spare` is empty
+    /// before and after; what memory it has is for this.
     fn pack(&mut self, spare: &mut Vec<u8>) {
         if 2 * self.left <= self.frames.len() {
             return;
@@ -151,29 +132,33 @@ impl Chorus {
 }
 
 impl<P> Engine<P> {
+    /// Whether a chorus is to advertise at `now`.
+    pub(super) fn is_beat(&self, now: Time) -> bool {
+        self.beats.first().is_some_and(|(at, _)| at <= now)
+    }
+
     /// Lets the choruses advertise whose beat has come at `now`.
     pub(super) fn sing<H: Host<Port = P>>(&mut self, now: Time, host: &mut H) {
-        while let Some((due, number)) = self.beats.first()
-            && due <= now
-        {
-            let Some(chorus) = self.choruses.get_mut(number) else {
-                return;
-            };
+        let mut due = mem::take(&mut self.due);
+        self.beats.due(now, &mut due);
+        for (_, number) in due.drain(..) {
+            let chorus = &mut self.choruses[number];
             let mut router = chorus.router.clone();
             let generation = router.deadline().map_or(0, |deadline| deadline.generation);
             router.handle(now, Event::Timer { generation }, &mut self.actions);
-            let is_all = self.actions == [Action::SendAdvert];
+            let is_all = self.actions == [Action::SendAdvert] && router.is_on_beat();
             self.actions.clear();
             if is_all {
                 chorus.router = router;
-                chorus.pack(&mut self.spare);
                 let next = chorus.router.timer_end();
                 self.beats.set(number, next);
                 self.send_as_one(number, host);
+                self.choruses[number].pack(&mut self.spare);
             } else {
                 self.disband(number, now, host);
             }
         }
+        self.due = due;
     }
 
     fn send_as_one<H: Host<Port = P>>(&mut self, number: usize, host: &mut H) {
@@ -190,34 +175,38 @@ impl<P> Engine<P> {
         refused.clear();
     }
 
-    /// More is to be done than to advertise, which is done for each of them.
+    /// After a stall more is to be done than to advertise, or the beat is missed: each of them sees to
+    /// that by itself.
     fn disband<H: Host<Port = P>>(&mut self, number: usize, now: Time, host: &mut H) {
-        while let Some(last) = self.choruses[number].members.last() {
-            let place = last.place;
+        for _ in 0..self.choruses[number].members.len() {
+            let Some(place) = self.choruses[number].members.last().map(|last| last.place) else {
+                break;
+            };
             self.step_out(place);
-            let deadline = self.slots[place].as_ref().and_then(|slot| slot.deadline());
+            let deadline = self.slots[place].as_ref().and_then(Slot::deadline);
             let generation = deadline.map_or(0, |deadline| deadline.generation);
             self.handle_at(place, Event::Timer { generation }, now, host);
         }
         self.flush(host);
     }
 
-    /// A router that something else than its beat happens to, or that asks for its state, has a timer of
-    /// its own again: then its deadline has to be set.
-    pub(super) fn step_out(&mut self, place: usize) -> bool {
+    /// A router that something else than its beat happens to has a timer of its own again.
+    pub(super) fn step_out(&mut self, place: usize) {
         let Some(slot) = &mut self.slots[place] else {
-            return false;
+            return;
         };
         let Some(number) = slot.chorus.take() else {
-            return false;
+            return;
         };
         let chorus = &mut self.choruses[number];
         slot.router.keep_step_with(&chorus.router);
+        let deadline = slot.deadline().map(|deadline| deadline.at);
+        self.deadlines.set(place, deadline);
         chorus.remove(place);
         if chorus.members.is_empty() {
+            self.scores.remove(&chorus.score);
             self.beats.set(number, None);
         }
-        true
     }
 
     /// The state machine of a router, as it would be by itself.
@@ -232,40 +221,46 @@ impl<P> Engine<P> {
     /// Those that have just advertised at the same beat of the same interface do so as one from now on.
     pub(super) fn unite(&mut self) {
         let mut soloists = mem::take(&mut self.soloists);
-        soloists.sort_unstable();
-        for group in soloists.chunk_by(Soloist::is_beside) {
-            let Some((first, slot)) = group
-                .first()
-                .and_then(|first| Some((first, self.slots[first.place].as_ref()?)))
-            else {
+        soloists.sort_unstable_by_key(|one| one.score);
+        for group in soloists.chunk_by(|one, next| one.score == next.score) {
+            let Some(Soloist { score, place }) = group.first().copied() else {
                 continue;
             };
-            let fits = |chorus: &Chorus| {
-                chorus.port == first.port
-                    && !chorus.members.is_empty()
-                    && chorus.router.is_in_step_with(&slot.router)
-            };
-            let known = self.choruses.iter().position(fits);
+            let known = self.scores.get(&score).copied();
             if known.is_none() && group.len() < LEAST {
                 continue;
             }
-            let number = known.unwrap_or_else(|| {
-                let chorus = Chorus::new(first.port, slot.router.clone());
-                let is_free = |chorus: &Chorus| chorus.members.is_empty();
-                let free = self.choruses.iter().position(is_free);
-                if let Some(free) = free {
-                    self.choruses[free] = chorus;
-                    return free;
-                }
-                self.choruses.push(chorus);
-                self.choruses.len() - 1
-            });
+            let Some(slot) = &self.slots[place] else {
+                continue;
+            };
+            let router = slot.router.clone();
+            let number = known.unwrap_or_else(|| self.begin(score, router));
             for one in group {
                 self.join(number, one.place);
             }
         }
         soloists.clear();
         self.soloists = soloists;
+    }
+
+    /// An empty chorus, in the memory of one that has ended if there is any.
+    fn begin(&mut self, score: Score, router: Router) -> usize {
+        let ended = self.choruses.iter().position(|one| one.members.is_empty());
+        let number = ended.unwrap_or(self.choruses.len());
+        if let Some(ended) = self.choruses.get_mut(number) {
+            ended.score = score;
+            ended.router = router;
+        } else {
+            self.choruses.push(Chorus {
+                score,
+                router,
+                members: Vec::new(),
+                frames: Vec::new(),
+                left: 0,
+            });
+        }
+        self.scores.insert(score, number);
+        number
     }
 
     fn join(&mut self, number: usize, place: usize) {
@@ -275,9 +270,11 @@ impl<P> Engine<P> {
         let Some(frame) = slot.frames.constant() else {
             return;
         };
-        chorus.add(place, frame, &slot.setup.status);
-        slot.chorus = Some(number);
-        self.deadlines.set(place, None);
-        self.beats.set(number, chorus.router.timer_end());
+        if slot.router.is_in_step_with(&chorus.router) {
+            chorus.add(place, frame, &slot.setup.status);
+            slot.chorus = Some(number);
+            self.deadlines.set(place, None);
+            self.beats.set(number, chorus.router.timer_end());
+        }
     }
 }

@@ -57,8 +57,8 @@ pub trait Host {
     /// came that it kept to itself. Whatever came later is delivered.
     fn end_absorption(&mut self, port: &Self::Port, router: (Family, Vrid)) -> Time;
 
-    /// Sends all frames in order. `refused` is told the place of each that could not be sent; the
-    /// others left.
+    /// Sends all frames in order. `refused` is told the place of each that could not be sent, in
+    /// order, too; the others left.
     fn send<'a>(
         &mut self,
         port: &Self::Port,

@@ -27,7 +27,7 @@ use super::deadlines::Deadlines;
 use super::{Control, Delivery, Setup};
 use crate::driver::{Command, RouterId};
 use crate::fsm::{Action, Event, Reason, Reasons, Router, Time};
-use chorus::{Chorus, Soloist};
+use chorus::{Chorus, Score, Soloist};
 use slot::Slot;
 
 /// The virtual routers of one worker and what they still want to be done. `P` is how its [`Host`]
@@ -37,8 +37,10 @@ pub struct Engine<P> {
     slots: Vec<Option<Slot<P>>>,
     places: HashMap<RouterId, usize>,
     deadlines: Deadlines,
-    /// Masters that advertise as one; empty ones are free.
+    /// Masters that advertise as one; those without any have ended.
     choruses: Vec<Chorus>,
+    /// The numbers of those that have not.
+    scores: HashMap<Score, usize>,
     /// When, by their numbers.
     beats: Deadlines,
     /// When router advertisements are due.
@@ -98,6 +100,7 @@ impl<P> Default for Engine<P> {
             places: HashMap::new(),
             deadlines: Deadlines::default(),
             choruses: Vec::new(),
+            scores: HashMap::new(),
             beats: Deadlines::default(),
             advertising: Deadlines::default(),
             actions: Vec::new(),
@@ -184,12 +187,8 @@ impl<P> Engine<P> {
         let Some(&place) = self.places.get(&delivery.id) else {
             return;
         };
-        let stepped_out = self.step_out(place);
+        self.step_out(place);
         if let Some(slot) = &mut self.slots[place] {
-            if stepped_out {
-                let deadline = slot.deadline().map(|deadline| deadline.at);
-                self.deadlines.set(place, deadline);
-            }
             slot.follow_checksum_form(delivery.checksum_form);
             if slot.router.params().is_owner() {
                 // Refused and counted as such; its form of the checksum is all that it teaches.
@@ -293,6 +292,7 @@ impl<P> Engine<P> {
             list.reserve(count.saturating_sub(list.len()));
         }
         let count = self.slots.len();
+        self.deadlines.hold(count);
         hold(&mut self.outgoing, count);
         hold(&mut self.soloists, count);
         hold(&mut self.commands, count);

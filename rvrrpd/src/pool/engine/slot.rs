@@ -18,11 +18,11 @@ pub(super) struct Slot<P> {
     /// The Master's advertisement, whose repetitions the kernel keeps to itself, received when the
     /// last one came that the router knows of.
     pub(super) absorbed: Option<Advert>,
-    /// The chorus that it advertises with, whose timer is its own.
-    pub(super) chorus: Option<usize>,
     schedule: Schedule,
     pub(super) setup: Setup<P>,
     pub(super) router: Router,
+    /// The number of the chorus that it advertises with; until it steps out `router` stands still.
+    pub(super) chorus: Option<usize>,
     /// Silence that is not believed at once.
     doubt: Option<Doubt>,
     pub(super) frames: Frames,
