@@ -94,6 +94,7 @@ mod tests {
     use caps::{CapSet, Capability};
 
     use super::{Error, can_lock_all, lock_memory, thread};
+    use crate::net::sys::process::schedule_other;
     use crate::reexec::{is_process_of, process};
 
     /// Real-time priority and scheduling policy of this thread: fields 40 and 41 of proc_pid_stat(5).
@@ -123,6 +124,19 @@ mod tests {
             assert_eq!(scheduling(), ("10".to_owned(), "1".to_owned()));
             let started = std::thread::spawn(scheduling).join().unwrap();
             assert_eq!(started, ("0".to_owned(), "0".to_owned()));
+        })
+        .join()
+        .unwrap();
+    }
+
+    /// Without the capability that it took.
+    #[test]
+    fn a_real_time_thread_becomes_an_ordinary_one() {
+        std::thread::spawn(|| {
+            thread(10).unwrap();
+            caps::drop(None, CapSet::Effective, Capability::CAP_SYS_NICE).unwrap();
+            schedule_other().unwrap();
+            assert_eq!(scheduling(), ("0".to_owned(), "0".to_owned()));
         })
         .join()
         .unwrap();

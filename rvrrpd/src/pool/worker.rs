@@ -13,7 +13,7 @@ use crate::driver::Command;
 use crate::events::{self, Change};
 use crate::fsm::{Cause, Time, Transition};
 use crate::log::Limiter;
-use crate::net::sys::clock;
+use crate::net::sys::{clock, process};
 use crate::net::unicast::Failure;
 use crate::stats::{Condition, Identity};
 use crate::wire::{Family, Vrid};
@@ -98,6 +98,9 @@ impl Worker {
             match control.try_recv() {
                 Ok(Control::Stop) | Err(TryRecvError::Disconnected) => {
                     engine.control(Control::Stop, rim);
+                    // Where all processors were kept from what takes the last frames out of the queue of an
+                    // interface, they would wait for a thousand lines. It is always permitted.
+                    let _ordinary = process::schedule_other();
                     return rim.tell_before(None);
                 }
                 Ok(control) => {

@@ -23,6 +23,24 @@ pub(crate) fn schedule_fifo(priority: u8) -> io::Result<()> {
     check(result)
 }
 
+/// Runs a thread again as any other (`SCHED_OTHER`) that became a real-time one by [`schedule_fifo`].
+/// That needs no privilege, as long as what it starts is not real-time either.
+///
+/// # Errors
+/// None is known.
+pub(crate) fn schedule_other() -> io::Result<()> {
+    let parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: the pointer is to a whole sched_param that outlives the call; 0 is this thread.
+    let result = unsafe {
+        libc::sched_setscheduler(
+            0,
+            libc::SCHED_OTHER | libc::SCHED_RESET_ON_FORK,
+            &raw const parameters,
+        )
+    };
+    check(result)
+}
+
 /// Keeps every page in memory from its first use on, those of later mappings too (mlockall(2)).
 ///
 /// # Errors
