@@ -126,8 +126,8 @@ fn virtual_macs(drafts: &[Draft], findings: &mut Findings) {
             "iftype",
             format!(
                 "\"ether\" lets {interface} carry the virtual MAC itself, which is for one virtual \
-                 router, and there are others ({}); allowed: iftype = \"macvlan\" or virtual_mac = \
-                 false here{too}",
+                 router, and there are others ({}); allowed: iftype = \"macvlan\", \"ebpf\" or \
+                 \"auto\", or virtual_mac = false here{too}",
                 places(&others, findings),
             ),
         );

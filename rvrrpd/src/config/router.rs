@@ -569,6 +569,8 @@ fn carrier(
     );
     let virtual_mac = reader.boolean("virtual_mac");
     let line = iftype.line();
+    // Of a wrong one nobody knows what it would do on the interface: no other rule is said to be broken.
+    let known = !matches!(iftype, Field::Wrong);
     let iftype = iftype.or(InterfaceType::Ether);
     if let Field::Given {
         value: NetworkDriver::Ioctl,
@@ -618,7 +620,7 @@ fn carrier(
     (
         netdrv.or(NetworkDriver::Netlink),
         iftype,
-        virtual_mac.or(true),
+        virtual_mac.or(true) && known,
         line,
     )
 }

@@ -26,7 +26,7 @@ impl Supervisor {
             let wanted = self.possible(&site, wanted.copied().unwrap_or(Wanted::Ebpf));
             let at_work = AtWork {
                 socket_filter: self.filter_name(wanted),
-                gate: (managed.config.iftype == InterfaceType::Macvlan)
+                gate: (managed.config.iftype != InterfaceType::Ether)
                     .then(|| self.gate_at(&site))
                     .flatten(),
             };

@@ -65,8 +65,8 @@ impl Kernel {
 /// address, as Master, and nobody as Backup; for an address that the host has itself only as
 /// Master, for an owner that cannot run must not take it from its host.
 ///
-/// The parent must not ask in the name of a virtual address that it has, with the physical MAC. Of
-/// IPv4 a setting sees to that, except for an owner's address, and of IPv6 nothing but the tables.
+/// The parent must not ask in the name of a virtual address that it has, with the physical MAC, nor answer
+/// for it when the process has been killed, and the program with it, but not the address: the tables stay.
 fn carried(plan: &Plan, active: bool) -> impl Iterator<Item = Change> {
     let (parent, mac) = (plan.parent, virtual_mac(plan));
     let asks = match plan.source {
@@ -78,8 +78,7 @@ fn carried(plan: &Plan, active: bool) -> impl Iterator<Item = Change> {
     let addresses = plan.addresses.iter().map(|(address, _)| *address);
     let addresses = addresses.filter(move |address| active || !plan.own.contains(address));
     let of_each = addresses.flat_map(move |address| {
-        let silent = plan.accept && (address.is_ipv6() || plan.own.contains(&address));
-        let silence = silent.then_some(Change::Own(parent, address));
+        let silence = plan.accept.then_some(Change::Own(parent, address));
         [Change::Answer(parent, mac, address, plan.accept)]
             .into_iter()
             .chain(silence)
