@@ -257,7 +257,7 @@ pub struct Router {
     /// The filter of its receive socket.
     #[serde(default)]
     pub socket_filter: Option<String>,
-    /// The gate in front of its virtual interface, if there is one.
+    /// The gate in front of its virtual MAC, if there is one.
     #[serde(default)]
     pub gate: Option<String>,
     /// Ethernet address of the parent.

@@ -168,7 +168,7 @@ pub(super) struct RouterDetail {
     up_datetime: Option<String>,
     /// The filter of its receive socket: `none`, `classic` or `ebpf`.
     socket_filter: &'static str,
-    /// The gate in front of its macvlan: `ebpf` or `nftables`; null where there is none.
+    /// The gate in front of its virtual MAC: `ebpf` or `nftables`; null where there is none.
     gate: Option<&'static str>,
     /// Counters.
     statistics: Statistics,

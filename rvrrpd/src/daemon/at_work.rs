@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use super::interface::Wanted;
 use super::supervisor::Supervisor;
 use crate::api::AtWork;
-use crate::config::model::{FilterType, InterfaceType, Site, VirtualRouter};
-use crate::driver::RouterId;
+use crate::config::model::{FilterType, Site, VirtualRouter};
+use crate::driver::{Plane, RouterId};
 use crate::net::namespace::NamespaceId;
 use crate::wire::Family;
 
@@ -26,9 +26,12 @@ impl Supervisor {
             let wanted = self.possible(&site, wanted.copied().unwrap_or(Wanted::Ebpf));
             let at_work = AtWork {
                 socket_filter: self.filter_name(wanted),
-                gate: (managed.config.iftype != InterfaceType::Ether)
-                    .then(|| self.gate_at(&site))
-                    .flatten(),
+                gate: match managed.choice.plane {
+                    // It is the data plane itself.
+                    Some(plane @ Plane::Ebpf) => Some(plane.name()),
+                    Some(Plane::Macvlan) => self.gate_at(&site),
+                    Some(Plane::Ether) | None => None,
+                },
             };
             (managed.id, at_work)
         });

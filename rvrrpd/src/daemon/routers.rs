@@ -165,6 +165,7 @@ pub(super) fn plan(
             })
             .collect(),
         sender,
+        awaited: router.router_advertisement.is_some(),
     }
 }
 

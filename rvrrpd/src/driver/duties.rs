@@ -61,6 +61,15 @@ impl Kernel {
     }
 }
 
+/// Whether a duty of the gate is one that a router runs without: an IPv4 address of it is on the parent, and
+/// as long as the program is there the kernel is not asked for it.
+pub(super) fn is_precaution(plan: &Plan, duty: Change) -> bool {
+    let Change::Own(_, address) = duty else {
+        return false;
+    };
+    plan.carrier == Carrier::Ebpf && address.is_ipv4() && !plan.own.contains(&address)
+}
+
 /// What the gate does for a router that the eBPF gate carries. It answers whoever asks for a virtual
 /// address, as Master, and nobody as Backup; for an address that the host has itself only as
 /// Master, for an owner that cannot run must not take it from its host.

@@ -35,7 +35,8 @@ impl Kernel {
             self.elect_changed(&changes);
         }
         for (id, _) in wanted.iter().filter(|(_, active)| **active) {
-            if self.routers.contains_key(id) {
+            let router = self.routers.get(id);
+            if router.is_some_and(|router| router.plan.awaited) {
                 self.report(Report::Activated(*id));
             }
         }

@@ -104,6 +104,9 @@ pub struct Plan {
     pub announcements: Arc<[Vec<u8>]>,
     /// Where the announcements leave.
     pub sender: Arc<Sender>,
+    /// Whether somebody waits for [`Report::Activated`]. Of a thousand that a dead Master left it would
+    /// disturb those that are still to be taken over.
+    pub awaited: bool,
 }
 
 /// What carries the virtual addresses and the virtual MAC.

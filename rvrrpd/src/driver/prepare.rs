@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use super::announce;
+use super::duties::is_precaution;
 use super::gate::Hooks;
 use super::journal::Entry;
 use super::kernel::{Batch, Kernel, Known};
@@ -14,7 +15,11 @@ use super::parent::{Parent, of_all, of_parent};
 use super::{Carrier, Error, Link, Plan, Report, RouterId, group, sysctl};
 use crate::config::model::{NetworkDriver, Route};
 use crate::driver::dataplane::{Step, uses_virtual_mac, virtual_mac};
+use crate::log::Limiter;
+use crate::net::sys::clock;
 use crate::wire::{Family, Mac};
+
+static CARELESS: Limiter = Limiter::new();
 
 /// What went wrong, by router.
 pub(super) type Failures = BTreeMap<RouterId, Error>;
@@ -299,6 +304,7 @@ impl Kernel {
     /// comes up.
     fn set_gate(&mut self, ids: &[RouterId], failures: &mut Failures) {
         let mut changes = Vec::new();
+        let mut precautions = Vec::new();
         for router in ids.iter().filter_map(|id| self.routers.get(id)) {
             let plan = &router.plan;
             if failures.contains_key(&plan.id) {
@@ -306,10 +312,24 @@ impl Kernel {
             }
             let (open, close) = router.dataplane().gate(router);
             let mut own = if router.active { open } else { close };
-            own.extend(self.duties(router, router.active));
+            let duties = self.duties(router, router.active).into_iter();
+            let (careful, needed): (Vec<_>, Vec<_>) =
+                duties.partition(|duty| is_precaution(plan, *duty));
+            own.extend(needed);
             changes.push((plan.id, own));
+            precautions.push((plan.id, careful));
         }
         failures.extend(self.change_gate(&changes));
+        precautions.retain(|(id, _)| !failures.contains_key(id));
+        let precautions: Vec<_> = precautions.into_iter().flat_map(|(_, own)| own).collect();
+        if let Err(error) = self.gate.apply(&precautions, &mut self.journal)
+            && let Some(suppressed) = CARELESS.allow(clock::monotonic().as_micros())
+        {
+            tracing::warn!(
+                "should this process be killed as Master, the host will go on answering for virtual \
+                 addresses of iftype = \"ebpf\" with its own Ethernet address: {error}{suppressed}"
+            );
+        }
     }
 
     /// Creates, silences and sets up the macvlans, all in three batches.
@@ -518,6 +538,9 @@ impl Kernel {
         let plan = router.plan.clone();
         if router.active {
             self.change_active(old, &plan, renamed == Some(true));
+            if plan.awaited && !old.awaited {
+                self.report(Report::Activated(id));
+            }
         }
         if renamed == Some(false) {
             return;

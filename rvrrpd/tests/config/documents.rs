@@ -152,6 +152,15 @@ fn every_example_is_accepted_and_every_key_has_one() {
 }
 
 #[test]
+fn the_example_of_the_data_planes_is_accepted() {
+    let markdown = text("docs/data-planes.md");
+    let examples = fences(&markdown, "toml");
+    assert_eq!(examples.len(), 1);
+    let loaded = accepted(examples[0], Format::Toml);
+    assert_eq!(loaded.config.vrouters.len(), 2);
+}
+
+#[test]
 fn the_errors_that_are_shown_are_those_that_come() {
     let markdown = text("docs/configuration.md");
     let shown = fences(&markdown, "text")[0];

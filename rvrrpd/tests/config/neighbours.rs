@@ -50,6 +50,18 @@ fn a_virtual_router_stands_once() {
     together(&[first, macvlan("7", "\"eth1\"", "\"192.0.2.1\"")]);
 }
 
+/// Of a carrier that there is none of, nothing else is said.
+#[test]
+fn a_wrong_iftype_is_the_only_error() {
+    let wrong = router(&[
+        ("group", "2"),
+        ("vip", "\"192.0.2.2\""),
+        ("iftype", "\"epbf\""),
+    ]);
+    let first = macvlan("1", "\"eth0\"", "\"192.0.2.1\"");
+    refused_together(&[first, wrong], 10, "iftype", &["epbf", "ebpf, auto"]);
+}
+
 #[test]
 fn names_and_vifnames_stand_once() {
     let first = macvlan("1", "\"eth0\"", "\"192.0.2.1\"");

@@ -12,10 +12,11 @@
 //! | the same packets, by another interface | [`Tables`] | never |
 //! | what leaves by the macvlan of an IPv6 router | [`Tables`] | never |
 //! | what an owner's interface answers and asks | [`Tables`] | with its own elections |
+//! | what an interface answers and asks that has accepted addresses of `iftype = "ebpf"`, should the program be gone | [`Tables`] | never |
 //!
 //! "Never" means: with the configuration, not with an election. So with the eBPF gate an election is
 //! a store to memory that is shared with the kernel, and the tables are asked for owners alone. The tables are there
-//! while something needs them; for IPv4 routers that accept, nothing does.
+//! while something needs them; for IPv4 routers on macvlans that accept, nothing does.
 
 mod change;
 mod program;

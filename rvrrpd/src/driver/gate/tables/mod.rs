@@ -4,10 +4,11 @@
 //! | table | what it drops |
 //! |---|---|
 //! | `netdev NAME` | at the ingress of a parent that has no eBPF gate: frames to a virtual MAC that is closed |
-//! | `inet NAME` | on input: packets to a virtual address of `accept_mode = false`, ND excepted, and neighbour solicitations that the parent must not answer, because the macvlan does; on output: what leaves by the macvlan of an IPv6 router and is not said in the name of its virtual addresses |
-//! | `arp NAME` | on input: ARP requests that the parent must not answer, because the macvlan does |
+//! | `inet NAME` | on input: packets to a virtual address of `accept_mode = false`, ND excepted, and neighbour solicitations that the parent must not answer, because the macvlan or the eBPF gate does; on output: what leaves by the macvlan of an IPv6 router and is not said in the name of its virtual addresses |
+//! | `arp NAME` | on input: ARP requests that the parent must not answer, likewise |
 //!
-//! An owner's addresses are on the parent, too, and the parent has the physical MAC. What the kernel
+//! An owner's addresses are on the parent, too, as are those of `iftype = "ebpf"` that are accepted, and the
+//! parent has the physical MAC. What the kernel
 //! itself asks there must not tell hosts that the two belong together (ARP-1, ND-2): on output, an
 //! ARP request from such an address becomes a probe, which has no sender address and nobody learns
 //! from (RFC 5227 §1.1), and a neighbour solicitation gets the parent's link-local address as its
@@ -288,10 +289,16 @@ impl Tables {
 
     /// What has to leave for an element to come: an interface asks from one address.
     fn displaced(&self, element: Element) -> impl Iterator<Item = Element> {
-        let elements = self.state.elements.iter().copied();
-        elements.filter(move |other| match (element, other) {
-            (Element::Source(at, new), Element::Source(other, old)) => at == *other && new != *old,
-            _ => false,
+        // Thousands of others displace nothing, and none of them has to be looked at.
+        let source = match element {
+            Element::Source(at, new) => Some((at, new)),
+            _ => None,
+        };
+        source.into_iter().flat_map(|(at, new)| {
+            let elements = self.state.elements.iter().copied();
+            elements.filter(move |other| {
+                matches!(other, Element::Source(other, old) if at == *other && new != *old)
+            })
         })
     }
 
