@@ -4,6 +4,7 @@
 //! Each entry has four below it, which lie in one cache line: between two advertisements of a
 //! thousand routers the heap is cold, and what costs is the number of lines.
 
+use super::hold;
 use crate::fsm::Time;
 
 /// Place of a router that has no deadline.
@@ -22,8 +23,8 @@ pub(super) struct Deadlines {
 impl Deadlines {
     /// Has room for this many.
     pub(super) fn hold(&mut self, count: usize) {
-        self.heap.reserve(count.saturating_sub(self.heap.len()));
-        self.places.reserve(count.saturating_sub(self.places.len()));
+        hold(&mut self.heap, count);
+        hold(&mut self.places, count);
     }
 
     /// Sets, moves or removes the deadline of `slot`.
@@ -117,6 +118,12 @@ impl Deadlines {
         self.heap[place] = entry;
         self.places[entry.1] = place;
     }
+}
+
+/// The earliest of all of them.
+pub(super) fn earliest<const N: usize>(all: [&Deadlines; N]) -> Option<Time> {
+    let first = all.into_iter().filter_map(Deadlines::first);
+    first.map(|(at, _)| at).min()
 }
 
 /// The places below a place.

@@ -56,6 +56,11 @@ use std::net::{IpAddr, Ipv6Addr};
 const SHORTEST_QUEUE: usize = 1536;
 const LONGEST_QUEUE: usize = 8192;
 
+/// Room for so many in a list, so that nobody waits for memory when they come.
+fn hold<T>(list: &mut Vec<T>, count: usize) {
+    list.reserve(count.saturating_sub(list.len()));
+}
+
 /// An accepted advertisement on its way to its router.
 #[derive(Clone, Debug)]
 pub struct Delivery {

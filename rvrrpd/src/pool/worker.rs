@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, TryRecvError};
 
-use super::{Control, Delivery, Engine, Host, LEAD, Port, Sample, Setup, Surroundings};
+use super::{Control, Delivery, Engine, Host, LEAD, Port, Sample, Setup, Surroundings, hold};
 use crate::driver::Command;
 use crate::events::{self, Change};
 use crate::fsm::{Cause, Time, Transition};
@@ -135,9 +135,8 @@ impl Worker {
 impl Rim {
     /// As the engine does for itself: two changes of each, for what is to be told may wait for a pass.
     fn make_room(&mut self, count: usize) {
-        let missing = |length: usize| (2 * count).saturating_sub(length);
-        self.transitions.reserve(missing(self.transitions.len()));
-        self.changes.reserve(missing(self.changes.len()));
+        hold(&mut self.transitions, 2 * count);
+        hold(&mut self.changes, 2 * count);
     }
 
     /// No advertisement and no address waits for the lines and the watchers of a thousand changes,

@@ -9,18 +9,7 @@ use std::mem::MaybeUninit;
 /// # Errors
 /// `EPERM` without CAP_SYS_NICE and above RLIMIT_RTPRIO, `EINVAL` for a priority outside 1..=99.
 pub(crate) fn schedule_fifo(priority: u8) -> io::Result<()> {
-    let parameters = libc::sched_param {
-        sched_priority: i32::from(priority),
-    };
-    // SAFETY: the pointer is to a whole sched_param that outlives the call; 0 is this thread.
-    let result = unsafe {
-        libc::sched_setscheduler(
-            0,
-            libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK,
-            &raw const parameters,
-        )
-    };
-    check(result)
+    schedule(libc::SCHED_FIFO, priority)
 }
 
 /// Runs a thread again as any other (`SCHED_OTHER`) that became a real-time one by [`schedule_fifo`].
@@ -29,14 +18,16 @@ pub(crate) fn schedule_fifo(priority: u8) -> io::Result<()> {
 /// # Errors
 /// None is known.
 pub(crate) fn schedule_other() -> io::Result<()> {
-    let parameters = libc::sched_param { sched_priority: 0 };
+    schedule(libc::SCHED_OTHER, 0)
+}
+
+fn schedule(policy: libc::c_int, priority: u8) -> io::Result<()> {
+    let parameters = libc::sched_param {
+        sched_priority: i32::from(priority),
+    };
     // SAFETY: the pointer is to a whole sched_param that outlives the call; 0 is this thread.
     let result = unsafe {
-        libc::sched_setscheduler(
-            0,
-            libc::SCHED_OTHER | libc::SCHED_RESET_ON_FORK,
-            &raw const parameters,
-        )
+        libc::sched_setscheduler(0, policy | libc::SCHED_RESET_ON_FORK, &raw const parameters)
     };
     check(result)
 }

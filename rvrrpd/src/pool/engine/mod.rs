@@ -23,8 +23,8 @@ use std::collections::HashMap;
 pub use barrier::LEAD;
 pub use host::Host;
 
-use super::deadlines::Deadlines;
-use super::{Control, Delivery, Setup};
+use super::deadlines::{Deadlines, earliest};
+use super::{Control, Delivery, Setup, hold};
 use crate::driver::{Command, RouterId};
 use crate::fsm::{Action, Event, Reason, Reasons, Router, Time};
 use chorus::{Chorus, Score, Soloist};
@@ -132,17 +132,14 @@ impl<P> Engine<P> {
             };
             first.0.before(lead)
         });
-        let others = [&self.beats, &self.advertising].map(Deadlines::first);
-        let others = others.into_iter().flatten().map(|first| first.0);
+        let others = earliest([&self.beats, &self.advertising]);
         first.into_iter().chain(others).min()
     }
 
     /// When the next [`Self::pass`] is due, if nothing happens before.
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {
-        let deadlines = [&self.deadlines, &self.beats, &self.advertising].map(Deadlines::first);
-        let deadlines = deadlines.into_iter().flatten().map(|first| first.0);
-        deadlines.min()
+        earliest([&self.deadlines, &self.beats, &self.advertising])
     }
 
     /// The state machine of a router.
@@ -288,9 +285,6 @@ impl<P> Engine<P> {
     /// Room for everything that happens to all routers at once, so that then nobody waits for
     /// memory: a thread that is no real-time one may be on its way in the heap.
     fn make_room(&mut self) {
-        fn hold<T>(list: &mut Vec<T>, count: usize) {
-            list.reserve(count.saturating_sub(list.len()));
-        }
         let count = self.slots.len();
         self.deadlines.hold(count);
         hold(&mut self.outgoing, count);
