@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::deadline::{Deadline, Pending};
+use crate::deadline::{Deadline, Pending, until, within};
 use crate::frame::{Advert, Arp, Frame};
 use crate::sys::{self, Stamp};
 
@@ -20,10 +20,17 @@ pub struct Capture {
     reader: Option<JoinHandle<()>>,
 }
 
+/// How long a test waits for the reader, which shares the processors with everything else.
+const READER_LIMIT: f64 = 20.0;
+/// How long the reader waits for a frame, in milliseconds, before it says that there is none.
+const READER_PAUSE: i32 = 10;
+
 /// What the reader and the test share.
 #[derive(Default)]
 struct Shared {
     frames: Mutex<Vec<Frame>>,
+    /// What came before this has been read.
+    read_until: Mutex<Stamp>,
     changed: Condvar,
     stop: AtomicBool,
 }
@@ -47,9 +54,19 @@ impl Capture {
         }
     }
 
-    /// All frames up to now in the order of their time stamps.
+    /// All frames up to now in the order of their time stamps, also those that the reader has yet
+    /// to read.
+    ///
+    /// # Panics
+    /// Where the reader does not come to it.
     #[must_use]
     pub fn frames(&self) -> Vec<Frame> {
+        let now = Stamp::now();
+        until(
+            "the capture has read everything",
+            within(READER_LIMIT),
+            || (*self.shared.read_until.lock().unwrap() >= now).then_some(()),
+        );
         let mut frames = self.shared.frames.lock().unwrap().clone();
         frames.sort_by_key(|frame| frame.stamp);
         frames
@@ -223,12 +240,17 @@ fn last_lines(frames: &[Frame], start: Stamp) -> String {
 fn read(name: &str, socket: &OwnedFd, shared: &Shared, port: impl Fn(i32) -> Option<String>) {
     let mut buffer = vec![0; 65536];
     while !shared.stop.load(Ordering::Relaxed) {
-        let received = match sys::receive(socket, &mut buffer, 20) {
+        let before = Stamp::now();
+        let received = match sys::receive(socket, &mut buffer, READER_PAUSE) {
             Ok(Some(received)) => received,
-            Ok(None) => continue,
+            Ok(None) => {
+                *shared.read_until.lock().unwrap() = before;
+                continue;
+            }
             Err(error) => panic!("capture {name}: {error}"),
         };
         let Some(port) = port(received.interface) else {
+            *shared.read_until.lock().unwrap() = received.stamp;
             continue;
         };
         let frame = Frame {
@@ -236,7 +258,9 @@ fn read(name: &str, socket: &OwnedFd, shared: &Shared, port: impl Fn(i32) -> Opt
             port,
             bytes: buffer[..received.length].to_vec(),
         };
+        let stamp = frame.stamp;
         shared.frames.lock().unwrap().push(frame);
+        *shared.read_until.lock().unwrap() = stamp;
         shared.changed.notify_all();
     }
     let lost = sys::dropped(socket).unwrap_or(0);

@@ -1,5 +1,7 @@
 //! Server-sent events.
 
+use std::path::Path;
+
 use rvrrpd_tests::deadline::within;
 use rvrrpd_tests::rvrrpd::{State, Vrouter};
 use rvrrpd_tests::scene::{NAME, Scene};
@@ -7,11 +9,21 @@ use rvrrpd_tests::web::{Follower, ask, connect};
 
 use super::{URL, log_in, socket, start, with_api};
 
+/// Waits until it is an event, too, that the usual virtual router has become Master: the state of
+/// a router is known before.
+fn wait_until_told(socket: &Path) {
+    let id = Follower::new(socket, None).read().id;
+    let (life, _) = id.split_once('.').expect("life and number");
+    let mut reader = Follower::new(socket, Some(&format!("{life}.0")));
+    while reader.read_until("state").data["state"] != "Master" {}
+}
+
 #[test]
 fn every_reader_sees_every_change_once_and_in_order() {
     let scene = Scene::new("every_reader_sees_every_change_once_and_in_order");
     let daemon = start(&scene, "");
     let socket = socket(&daemon);
+    wait_until_told(&socket);
     let mut readers = [Follower::new(&socket, None), Follower::new(&socket, None)];
     let mut first = 0;
     let mut place_of = None;
@@ -88,7 +100,9 @@ fn a_new_priority_is_an_event() {
 fn packets_that_are_refused_are_events() {
     let scene = Scene::new("packets_that_are_refused_are_events");
     let daemon = start(&scene, "");
-    let mut reader = Follower::new(&socket(&daemon), None);
+    let socket = socket(&daemon);
+    wait_until_told(&socket);
+    let mut reader = Follower::new(&socket, None);
     let sequence = reader.read().data["sequence"].as_u64().unwrap();
     let mut spec = scene.ghost(200, 10);
     spec.ttl = 64;
