@@ -4,11 +4,48 @@ use std::net::IpAddr;
 
 use super::gate::{Change, voices};
 use super::kernel::{Kernel, Known};
-use super::{Carrier, Error, Plan, Report};
+use super::prepare::Failures;
+use super::{Carrier, Error, Plan, Report, RouterId};
 use crate::driver::dataplane::virtual_mac;
+use crate::log::Limiter;
+use crate::net::sys::clock;
 use crate::wire::Family;
 
+static CARELESS: Limiter = Limiter::new();
+
 impl Kernel {
+    /// Closes the gate for whoever is not Master, and settles what is accepted, before the macvlan
+    /// comes up.
+    pub(super) fn set_gate(&mut self, ids: &[RouterId], failures: &mut Failures) {
+        let mut changes = Vec::new();
+        let mut precautions = Vec::new();
+        for router in ids.iter().filter_map(|id| self.routers.get(id)) {
+            let plan = &router.plan;
+            if failures.contains_key(&plan.id) {
+                continue;
+            }
+            let (open, close) = router.dataplane().gate(router);
+            let mut own = if router.active { open } else { close };
+            let duties = self.duties(router, router.active).into_iter();
+            let (careful, needed): (Vec<_>, Vec<_>) =
+                duties.partition(|duty| is_precaution(plan, *duty));
+            own.extend(needed);
+            changes.push((plan.id, own));
+            precautions.push((plan.id, careful));
+        }
+        failures.extend(self.change_gate(&changes));
+        precautions.retain(|(id, _)| !failures.contains_key(id));
+        let precautions: Vec<_> = precautions.into_iter().flat_map(|(_, own)| own).collect();
+        if let Err(error) = self.gate.apply(&precautions, &mut self.journal)
+            && let Some(suppressed) = CARELESS.allow(clock::monotonic().as_micros())
+        {
+            tracing::warn!(
+                "should this process be killed as Master, the host will go on answering for virtual \
+                 addresses of iftype = \"ebpf\" with its own Ethernet address: {error}{suppressed}"
+            );
+        }
+    }
+
     /// What the gate does for a router, as Master or not.
     pub(super) fn duties(&self, router: &Known, active: bool) -> Vec<Change> {
         if router.plan.carrier == Carrier::Ebpf {
@@ -63,7 +100,7 @@ impl Kernel {
 
 /// Whether a duty of the gate is one that a router runs without: an IPv4 address of it is on the parent, and
 /// as long as the program is there the kernel is not asked for it.
-pub(super) fn is_precaution(plan: &Plan, duty: Change) -> bool {
+fn is_precaution(plan: &Plan, duty: Change) -> bool {
     let Change::Own(_, address) = duty else {
         return false;
     };
