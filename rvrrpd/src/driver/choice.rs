@@ -15,11 +15,25 @@ use crate::net::membership::GroupsIpv6;
 use crate::net::station::Station;
 use crate::wire::Mac;
 
+/// Why the eBPF gate carries no virtual MAC at an interface.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(super) enum Uncarried {
+    /// No gate helps: no frame to another Ethernet address gets there.
+    #[error(
+        "{0} takes frames to its own Ethernet address alone; allowed: its lower interface, or \
+         iftype = \"ether\""
+    )]
+    Secluded(String),
+    /// The gate itself does not run here.
+    #[error("{0}")]
+    Refused(String),
+}
+
 impl Kernel {
     /// Decides for the routers that take the best what runs here. What one that is prepared has
     /// been given it keeps, so that nothing flaps.
     pub(super) fn choose(&mut self, plans: &mut [Plan], links: &[Link]) {
-        let mut tried: BTreeMap<u32, Result<(), String>> = BTreeMap::new();
+        let mut tried: BTreeMap<u32, Result<(), Uncarried>> = BTreeMap::new();
         for plan in plans {
             let Carrier::Best { name } = &plan.carrier else {
                 continue;
@@ -39,7 +53,7 @@ impl Kernel {
                     };
                     tried.insert(plan.parent, carried.clone());
                     let is_ebpf = carried.is_ok();
-                    self.tell_choice(plan, carried.err());
+                    self.tell_choice(plan, carried.err().map(|why| why.to_string()));
                     is_ebpf
                 }
             };
@@ -87,7 +101,7 @@ impl Kernel {
         name: &str,
         hooks: Hooks,
         links: &[Link],
-    ) -> Result<(), String> {
+    ) -> Result<(), Uncarried> {
         let parent = self.parents.entry(index);
         let parent = parent.or_insert_with(|| Parent::new(name));
         let is_tcx = self.gate.guard(index) == Some(Guard::Ebpf(Hook::Tcx));
@@ -98,10 +112,7 @@ impl Kernel {
             .iter()
             .any(|link| link.index == index && link.secluded)
         {
-            return Err(format!(
-                "{name} takes frames to its own Ethernet address alone; allowed: its lower \
-                 interface, or `iftype = \"ether\"`"
-            ));
+            return Err(Uncarried::Secluded(name.to_owned()));
         }
         let was_loaded = self.gate.stopped().is_some();
         let guard = self
@@ -110,7 +121,7 @@ impl Kernel {
         if let (false, Some(stopped)) = (was_loaded, self.gate.stopped()) {
             self.report(Report::Loaded(self.namespace, stopped));
         }
-        let guard = guard?;
+        let guard = guard.map_err(Uncarried::Refused)?;
         if let Some(parent) = self.parents.get_mut(&index) {
             parent.carries = true;
         }
@@ -135,11 +146,15 @@ impl Kernel {
     }
 
     /// Tells why a router that wants the eBPF gate cannot run.
-    pub(super) fn cannot_carry(&self, id: RouterId, why: String) -> io::Error {
-        let message = format!(
-            "{why}; without eBPF iftype = \"ebpf\" does not run, allowed: \"macvlan\", or \
-             \"auto\", which takes the best that runs"
-        );
+    pub(super) fn cannot_carry(&self, id: RouterId, why: &Uncarried) -> io::Error {
+        let allowed = match why {
+            Uncarried::Secluded(_) => "",
+            Uncarried::Refused(_) => {
+                "; without eBPF iftype = \"ebpf\" does not run, allowed: \"macvlan\", or \
+                 \"auto\", which takes the best that runs"
+            }
+        };
+        let (why, message) = (why.to_string(), format!("{why}{allowed}"));
         let choice = Choice {
             plane: None,
             why: Some(why),

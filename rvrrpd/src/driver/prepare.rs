@@ -254,7 +254,7 @@ impl Kernel {
                 let begin = Instant::now();
                 result = result.and_then(|()| {
                     let attached = self.attach_carrier(index, &name, Hooks::Any, links);
-                    attached.map_err(|why| self.cannot_carry(*id, why))
+                    attached.map_err(|why| self.cannot_carry(*id, &why))
                 });
                 if result.is_ok() && told.is_none() {
                     told = Some(self.tell_early(begin.elapsed(), ids, links, failures));
