@@ -199,6 +199,10 @@ pub enum Command {
     Kernel(NamespaceId, KernelEvent),
     /// Takes back everything in a network namespace and lets go of it.
     Leave(NamespaceId),
+    /// All routers are about to resign: nothing that follows is urgent. The driver runs as any other
+    /// thread from here on, so that it keeps no processor from what takes the last advertisements out
+    /// of the queue of an interface.
+    Resign,
     /// Takes back everything and ends the thread.
     Shutdown,
 }

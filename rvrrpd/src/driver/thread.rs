@@ -20,6 +20,7 @@ use crate::config::model::Route;
 use crate::hands::all_at_once;
 use crate::net::kernel;
 use crate::net::namespace::NamespaceId;
+use crate::net::sys::process;
 use crate::pool::LEAD;
 use crate::stats::{Durations, Performance};
 
@@ -239,6 +240,11 @@ impl Places {
                 }
                 Command::Leave(home) => self.leaving.extend(self.all.remove(&home)),
                 Command::StandBy => {}
+                Command::Resign => {
+                    // It is always permitted.
+                    let _ordinary = process::schedule_other();
+                    self.prepare = Arc::new(|| {});
+                }
                 Command::Shutdown => return false,
             }
         }

@@ -1,5 +1,6 @@
 //! 250 virtual routers on one interface.
 
+use std::fs;
 use std::time::{Duration, Instant};
 
 use rvrrpd_tests::capture::Capture;
@@ -170,4 +171,40 @@ fn two_hundred_and_fifty_virtual_routers() {
     wait_all(&first, State::Master, within(15.0));
     stop_quickly(first);
     before[0].assert_same(&snapshot(&scene.r1), "r1 after SIGKILL, start and SIGTERM");
+}
+
+/// Scheduling policy of the thread of this name: field 41 of proc_pid_stat(5). None: it has ended.
+fn policy(pid: u32, thread: &str) -> Option<u32> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
+    let mut stats =
+        tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("stat")).ok());
+    let stat = stats.find(|stat| stat.contains(&format!("({thread})")))?;
+    // Field 2, the name, may hold blanks; field 3 follows the last parenthesis.
+    let (_, rest) = stat.rsplit_once(')')?;
+    rest.split_whitespace().nth(41 - 3)?.parse().ok()
+}
+
+/// The last advertisements leave a queue by threads of the kernel that are not real-time: the driver
+/// is as they are while it takes everything out of the kernel.
+#[test]
+fn the_driver_of_one_that_stops_is_not_real_time() {
+    const OTHER: u32 = libc::SCHED_OTHER.unsigned_abs();
+    let lab = Lab::with_limit(
+        "the_driver_of_one_that_stops_is_not_real_time",
+        Duration::from_secs(150),
+    );
+    let scene = Scene::in_lab(lab);
+    // So fast it stops that nobody need have looked.
+    let seen = (0..5).any(|_| {
+        let mut daemon = scene.start(&scene.r1, &routers(200));
+        wait_all(&daemon, State::Master, within(15.0));
+        let pid = daemon.pid();
+        assert_ne!(policy(pid, "driver"), Some(OTHER), "real-time as it runs");
+        daemon.process().signal(libc::SIGTERM);
+        let policies = core::iter::from_fn(|| policy(pid, "driver"));
+        let seen = policies.filter(|policy| *policy == OTHER).count() > 0;
+        assert_eq!(daemon.process().wait_exit(within(10.0)).code(), Some(0));
+        seen
+    });
+    assert!(seen);
 }
