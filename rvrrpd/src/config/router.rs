@@ -116,6 +116,15 @@ pub(super) fn draft(line: u32, entries: &[Entry<'_>], findings: &mut Findings) -
     let address_list_check = address_list_check(reader);
     let (socket_filter, socket_filter_type, socket_filter_absorb) = socket_filter(reader);
     let nonlocal_bind = reader.boolean("nonlocal_bind").or(false);
+    if let (Some(line), true, false) = (reader.line_of("nonlocal_bind"), nonlocal_bind, accept_mode)
+    {
+        reader.warn(
+            line,
+            "nonlocal_bind",
+            "applications bind to the virtual addresses and receive nothing: with accept_mode = \
+             false a Master drops what comes for them, unless it owns them",
+        );
+    }
 
     let (vrid, group_line) = group?;
     let (interface, interface_line) = interface?;

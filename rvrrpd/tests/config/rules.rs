@@ -690,3 +690,20 @@ fn all_errors_of_a_file_are_reported_by_line() {
     assert_eq!(errors.to_string().lines().count(), places.len());
     assert_eq!(errors.warnings, []);
 }
+
+/// It may be meant, for an owner always accepts.
+#[test]
+fn who_binds_where_nothing_is_accepted_is_warned() {
+    let (_, texts) = warnings(&[("nonlocal_bind", "true"), ("accept_mode", "false")]);
+    assert_eq!(texts.len(), 1, "{texts:?}");
+    assert!(
+        texts[0].contains("nonlocal_bind: applications bind"),
+        "{texts:?}"
+    );
+    for changes in [
+        [("nonlocal_bind", "true"), ("accept_mode", "true")],
+        [("nonlocal_bind", "false"), ("accept_mode", "false")],
+    ] {
+        assert_eq!(warnings(&changes).1, [""; 0]);
+    }
+}
