@@ -100,9 +100,9 @@ fn events_and_reasons(mode: Mode) {
         ];
         wait(&daemon, name, &resigned);
 
-        scene.inject(family.ghost(200, 10));
+        scene.inject(family.ghost(200, 50));
         wait(&daemon, name, &[("state", "Backup")]);
-        scene.inject(family.ghost(50, 10));
+        scene.inject(family.ghost(50, 50));
         let preempted = [
             ("state", "Master"),
             ("last-event", "lower-priority-master"),
