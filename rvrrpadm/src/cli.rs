@@ -114,6 +114,31 @@ pub(crate) enum Af {
     Inet6,
 }
 
+/// What carries the virtual addresses and the virtual MAC: the key `iftype` of the configuration.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum IfType {
+    /// The interface itself
+    Ether,
+    /// A macvlan of its own
+    Macvlan,
+    /// An eBPF program at the ingress of the interface
+    Ebpf,
+    /// The best that runs
+    Auto,
+}
+
+impl IfType {
+    /// As the configuration writes it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Ether => "ether",
+            Self::Macvlan => "macvlan",
+            Self::Ebpf => "ebpf",
+            Self::Auto => "auto",
+        }
+    }
+}
+
 /// Modes of the first column of names, revision 1.0.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 #[value(rename_all = "snake_case")]
@@ -186,6 +211,9 @@ pub(crate) struct CreateRouter {
     /// address of -P
     #[arg(short = 'f')]
     pub(crate) force: bool,
+    /// What carries the virtual addresses [default: the daemon's, ether]
+    #[arg(long, value_name = "IFTYPE", conflicts_with = "force")]
+    pub(crate) iftype: Option<IfType>,
     /// VRRP version: 2, 3 or 2+3 [default: that of the daemon, 2 for IPv4 and 3 for IPv6; 3 if -i
     /// is no whole second]
     #[arg(long, value_name = "VERSION")]
@@ -265,6 +293,9 @@ pub(crate) struct Create {
     /// Services that the virtual router protects: systemd units
     #[arg(short = 'P', value_name = "UNIT,..", value_delimiter = ',')]
     pub(crate) units: Vec<String>,
+    /// What carries the virtual addresses
+    #[arg(long, value_name = "IFTYPE", default_value = "macvlan")]
+    pub(crate) iftype: IfType,
     /// VRRP version: 2, 3 or 2+3 [default: that of the daemon, 2 for IPv4 and 3 for IPv6; 3 if -d
     /// is no whole second]
     #[arg(long, value_name = "VERSION")]

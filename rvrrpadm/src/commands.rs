@@ -240,6 +240,9 @@ fn new(asked: &CreateRouter) -> Result<Settings, Failure> {
         }
     }
     settings = with_version(settings, asked.vrrp_version.as_deref());
+    if let Some(iftype) = asked.iftype {
+        settings = settings.with("iftype", iftype.name());
+    }
     if asked.force {
         settings = settings.with("iftype", "macvlan");
         let name = format!("v{}_{}_v{digit}", asked.vrid, asked.link);
@@ -255,9 +258,9 @@ fn new(asked: &CreateRouter) -> Result<Settings, Failure> {
 fn with_force(error: Error, force: bool) -> Failure {
     let is_crowded = |message: &str| message.lines().any(|line| line.starts_with("iftype: "));
     match error {
-        Error::Refused { message, .. } if !force && is_crowded(&message) => {
-            Failure::Refused(format!("{message}\n-f gives it a macvlan of its own"))
-        }
+        Error::Refused { message, .. } if !force && is_crowded(&message) => Failure::Refused(
+            format!("{message}\n-f gives it a macvlan of its own, --iftype ebpf needs none"),
+        ),
         other => other.into(),
     }
 }
@@ -293,8 +296,8 @@ fn old_new(asked: &Create) -> Settings {
     let mut settings = Settings::new()
         .group(asked.vrid)
         .interface(&asked.link)
-        // A VNIC for each VRID (revision 0.9.4, §5.5).
-        .with("iftype", "macvlan")
+        // A VNIC for each VRID (revision 0.9.4, §5.5), unless something else is asked for.
+        .with("iftype", asked.iftype.name())
         .addresses(&asked.addresses)
         .priority(asked.priority)
         .preempt(true)
@@ -598,6 +601,8 @@ mod tests {
             "rvrrpadm create-router -V 0 -A inet -l gw0 -a 192.0.2.1 vrrp1",
             "rvrrpadm create-router -V 1 -A inet -l gw0 -a fe80::1 vrrp1",
             "rvrrpadm create-router -V 1 -A inet -l gw0 -a 192.0.2.1 -o un_preempt vrrp1",
+            "rvrrpadm create-router -V 1 -A inet -l gw0 -a 192.0.2.1 --iftype vlan vrrp1",
+            "rvrrpadm create-router -V 1 -A inet -l gw0 -a 192.0.2.1 --iftype ebpf -f vrrp1",
         ] {
             assert!(keys(wrong).is_err(), "{wrong}");
         }
@@ -624,6 +629,13 @@ mod tests {
         assert_eq!(few["accept_mode"], false);
         assert_eq!(few["timers"], json!({"advert": 2}));
         assert_eq!(few.get("version"), None);
+        for iftype in ["ether", "macvlan", "ebpf", "auto"] {
+            for line in ["create -v 13 -i", "create-router -V 13 -A inet -l"] {
+                let option = if line.contains('V') { "-a" } else { "-A" };
+                let line = format!("rvrrpadm {line} nge1 {option} 192.0.2.1 --iftype {iftype} v");
+                assert_eq!(keys(&line).unwrap()["iftype"], iftype);
+            }
+        }
         for (version, value) in [("3", json!(3)), ("2+3", json!("2+3"))] {
             let line =
                 format!("rvrrpadm create -v 13 -i nge1 -A 192.0.2.1 --vrrp-version {version} v");

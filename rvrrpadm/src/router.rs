@@ -212,6 +212,9 @@ pub struct Router {
     /// Virtual interface, if there is one.
     #[serde(default)]
     pub vif: Option<String>,
+    /// Network namespace of the interface; none: that of the daemon.
+    #[serde(default)]
+    pub netns: Option<String>,
     /// What carries the virtual addresses: `ether`, `macvlan` or `ebpf`.
     #[serde(default)]
     pub data_plane: Option<String>,

@@ -30,8 +30,8 @@ const fn inner(name: &'static str, value: fn(&Router) -> Option<String>) -> Fiel
     }
 }
 
-/// All fields, in the order of a block. None of Sun's are `not_ready`, `data_plane`, what carries the
-/// virtual addresses, `data_plane_why`, why no better one, `virtual_mac`, `socket_filter` and `gate`.
+/// All fields, in the order of a block. None of Sun's are `not_ready`, `netns`, the network
+/// namespace of the interface, `data_plane`, what carries the virtual addresses, `data_plane_why`, why no better one, `virtual_mac`, `socket_filter` and `gate`.
 pub(crate) const FIELDS: &[Field] = &[
     field("name", |it| Some(it.name.clone())),
     field("vrid", |it| Some(it.group.to_string())),
@@ -40,6 +40,7 @@ pub(crate) const FIELDS: &[Field] = &[
     field("preempt_mode", |it| Some(it.preempt.to_string())),
     field("accept_mode", |it| Some(it.accept_mode.to_string())),
     field("interface", |it| Some(it.link().to_owned())),
+    field("netns", |it| it.netns.clone()),
     field("primary_ipaddr", |it| it.primary.clone()),
     field("assoc_ipaddrs", |it| Some(addresses(it))),
     field("data_plane", |it| it.data_plane.clone()),

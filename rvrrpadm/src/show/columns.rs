@@ -42,7 +42,7 @@ pub(crate) const PEER: &[&str] = &[
     "M_DOWN_INTV",
 ];
 
-/// All fields. The last two are not those of Sun.
+/// All fields. The last five are not those of Sun.
 pub(crate) const FIELDS: &[Field] = &[
     field("NAME", 7, |it| Some(it.name.clone())),
     field("VRID", 4, |it| Some(it.group.to_string())),
@@ -86,6 +86,9 @@ pub(crate) const FIELDS: &[Field] = &[
     field("NOT_READY", 9, |it| {
         (!it.not_ready.is_empty()).then(|| it.not_ready.join(","))
     }),
+    field("NETNS", 5, |it| it.netns.clone()),
+    field("DATA_PLANE", 10, |it| it.data_plane.clone()),
+    field("VIRTUAL_MAC", 17, |it| it.virtual_mac.clone()),
 ];
 
 fn family(router: &Router) -> &'static str {

@@ -21,6 +21,7 @@ use super::problem::Problem;
 use super::routes::App;
 use super::view::{family, state_name};
 use super::{Published, Snapshot};
+use crate::driver::Plane;
 use crate::fsm::State as VrrpState;
 use crate::stats::{Durations, Status};
 use crate::wire::PRIORITY_OWNER;
@@ -278,7 +279,9 @@ impl Seen {
             let [name, group, interface, family] = *labels;
             let filter = ("socket_filter", router.at_work.socket_filter);
             let gate = ("gate", router.at_work.gate.unwrap_or("none"));
-            let labels = [name, group, interface, family, filter, gate];
+            let plane = router.choice.plane.map_or("none", Plane::name);
+            let plane = ("data_plane", plane);
+            let labels = [name, group, interface, family, filter, gate, plane];
             gauge(&mut info, &labels, 1)
         })?;
         let mut reasons =

@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 
 use rvrrpd_tests::deadline::{until, within};
 use rvrrpd_tests::host::Host;
+use rvrrpd_tests::mode::has_ebpf;
 use rvrrpd_tests::rvrrpd::{Rvrrpd, State, Vrouter, admin, config};
 use rvrrpd_tests::scene::{NAME, Scene, VIP_TEXT, VRID};
 
@@ -186,6 +187,28 @@ fn rvrrpadm_says_of_f() {
         "{text}"
     );
     done(&daemon, &line.replace("-V 9", "-f -V 9"));
+    daemon.stop();
+}
+
+/// A new router has the data plane that was asked for, and what carries it is shown.
+#[test]
+fn rvrrpadm_asks_for_a_data_plane() {
+    let scene = Scene::new("rvrrpadm_asks_for_a_data_plane");
+    let daemon = start(&scene, &scene.r1, &config(&[vrouter()]));
+    let planes = ["macvlan", "ebpf"];
+    let planes = planes.iter().filter(|it| **it != "ebpf" || has_ebpf());
+    for (vrid, plane) in (9..).zip(planes) {
+        let (line, name) = (format!("-i eth0 -A 10.0.0.{vrid}"), format!("r{vrid}"));
+        done(
+            &daemon,
+            &format!("create -v {vrid} {line} --iftype {plane} {name}"),
+        );
+        daemon.wait_state(&format!("eth0-{vrid}"), State::Master, within(20.0));
+        assert_eq!(
+            fields(&daemon, "NETNS,DATA_PLANE,VIRTUAL_MAC", &name),
+            format!(":{plane}:00\\:00\\:5E\\:00\\:01\\:{vrid:02X}")
+        );
+    }
     daemon.stop();
 }
 

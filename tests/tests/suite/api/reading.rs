@@ -58,7 +58,7 @@ fn a_router_in_detail_begins_with_the_documented_fields() {
     assert!(["classic", "ebpf"].contains(&filter), "{at_work}");
     assert!(["ebpf", "nftables"].contains(&gate), "{at_work}");
     let metrics = get(&scene.r1, &cookies, "/metrics").body;
-    let labels = format!("socket_filter=\"{filter}\",gate=\"{gate}\"");
+    let labels = format!("socket_filter=\"{filter}\",gate=\"{gate}\",data_plane=\"macvlan\"");
     assert!(metrics.contains(&labels), "{labels}: {metrics}");
     // What the line for operators says.
     let status = daemon.status(NAME);
