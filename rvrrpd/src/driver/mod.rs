@@ -199,9 +199,9 @@ pub enum Command {
     Kernel(NamespaceId, KernelEvent),
     /// Takes back everything in a network namespace and lets go of it.
     Leave(NamespaceId),
-    /// All routers are about to resign: nothing that follows is urgent. The driver runs as any other
-    /// thread from here on, so that it keeps no processor from what takes the last advertisements out
-    /// of the queue of an interface.
+    /// All routers are about to resign. The driver is not real-time from here on, so that it keeps no
+    /// processor from what takes the last advertisements out of the queue of an interface; it goes
+    /// before what else a host does, for a successor may be Master before the gate is closed.
     Resign,
     /// Takes back everything and ends the thread.
     Shutdown,

@@ -241,8 +241,8 @@ impl Places {
                 Command::Leave(home) => self.leaving.extend(self.all.remove(&home)),
                 Command::StandBy => {}
                 Command::Resign => {
-                    // It is always permitted.
-                    let _ordinary = process::schedule_other();
+                    // The first is always permitted; without the second it is as any other.
+                    let _ordinary = process::schedule_other().and_then(|()| process::prefer());
                     self.prepare = Arc::new(|| {});
                 }
                 Command::Shutdown => return false,

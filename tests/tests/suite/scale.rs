@@ -173,22 +173,24 @@ fn two_hundred_and_fifty_virtual_routers() {
     before[0].assert_same(&snapshot(&scene.r1), "r1 after SIGKILL, start and SIGTERM");
 }
 
-/// Scheduling policy of the thread of this name: field 41 of proc_pid_stat(5). None: it has ended.
-fn policy(pid: u32, thread: &str) -> Option<u32> {
+/// Scheduling policy and nice value of the thread of this name: fields 41 and 19 of proc_pid_stat(5).
+/// None: it has ended.
+fn scheduling(pid: u32, thread: &str) -> Option<(i32, i32)> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
     let mut stats =
         tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("stat")).ok());
     let stat = stats.find(|stat| stat.contains(&format!("({thread})")))?;
     // Field 2, the name, may hold blanks; field 3 follows the last parenthesis.
     let (_, rest) = stat.rsplit_once(')')?;
-    rest.split_whitespace().nth(41 - 3)?.parse().ok()
+    let fields: Vec<&str> = rest.split_whitespace().collect();
+    let field = |number: usize| fields.get(number - 3)?.parse().ok();
+    Some((field(41)?, field(19)?))
 }
 
 /// The last advertisements leave a queue by threads of the kernel that are not real-time: the driver
-/// is as they are while it takes everything out of the kernel.
+/// is as they are while it takes everything out of the kernel, and goes before what else there is.
 #[test]
 fn the_driver_of_one_that_stops_is_not_real_time() {
-    const OTHER: u32 = libc::SCHED_OTHER.unsigned_abs();
     let lab = Lab::with_limit(
         "the_driver_of_one_that_stops_is_not_real_time",
         Duration::from_secs(150),
@@ -199,10 +201,22 @@ fn the_driver_of_one_that_stops_is_not_real_time() {
         let mut daemon = scene.start(&scene.r1, &routers(200));
         wait_all(&daemon, State::Master, within(15.0));
         let pid = daemon.pid();
-        assert_ne!(policy(pid, "driver"), Some(OTHER), "real-time as it runs");
+        if daemon
+            .log()
+            .lines()
+            .iter()
+            .any(|line| line.text.contains("not real-time"))
+        {
+            println!("skipped: nothing is real-time here");
+            return true;
+        }
+        let (policy, _) = scheduling(pid, "driver").expect("a driver");
+        assert_eq!(policy, libc::SCHED_FIFO, "as it runs");
         daemon.process().signal(libc::SIGTERM);
-        let policies = core::iter::from_fn(|| policy(pid, "driver"));
-        let seen = policies.filter(|policy| *policy == OTHER).count() > 0;
+        let deadline = within(10.0);
+        let is_there = |_: &_| !deadline.passed();
+        let mut looks = core::iter::from_fn(|| scheduling(pid, "driver")).take_while(is_there);
+        let seen = looks.any(|(policy, nice)| policy == libc::SCHED_OTHER && nice < 0);
         assert_eq!(daemon.process().wait_exit(within(10.0)).code(), Some(0));
         seen
     });
