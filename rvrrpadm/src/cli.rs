@@ -211,7 +211,7 @@ pub(crate) struct CreateRouter {
     /// address of -P
     #[arg(short = 'f')]
     pub(crate) force: bool,
-    /// What carries the virtual addresses [default: the daemon's, ether]
+    /// What carries the virtual addresses [default: ether]
     #[arg(long, value_name = "IFTYPE", conflicts_with = "force")]
     pub(crate) iftype: Option<IfType>,
     /// VRRP version: 2, 3 or 2+3 [default: that of the daemon, 2 for IPv4 and 3 for IPv6; 3 if -i

@@ -79,7 +79,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
                 put_primary(&daemon, &it)?;
             }
             let created = client.create(&it.name, &settings);
-            created.map_err(|error| with_force(error, it.force))?
+            created.map_err(|error| with_force(error, it.force || it.iftype.is_some()))?
         }
         Command::Create(it) => client.create(&it.name, &old_new(&it))?,
         Command::ModifyRouter(it) => client.modify(&it.name, &changed(&it)?)?,
@@ -254,13 +254,16 @@ fn new(asked: &CreateRouter) -> Result<Settings, Failure> {
     Ok(with_modes(settings, asked.modes.iter().copied()))
 }
 
-/// Says of `-f` where it would help: the interface has no room for another virtual MAC.
-fn with_force(error: Error, force: bool) -> Failure {
+/// Says of `-f` where it would help: the interface has no room for another virtual MAC. `chosen`:
+/// something was asked for already.
+fn with_force(error: Error, chosen: bool) -> Failure {
     let is_crowded = |message: &str| message.lines().any(|line| line.starts_with("iftype: "));
     match error {
-        Error::Refused { message, .. } if !force && is_crowded(&message) => Failure::Refused(
-            format!("{message}\n-f gives it a macvlan of its own, --iftype ebpf needs none"),
-        ),
+        Error::Refused { message, .. } if !chosen && is_crowded(&message) => {
+            Failure::Refused(format!(
+                "{message}\n-f gives it a macvlan of its own, --iftype auto the best that runs"
+            ))
+        }
         other => other.into(),
     }
 }

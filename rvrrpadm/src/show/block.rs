@@ -31,7 +31,8 @@ const fn inner(name: &'static str, value: fn(&Router) -> Option<String>) -> Fiel
 }
 
 /// All fields, in the order of a block. None of Sun's are `not_ready`, `netns`, the network
-/// namespace of the interface, `data_plane`, what carries the virtual addresses, `data_plane_why`, why no better one, `virtual_mac`, `socket_filter` and `gate`.
+/// namespace of the interface, `data_plane`, what carries the virtual addresses, `data_plane_why`,
+/// why no better one, `virtual_mac`, `socket_filter` and `gate`.
 pub(crate) const FIELDS: &[Field] = &[
     field("name", |it| Some(it.name.clone())),
     field("vrid", |it| Some(it.group.to_string())),

@@ -19,10 +19,7 @@ use crate::wire::Mac;
 #[derive(Clone, Debug, thiserror::Error)]
 pub(super) enum Uncarried {
     /// No gate helps: no frame to another Ethernet address gets there.
-    #[error(
-        "{0} takes frames to its own Ethernet address alone; allowed: its lower interface, or \
-         iftype = \"ether\""
-    )]
+    #[error("{0} takes frames to its own Ethernet address alone")]
     Secluded(String),
     /// The gate itself does not run here.
     #[error("{0}")]
@@ -148,7 +145,7 @@ impl Kernel {
     /// Tells why a router that wants the eBPF gate cannot run.
     pub(super) fn cannot_carry(&self, id: RouterId, why: &Uncarried) -> io::Error {
         let allowed = match why {
-            Uncarried::Secluded(_) => "",
+            Uncarried::Secluded(_) => "; allowed: its lower interface, or iftype = \"ether\"",
             Uncarried::Refused(_) => {
                 "; without eBPF iftype = \"ebpf\" does not run, allowed: \"macvlan\", or \
                  \"auto\", which takes the best that runs"
