@@ -55,17 +55,23 @@ impl Capture {
     }
 
     /// All frames up to now in the order of their time stamps, also those that the reader has yet
-    /// to read.
+    /// to read. What is on its way to the socket is not among them: who wants a frame to be there
+    /// waits for it ([`Self::wait_since`]).
     ///
     /// # Panics
     /// Where the reader does not come to it.
     #[must_use]
+    #[track_caller]
     pub fn frames(&self) -> Vec<Frame> {
         let now = Stamp::now();
         until(
             "the capture has read everything",
             within(READER_LIMIT),
-            || (*self.shared.read_until.lock().unwrap() >= now).then_some(()),
+            || {
+                let reads = self.reader.as_ref().is_some_and(|it| !it.is_finished());
+                assert!(reads, "capture {} has ended by itself", self.name);
+                (*self.shared.read_until.lock().unwrap() >= now).then_some(())
+            },
         );
         let mut frames = self.shared.frames.lock().unwrap().clone();
         frames.sort_by_key(|frame| frame.stamp);
@@ -74,6 +80,7 @@ impl Capture {
 
     /// All frames from `start` on.
     #[must_use]
+    #[track_caller]
     pub fn frames_since(&self, start: Stamp) -> Vec<Frame> {
         let mut frames = self.frames();
         frames.retain(|frame| frame.stamp >= start);
@@ -82,6 +89,7 @@ impl Capture {
 
     /// All adverts of `vrid` from `start` on, with their frames.
     #[must_use]
+    #[track_caller]
     pub fn adverts_since(&self, start: Stamp, vrid: u8) -> Vec<(Frame, Advert)> {
         self.frames_since(start)
             .into_iter()
@@ -94,6 +102,7 @@ impl Capture {
 
     /// All ARP packets from `start` on, with their frames.
     #[must_use]
+    #[track_caller]
     pub fn arps_since(&self, start: Stamp) -> Vec<(Frame, Arp)> {
         self.frames_since(start)
             .into_iter()

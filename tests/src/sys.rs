@@ -312,7 +312,9 @@ pub fn receive(socket: &OwnedFd, buffer: &mut [u8], timeout: i32) -> io::Result<
     let Ok(length) = usize::try_from(length) else {
         let error = io::Error::last_os_error();
         return match error.raw_os_error() {
-            Some(libc::EAGAIN | libc::EINTR | libc::ENETDOWN) => Ok(None),
+            Some(libc::EAGAIN) => Ok(None),
+            // There may be datagrams behind that.
+            Some(libc::EINTR | libc::ENETDOWN) => receive(socket, buffer, timeout),
             _ => Err(error),
         };
     };

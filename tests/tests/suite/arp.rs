@@ -40,8 +40,12 @@ fn one_reply_from_the_master(mode: Mode) {
     for replies in arping(&lan, &scene.client, scene.r1.address("eth0"), 2) {
         assert_eq!(replies, [("r1".to_owned(), expected)], "own address");
     }
+    let start = Stamp::now();
     first.stop();
-    second.wait_state(NAME, State::Master, within(5.0));
+    lan.wait_since(start, "its ARP", within(5.0), |frame| {
+        let announces = frame.arp().is_some_and(|arp| arp.announces(VIP));
+        frame.port == "r2" && announces
+    });
     for replies in arping(&lan, &scene.client, VIP, 2) {
         assert_eq!(replies, [("r2".to_owned(), VMAC)], "after takeover");
     }

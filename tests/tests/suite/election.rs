@@ -333,7 +333,8 @@ fn a_master_answers_at_once(mode: Mode) {
 fn a_backup_stops_silently(mode: Mode) {
     let scene = Scene::new("a_backup_stops_silently");
     let lan = scene.lan.capture();
-    let daemon = scene.start(&scene.r1, &router(mode, 100));
+    let vrouter = Vrouter::new(VRID, &[VIP_TEXT]).mode(mode).interval(1.0);
+    let daemon = scene.start(&scene.r1, &config(&[vrouter]));
     daemon.wait_state(NAME, State::Backup, within(5.0));
     scene.inject(scene.ghost(200, 4095));
     let start = Stamp::now();

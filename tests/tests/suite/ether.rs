@@ -25,14 +25,17 @@ fn the_interface_carries_the_virtual_mac_while_master() {
     let lan = scene.lan.capture();
     let own = scene.r2.mac("eth0");
     let before = snapshot(&scene.r2);
-    let low = scene.start(&scene.r2, &config(&[router(100)]));
+    // Backup for long enough to be looked at.
+    let low = scene.start(&scene.r2, &config(&[router(100).interval(1.0)]));
     low.wait_state(NAME, State::Backup, within(5.0));
     assert_eq!(scene.r2.mac("eth0"), own, "as Backup");
     low.wait_state(NAME, State::Master, within(5.0));
     until("the virtual MAC", within(5.0), || {
         (scene.r2.mac("eth0") == VMAC).then_some(())
     });
-    assert_eq!(scene.r2.carriers_of(IpAddr::V4(VIP)), ["eth0"]);
+    until("the VIP", within(5.0), || {
+        (scene.r2.carriers_of(IpAddr::V4(VIP)) == ["eth0"]).then_some(())
+    });
     assert!(
         scene
             .r2

@@ -202,10 +202,15 @@ fn sigterm(mode: Mode) {
     pinger.wait_answer(Stamp::default(), within(5.0));
     let start = Stamp::now();
     first.stop();
+    let resigns = |frame: &Frame| {
+        let priority = frame.advert().map(|advert| advert.priority);
+        frame.port == "r1" && priority == Some(0)
+    };
+    lan.wait_since(start, "priority 0", within(5.0), resigns);
     let resigned: Vec<_> = lan
         .adverts_since(start, VRID)
         .into_iter()
-        .filter(|(frame, advert)| frame.port == "r1" && advert.priority == 0)
+        .filter(|(frame, _)| resigns(frame))
         .collect();
     assert_eq!(resigned.len(), 1, "{resigned:#?}");
     assert_eq!(

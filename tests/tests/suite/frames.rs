@@ -197,7 +197,7 @@ impl<'a> Target<'a> {
             .key("socket_filter", false)
             .interval(if state == State::Master { 0.1 } else { 1.0 });
         let daemon = scene.start(&scene.r1, &config(&[vrouter]));
-        daemon.wait_state(NAME, State::Backup, within(5.0));
+        daemon.wait_change(0, NAME, State::Backup, within(5.0));
         if state == State::Backup {
             scene.inject(scene.ghost(200, 4095));
             until("the holding advert is accepted", within(5.0), || {

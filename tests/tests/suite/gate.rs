@@ -35,7 +35,7 @@ fn reach(scene: &Scene, lan: &Capture) -> (usize, usize) {
 fn a_backup_discards_frames_to_the_virtual_mac(mode: Mode) {
     let scene = Scene::with_upstream("a_backup_discards_frames_to_the_virtual_mac");
     let lan = scene.lan.capture();
-    let daemon = scene.start(&scene.r2, &config(&[router(mode)]));
+    let daemon = scene.start(&scene.r2, &config(&[router(mode).interval(1.0)]));
     daemon.wait_state(NAME, State::Backup, within(5.0));
     // A peer that advertises every 40.95 s keeps it Backup for the rest of the test.
     scene.inject(scene.ghost(200, 4095));

@@ -122,7 +122,7 @@ fn each_way_opens_and_closes() {
         scene.lab.step(&format!("{way:?}"));
         let lan = scene.lan.capture();
         let text = config(&[
-            router(),
+            router().interval(1.0),
             Vrouter::new(8, &["10.1.0.108"])
                 .macvlan()
                 .text("interface", "eth1")
@@ -434,6 +434,7 @@ fn the_gate_follows_its_interface() {
             bpf::programs(&scene.r2, interface).len() + filter.matches("0x56525250").count()
         };
         assert_eq!(has_gate("eth0"), 1);
+        let mark = daemon.log().mark();
         scene.r2.ip_batch(&[
             "link set eth0 down",
             "link set eth0 name other",
@@ -445,7 +446,7 @@ fn the_gate_follows_its_interface() {
             "link set other name eth0",
             "link set eth0 up",
         ]);
-        daemon.wait_state(NAME, State::Backup, within(8.0));
+        daemon.wait_change(mark, NAME, State::Backup, within(8.0));
         hold_backup(&scene, &daemon);
         assert_eq!(has_gate("eth0"), 1, "{way:?}");
         assert_eq!(reach(&scene, &lan), (0, 0), "{way:?}: with the old name");

@@ -299,7 +299,7 @@ fn a_backup_discards_frames_to_the_virtual_mac(mode: Mode) {
         .ip("-6 route add default via fe80::100 dev eth0");
     let reach = || [GLOBAL, behind].map(|target| pings(&scene.client, target));
     let family = rvrrpd_tests::family::Family::V6;
-    let daemon = scene.start(&scene.r2, &config(&[router(mode, 100)]));
+    let daemon = scene.start(&scene.r2, &config(&[router(mode, 100).interval(1.0)]));
     daemon.wait_state(NAME, State::Backup, within(8.0));
     // A peer that advertises every 40.95 s keeps it Backup for the rest of the test.
     scene.inject(family.ghost(200, 4095));

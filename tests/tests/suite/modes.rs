@@ -61,7 +61,7 @@ fn forms_of_the_mode_switch() {
         let mut command = rvrrpd::command_on(&scene.r1);
         command.args(form).args(["--conf", &path]);
         let daemon = rvrrpd::Rvrrpd::start_command(&scene.r1, files.clone(), command);
-        daemon.wait_state("eth0-7", rvrrpd::State::Backup, within(5.0));
+        daemon.wait_change(0, "eth0-7", rvrrpd::State::Backup, within(5.0));
         daemon.stop();
     }
 }

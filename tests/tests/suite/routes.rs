@@ -47,7 +47,6 @@ fn routes_follow_the_master(mode: Mode) {
         ])
     );
     let daemon = scene.start(&scene.r2, &text);
-    daemon.wait_state(NAME, State::Backup, within(5.0));
     daemon.wait_state(NAME, State::Master, within(5.0));
     wait_for(
         &scene.r2,

@@ -146,7 +146,7 @@ fn a_master_is_in_the_solicited_node_groups(mode: Mode) {
     }
     let vips = ["fe80::aa:100", "2001:db8::bb:200"];
     let groups = ["ff02::1:ffaa:100", "ff02::1:ffbb:200"];
-    let vrouter = Vrouter::new(VRID, &vips).mode(mode).priority(100);
+    let vrouter = Vrouter::new(VRID, &vips).mode(mode).interval(1.0);
     let daemon = scene.start(&scene.r1, &config(&[vrouter]));
     daemon.wait_state(family.name(), State::Backup, within(5.0));
     scene.inject(AdvertSpec {

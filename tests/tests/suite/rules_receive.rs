@@ -394,7 +394,7 @@ fn version_2_counts_every_fault(mode: Mode) {
 
 /// Waits for `state`; a Backup is kept one by an advert whose interval is 40.95 s.
 fn hold(scene: &Scene, daemon: &Rvrrpd, family: Family, state: State) {
-    daemon.wait_state(family.name(), State::Backup, within(5.0));
+    daemon.wait_change(0, family.name(), State::Backup, within(5.0));
     if state == State::Backup {
         let accepted = daemon.counters(family.name())["advertisement-rcvd"];
         scene.inject(family.ghost(200, 4095));

@@ -40,8 +40,9 @@ fn priority_zero_is_the_last_word(mode: Mode) {
                 version: if v2 { 2 } else { 3 },
                 ..family.ghost(200, 10)
             };
+            let mark = daemon.log().mark();
             scene.inject(higher);
-            daemon.wait_state(family.name(), State::Backup, within(8.0));
+            daemon.wait_change(mark, family.name(), State::Backup, within(8.0));
             let again = Stamp::now();
             let ours = advert_from(&scene.r1, VRID);
             let frames = lan.wait_count(again, 4, "adverts as Master again", within(10.0), &ours);

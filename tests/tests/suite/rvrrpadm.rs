@@ -486,10 +486,10 @@ fn rvrrpadm_makes_what_is_missing() {
     assert_eq!(scene.r1.carriers_of(primary), ["eth0"]);
     done(&daemon, "enable-router vrrp12");
     daemon.wait_state("eth0-12", State::Master, within(20.0));
-    assert_eq!(
-        scene.r1.carriers_of("10.0.0.112".parse().unwrap()),
-        ["v12_eth0_v4"]
-    );
+    until("the address is in", within(5.0), || {
+        let carriers = scene.r1.carriers_of("10.0.0.112".parse().unwrap());
+        (carriers == ["v12_eth0_v4"]).then_some(())
+    });
     assert_eq!(
         fields(
             &daemon,
@@ -502,12 +502,10 @@ fn rvrrpadm_makes_what_is_missing() {
     done(&daemon, "create-router -V 13 -A inet6 -l eth0 -f vrrp13");
     done(&daemon, "enable-router vrrp13");
     daemon.wait_state("eth0-13-v6", State::Master, within(20.0));
-    assert_eq!(
-        scene
-            .r1
-            .carriers_of("fe80::200:5eff:fe00:20d".parse().unwrap()),
-        ["v13_eth0_v6"]
-    );
+    let address = "fe80::200:5eff:fe00:20d".parse().unwrap();
+    until("its address is in", within(5.0), || {
+        (scene.r1.carriers_of(address) == ["v13_eth0_v6"]).then_some(())
+    });
     done(&daemon, "delete-router vrrp12");
     assert_eq!(scene.r1.carriers_of(primary), ["eth0"]);
     until("its interface is gone", within(10.0), || {

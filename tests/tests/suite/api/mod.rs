@@ -54,7 +54,11 @@ fn socket(daemon: &Rvrrpd) -> PathBuf {
 #[track_caller]
 fn log_in(host: &Host, url: &str, user: &str) -> String {
     let login = format!("user={user} passwd=banana");
-    let answer = curl(host, &["-k", "-d", &login, &format!("{url}/auth")]);
+    // A virtual router may be Master before the API listens.
+    let answer = until("somebody listens", within(10.0), || {
+        let answer = curl(host, &["-k", "-d", &login, &format!("{url}/auth")]);
+        (answer.status != 0).then_some(answer)
+    });
     assert_eq!(answer.status, 200, "{answer:?}");
     answer.cookies()
 }

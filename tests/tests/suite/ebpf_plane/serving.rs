@@ -64,7 +64,7 @@ fn the_master_forwards_and_accepts() {
         let lan = scene.lan.capture();
         let text = config(&[router(Family::V4, accept)]);
         let daemon = scene.start(&scene.r2, &text);
-        daemon.wait_state(NAME, State::Backup, within(5.0));
+        daemon.wait_change(0, NAME, State::Backup, within(5.0));
         let reach = || {
             let of = |target| ping_mac(&lan, &scene.client, VMAC, target, 3);
             (of(VIP), of(SERVER))
