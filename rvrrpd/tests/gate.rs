@@ -3,8 +3,9 @@
 
 mod lab;
 
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Instant;
 
 use lab::{Lab, inside};
@@ -503,4 +504,49 @@ fn opposite(change: &Change) -> Change {
         Change::Close(index, mac) => Change::Open(index, mac),
         other => other,
     }
+}
+
+/// Who looks with the nft program sees interfaces and addresses, not numbers of another byte order.
+#[test]
+fn what_nft_lists_can_be_read() {
+    inside("what_nft_lists_can_be_read", |lab| {
+        master(lab);
+        let [four, six] = ["v4", "v6"].map(|name| lab.index(name));
+        let link_local: Ipv6Addr = "fe80::7".parse().unwrap();
+        let mut gate = Tables::new(NAME).unwrap();
+        gate.attach("lan", lab.index("lan")).unwrap();
+        gate.apply(&[
+            Change::Close(lab.index("lan"), MAC),
+            Change::Refuse(address(VIP)),
+            Change::Refuse(address(VIP6)),
+            Change::Silence(six),
+            Change::Own(four, address(VIP)),
+            Change::Own(six, address(VIP6)),
+            Change::RefuseLinkLocal(six, link_local),
+            Change::Permit(six, link_local),
+            Change::AskFrom(six, link_local),
+        ])
+        .unwrap();
+        let list = lab.router("nft list ruleset");
+        let elements: BTreeSet<&str> = list
+            .lines()
+            .filter_map(|line| {
+                line.trim()
+                    .strip_prefix("elements = { ")?
+                    .strip_suffix(" }")
+            })
+            .collect();
+        let expected = BTreeSet::from([
+            "00:00:5e:00:01:07",
+            "192.0.2.1",
+            "2001:db8:1::1",
+            "\"v6\"",
+            "\"v4\" . 192.0.2.1",
+            "\"v6\" . 2001:db8:1::1",
+            "\"v6\" . fe80::7",
+            "\"v6\" : fe80::7",
+        ]);
+        assert_eq!(elements, expected, "{list}");
+        gate.remove().unwrap();
+    });
 }

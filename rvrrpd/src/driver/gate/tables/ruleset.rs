@@ -667,9 +667,9 @@ pub(super) fn change_elements(batch: &mut Batch, name: &str, changes: &BTreeMap<
 fn add_set(batch: &mut Batch, name: &str, set: Set) {
     /// `NFT_SET_MAP`.
     const MAP: u32 = 0x8;
-    /// `NFTNL_UDATA_SET_KEYBYTEORDER` of libnftnl, 4 bytes: `BYTEORDER_BIG_ENDIAN`. Only the nft
-    /// program reads it.
-    const NETWORK_ORDER: [[u8; 2]; 3] = [[0, 4], 2_u16.to_ne_bytes(), 0_u16.to_ne_bytes()];
+    /// `enum byteorder` of nftables.
+    const HOST: u32 = 1;
+    const BIG_ENDIAN: u32 = 2;
     let target = set.table().about(Object::Set(set));
     batch.message(message::NEWSET, NLM_F_CREATE | NLM_F_EXCL, target, |to| {
         to.string(attribute::TABLE, name);
@@ -686,12 +686,22 @@ fn add_set(batch: &mut Batch, name: &str, set: Set) {
         }
         // Rules refer to sets by name, but the kernel insists.
         to.number(attribute::SET_ID, 1);
-        let is_host_order = matches!(
-            set,
-            Set::Owned | Set::Owned6 | Set::RefusedLinkLocal | Set::Source6 | Set::Voice6
-        );
-        if !is_host_order {
-            to.bytes(attribute::SET_USERDATA, &NETWORK_ORDER.concat());
+        // Of the key and the data, for the nft program alone. Of keys of several parts it knows by
+        // their types.
+        let orders: &[u32] = match set {
+            Set::Owned | Set::Owned6 | Set::RefusedLinkLocal | Set::Voice6 => &[],
+            Set::Silent => &[HOST],
+            Set::Source6 => &[HOST, BIG_ENDIAN],
+            _ => &[BIG_ENDIAN],
+        };
+        // `NFTNL_UDATA_SET_KEYBYTEORDER` and `NFTNL_UDATA_SET_DATABYTEORDER` of libnftnl, each with its
+        // length.
+        let userdata: Vec<u8> = (0_u8..)
+            .zip(orders)
+            .flat_map(|(kind, order)| [kind, 4].into_iter().chain(order.to_ne_bytes()))
+            .collect();
+        if !userdata.is_empty() {
+            to.bytes(attribute::SET_USERDATA, &userdata);
         }
     });
 }
