@@ -42,7 +42,7 @@ pub(crate) const PEER: &[&str] = &[
     "M_DOWN_INTV",
 ];
 
-/// All fields. The last five are not those of Sun.
+/// All fields. The last seven are not those of Sun.
 pub(crate) const FIELDS: &[Field] = &[
     field("NAME", 7, |it| Some(it.name.clone())),
     field("VRID", 4, |it| Some(it.group.to_string())),
@@ -89,6 +89,8 @@ pub(crate) const FIELDS: &[Field] = &[
     field("NETNS", 5, |it| it.netns.clone()),
     field("DATA_PLANE", 10, |it| it.data_plane.clone()),
     field("VIRTUAL_MAC", 17, |it| it.virtual_mac.clone()),
+    field("SOCKET_FILTER", 13, |it| it.socket_filter.clone()),
+    field("GATE", 8, |it| it.gate.clone()),
 ];
 
 fn family(router: &Router) -> &'static str {

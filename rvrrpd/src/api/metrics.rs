@@ -23,6 +23,7 @@ use super::view::{family, state_name};
 use super::{Published, Snapshot};
 use crate::driver::Plane;
 use crate::fsm::State as VrrpState;
+use crate::net::kernel::StoppedFrames;
 use crate::stats::{Durations, Status};
 use crate::wire::PRIORITY_OWNER;
 
@@ -281,7 +282,9 @@ impl Seen {
             let gate = ("gate", router.at_work.gate.unwrap_or("none"));
             let plane = router.choice.plane.map_or("none", Plane::name);
             let plane = ("data_plane", plane);
-            let labels = [name, group, interface, family, filter, gate, plane];
+            let netns = router.config.netns.as_deref().unwrap_or_default();
+            let netns = ("netns", netns);
+            let labels = [name, group, interface, family, filter, gate, plane, netns];
             gauge(&mut info, &labels, 1)
         })?;
         let mut reasons =
@@ -327,6 +330,16 @@ impl Seen {
         for (reject, number) in self.0.refused().broken() {
             let labels = [("reason", reject.name())];
             ConstCounter::new(number).encode(refused.encode_family(&labels)?)?;
+        }
+        let mut gate = encoder.encode_descriptor(
+            "gate_frames",
+            "Frames that the eBPF gates dropped and answered",
+            None,
+            MetricType::Counter,
+        )?;
+        for (reason, number) in StoppedFrames::told(self.0.gates.iter()) {
+            let labels = [("reason", reason)];
+            ConstCounter::new(number).encode(gate.encode_family(&labels)?)?;
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use super::idle::Bell;
 use crate::config::model::{Config, VirtualRouter};
 use crate::driver::{self, Choice, Plane};
-use crate::net::kernel::Filter;
+use crate::net::kernel::{Filter, StoppedFrames};
 use crate::pool::Mailbox;
 use crate::stats::{Global, Performance, Rejects, Status};
 use crate::wire::Mac;
@@ -79,6 +79,8 @@ pub struct Snapshot {
     pub global: Arc<Global>,
     /// Where the kernel counts what it drops; none without eBPF.
     pub filter: Option<Arc<Filter>>,
+    /// Where the eBPF gates count, of each network namespace.
+    pub gates: Vec<StoppedFrames>,
     /// What there is to measure.
     pub gauges: Arc<Gauges>,
     /// Another number after each reload.

@@ -421,6 +421,7 @@ vip = \"10.0.1.1\"
             config: Arc::new(config),
             global: Arc::default(),
             filter: None,
+            gates: Vec::new(),
             gauges: Arc::new(Gauges {
                 started: SystemTime::now(),
                 performance: Arc::default(),

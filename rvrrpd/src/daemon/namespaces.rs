@@ -258,6 +258,7 @@ impl Supervisor {
         };
         self.guards.retain(|(id, _), _| *id != namespace.id);
         self.stopped.remove(&namespace.id);
+        self.outdated = true;
         self.driver.monitor.forget(namespace.id);
         self.tell_driver(Command::Leave(namespace.id));
         tracing::info!("network namespace {name} is left");

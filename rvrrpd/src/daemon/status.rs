@@ -5,12 +5,12 @@ use core::fmt::{self, Write as _};
 use std::time::SystemTime;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use rvrrpd_ebpf::Stopped;
 
 use super::supervisor::{Guarded, Managed, Supervisor};
 use crate::config::model::Protocol;
 use crate::driver::Plane;
 use crate::fsm::Time;
+use crate::net::kernel::StoppedFrames;
 use crate::net::sys::clock;
 use crate::stats::Rejects;
 use crate::wire::verdict::Reject;
@@ -37,19 +37,9 @@ pub(super) fn log(supervisor: &Supervisor) {
         supervisor.global.solicitations_refused.value(),
     );
     append(&mut line, rejects);
-    for (name, reason) in [
-        ("gate-closed-frames", Stopped::Closed),
-        ("gate-refused-packets", Stopped::Refused),
-        ("gate-closed-neighbours", Stopped::ClosedNeighbour),
-        ("gate-answered-arp", Stopped::AnsweredArp),
-        ("gate-answered-nd", Stopped::AnsweredNd),
-    ] {
-        let gates = supervisor.stopped.values();
-        let counts: Vec<u64> = gates.filter_map(|gate| gate.count(reason)).collect();
-        if !counts.is_empty() {
-            // Writing to a string cannot fail.
-            let _infallible = write!(line, " {name}={}", counts.iter().sum::<u64>());
-        }
+    for (name, count) in StoppedFrames::told(supervisor.stopped.values()) {
+        // Writing to a string cannot fail.
+        let _infallible = write!(line, " gate-{name}={count}");
     }
     tracing::info!("{line}");
     for (

@@ -76,7 +76,7 @@ pub(super) struct Supervisor {
     calm: u32,
     api: Link,
     /// What is published has to be published anew.
-    outdated: bool,
+    pub(super) outdated: bool,
     /// How often the configuration was reloaded.
     pub(super) reloads: u64,
 }

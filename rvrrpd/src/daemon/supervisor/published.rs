@@ -43,6 +43,7 @@ impl Supervisor {
             config: Arc::clone(&self.config),
             global: Arc::clone(&self.global),
             filter: self.filter.clone(),
+            gates: self.stopped.values().cloned().collect(),
             gauges: Arc::clone(&self.api.gauges),
             reloads: self.reloads,
         }

@@ -44,6 +44,7 @@ impl Supervisor {
                 Report::Conflict(id, address, mac, count) => self.conflict(id, address, mac, count),
                 Report::Loaded(id, stopped) => {
                     self.stopped.insert(id, stopped);
+                    self.outdated = true;
                 }
                 Report::Guarded(id, index, name, guard, before) => {
                     let guarded = Guarded {

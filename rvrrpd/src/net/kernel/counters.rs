@@ -25,7 +25,30 @@ impl Counters {
 #[derive(Clone, Debug)]
 pub struct StoppedFrames(pub(super) Arc<Counters>);
 
+/// What operators are told of, by name.
+const TOLD: [(&str, Stopped); 5] = [
+    ("closed-frames", Stopped::Closed),
+    ("refused-packets", Stopped::Refused),
+    ("closed-neighbours", Stopped::ClosedNeighbour),
+    ("answered-arp", Stopped::AnsweredArp),
+    ("answered-nd", Stopped::AnsweredNd),
+];
+
 impl StoppedFrames {
+    /// What several gates have done together, by name: frames that were dropped because the virtual
+    /// router is not Master, packets to a virtual address that accepts none, ARP requests and
+    /// neighbour solicitations that were dropped as the first, and those that were answered. What
+    /// cannot be read is left out.
+    pub fn told<'a>(
+        gates: impl Iterator<Item = &'a Self> + Clone,
+    ) -> impl Iterator<Item = (&'static str, u64)> {
+        TOLD.into_iter().filter_map(move |(name, reason)| {
+            let counts = gates.clone().filter_map(|gate| gate.count(reason));
+            let sum = counts.reduce(u64::saturating_add);
+            Some((name, sum?))
+        })
+    }
+
     /// How many for a reason; none where the kernel does not tell the number of its processors.
     #[must_use]
     pub fn count(&self, reason: Stopped) -> Option<u64> {

@@ -58,8 +58,11 @@ fn a_router_in_detail_begins_with_the_documented_fields() {
     assert!(["classic", "ebpf"].contains(&filter), "{at_work}");
     assert!(["ebpf", "nftables"].contains(&gate), "{at_work}");
     let metrics = get(&scene.r1, &cookies, "/metrics").body;
-    let labels = format!("socket_filter=\"{filter}\",gate=\"{gate}\",data_plane=\"macvlan\"");
+    let labels =
+        format!("socket_filter=\"{filter}\",gate=\"{gate}\",data_plane=\"macvlan\",netns=\"\"");
     assert!(metrics.contains(&labels), "{labels}: {metrics}");
+    let counts = metrics.contains("rvrrpd_gate_frames_total{reason=\"closed-frames\"} ");
+    assert_eq!(counts, gate == "ebpf", "{metrics}");
     // What the line for operators says.
     let status = daemon.status(NAME);
     assert_eq!(status["socket-filter"], filter);
