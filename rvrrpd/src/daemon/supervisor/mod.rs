@@ -210,7 +210,7 @@ impl Supervisor {
             // Masters from resigning. Not permitted, it stays as it is.
             let _told_before = realtime::thread(threads::STOP);
         }
-        let _driver_gone = self.driver.commands.send(Command::Resign);
+        self.tell_driver(Command::Resign);
         for worker in &self.workers {
             worker.mailbox.tell(Control::Stop);
         }
