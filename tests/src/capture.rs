@@ -250,27 +250,23 @@ fn read(name: &str, socket: &OwnedFd, shared: &Shared, port: impl Fn(i32) -> Opt
     let mut buffer = vec![0; 65536];
     while !shared.stop.load(Ordering::Relaxed) {
         let before = Stamp::now();
-        let received = match sys::receive(socket, &mut buffer, READER_PAUSE) {
-            Ok(Some(received)) => received,
-            Ok(None) => {
-                *shared.read_until.lock().unwrap() = before;
-                continue;
+        let read_until = match sys::receive(socket, &mut buffer, READER_PAUSE) {
+            Ok(Some(received)) => {
+                if let Some(port) = port(received.interface) {
+                    let frame = Frame {
+                        stamp: received.stamp,
+                        port,
+                        bytes: buffer[..received.length].to_vec(),
+                    };
+                    shared.frames.lock().unwrap().push(frame);
+                    shared.changed.notify_all();
+                }
+                received.stamp
             }
+            Ok(None) => before,
             Err(error) => panic!("capture {name}: {error}"),
         };
-        let Some(port) = port(received.interface) else {
-            *shared.read_until.lock().unwrap() = received.stamp;
-            continue;
-        };
-        let frame = Frame {
-            stamp: received.stamp,
-            port,
-            bytes: buffer[..received.length].to_vec(),
-        };
-        let stamp = frame.stamp;
-        shared.frames.lock().unwrap().push(frame);
-        *shared.read_until.lock().unwrap() = stamp;
-        shared.changed.notify_all();
+        *shared.read_until.lock().unwrap() = read_until;
     }
     let lost = sys::dropped(socket).unwrap_or(0);
     assert_eq!(lost, 0, "capture {name}: the kernel dropped frames");

@@ -28,6 +28,11 @@ fn routers(priority: u8) -> String {
     config(&vrouters)
 }
 
+/// The usual scene, with time for so many.
+fn scene(test: &str) -> Scene {
+    Scene::in_lab(Lab::with_limit(test, Duration::from_secs(150)))
+}
+
 /// Waits until the log says that every virtual router is in `state`.
 fn wait_all(daemon: &Rvrrpd, state: State, deadline: Deadline) {
     until(&format!("all {COUNT} are {state}"), deadline, || {
@@ -85,11 +90,7 @@ fn stop_quickly(mut daemon: Rvrrpd) -> Duration {
 /// the kernel is as before, also after SIGKILL, a new start and SIGTERM.
 #[test]
 fn two_hundred_and_fifty_virtual_routers() {
-    let lab = Lab::with_limit(
-        "two_hundred_and_fifty_virtual_routers",
-        Duration::from_secs(150),
-    );
-    let scene = Scene::in_lab(lab);
+    let scene = scene("two_hundred_and_fifty_virtual_routers");
     let lan = scene.lan.capture();
     let before = [snapshot(&scene.r1), snapshot(&scene.r2)];
     let mut first = scene.start(&scene.r1, &routers(200));
@@ -191,11 +192,7 @@ fn scheduling(pid: u32, thread: &str) -> Option<(i32, i32)> {
 /// is as they are while it takes everything out of the kernel, and goes before what else there is.
 #[test]
 fn the_driver_of_one_that_stops_is_not_real_time() {
-    let lab = Lab::with_limit(
-        "the_driver_of_one_that_stops_is_not_real_time",
-        Duration::from_secs(150),
-    );
-    let scene = Scene::in_lab(lab);
+    let scene = scene("the_driver_of_one_that_stops_is_not_real_time");
     // So fast it stops that nobody need have looked.
     let seen = (0..5).any(|_| {
         let mut daemon = scene.start(&scene.r1, &routers(200));

@@ -219,12 +219,11 @@ fn metrics_are_openmetrics() {
     let scene = Scene::new("metrics_are_openmetrics");
     let daemon = start(&scene, "");
     // What became of the election is still carried out.
-    until("the driver has nothing to do", within(5.0), || {
-        let body = ask(&socket(&daemon), "GET", "/metrics").body;
-        let idle = "rvrrpd_queue_depth{queue=\"driver\"} 0";
-        body.contains(idle).then_some(())
+    let answer = until("the driver has nothing to do", within(5.0), || {
+        let answer = ask(&socket(&daemon), "GET", "/metrics");
+        let idle = "rvrrpd_queue_depth{queue=\"driver\"} 0\n";
+        answer.body.contains(idle).then_some(answer)
     });
-    let answer = ask(&socket(&daemon), "GET", "/metrics");
     let kind = answer.field("content-type")[0];
     assert!(kind.starts_with("application/openmetrics-text; version=1.0.0"));
     assert!(answer.body.contains("# EOF"), "{}", answer.body);

@@ -92,10 +92,10 @@ fn accepting_takes_settings_back() {
     // What accepts no longer needs none of it.
     let kept = settings(&scene.r1);
     daemon.reload(&config(&[router(Family::V4, false)]));
-    let before_it = before.clone().only(&["sysctl", "address"]);
+    let settings_before = before.clone().only(&["sysctl", "address"]);
     until("the settings are as before", within(5.0), || {
         let now = snapshot(&scene.r1).only(&["sysctl", "address"]);
-        before_it.diff(&now).is_empty().then_some(())
+        settings_before.diff(&now).is_empty().then_some(())
     });
     assert_ne!(kept, settings(&scene.r1));
     daemon.reload(&config(&[router(Family::V4, true)]));

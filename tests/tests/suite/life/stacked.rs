@@ -185,12 +185,8 @@ fn a_macvlan(mode: Mode) {
             until("the reason", within(5.0), || (told() == 1).then_some(()));
             // Nothing is advised that does not run there either.
             let lines = daemon.log().lines();
-            let refused = lines.iter().filter(|line| line.text.contains(why));
-            assert!(
-                !refused
-                    .clone()
-                    .any(|line| line.text.contains("\"macvlan\""))
-            );
+            let mut refused = lines.iter().filter(|line| line.text.contains(why));
+            assert!(!refused.any(|line| line.text.contains("\"macvlan\"")));
             assert!(!scene.r1.interfaces().contains(&"standby7".to_owned()));
             scene.r1.ip("link del eth0");
             scene.r1.ip("link set lower0 name eth0");
