@@ -1,5 +1,6 @@
 //! Who decides what reaches a virtual MAC: the eBPF gate, and nftables where that is not permitted.
 
+use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 
 use rvrrpd_tests::bpf::{self, Dropper};
@@ -13,7 +14,7 @@ use rvrrpd_tests::probe::ping_mac;
 use rvrrpd_tests::process::Process;
 use rvrrpd_tests::rvrrpd::{Files, Rvrrpd, State, Vrouter, config, program};
 use rvrrpd_tests::scene::{NAME, SERVER, Scene, VIP, VIP_TEXT, VMAC, VRID};
-use rvrrpd_tests::sys::Stamp;
+use rvrrpd_tests::sys::{self, Stamp};
 
 /// How the daemon is started.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -470,6 +471,39 @@ fn the_gate_follows_its_interface() {
         daemon.stop();
         assert_eq!(has_gate("eth0"), 0);
     }
+}
+
+/// Who is stopped or frozen while the kernel verifies its programs loads them again.
+#[test]
+fn a_stop_while_it_starts_costs_no_gate() {
+    if is_skipped("a_stop_while_it_starts_costs_no_gate") {
+        return;
+    }
+    let scene = Scene::new("a_stop_while_it_starts_costs_no_gate");
+    let daemon = Way::Root.start(&scene, &scene.r1, &config(&[router()]));
+    let status = format!("/proc/{}/status", daemon.pid());
+    let has_said = |what: &str| {
+        let lines = daemon.log().lines();
+        lines.iter().any(|line| line.text.contains(what))
+    };
+    until("it starts", within(10.0), || {
+        has_said("Starting").then_some(())
+    });
+    // Fewer than it tries.
+    let mut stops = 0..18;
+    until("it has started", within(10.0), || {
+        if stops.next().is_some() {
+            sys::kill(daemon.pid(), libc::SIGSTOP).expect("SIGSTOP");
+            until("it stands", within(5.0), || {
+                let status = fs::read_to_string(&status).expect("status");
+                status.contains("State:\tT").then_some(())
+            });
+            sys::kill(daemon.pid(), libc::SIGCONT).expect("SIGCONT");
+        }
+        has_said("daemon started").then_some(())
+    });
+    daemon.wait_state(NAME, State::Master, within(5.0));
+    assert!(gate(&daemon, "eth0").starts_with("kind=ebpf"));
 }
 
 /// FSM-B-3: the macvlan comes up behind a closed gate: whatever is sent to the virtual MAC while

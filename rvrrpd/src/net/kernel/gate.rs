@@ -433,7 +433,8 @@ impl Drop for Gate {
 
 /// Loads the gate of an object, and nothing else of it.
 pub(super) fn load(mut ebpf: Ebpf) -> Result<Gate, Box<dyn Error>> {
-    program(&mut ebpf)?.load()?;
+    let program = program(&mut ebpf)?;
+    super::persistently(|| program.load())?;
     Gate::new(ebpf)
 }
 

@@ -104,6 +104,9 @@ impl Kernel {
     }
 }
 
+/// How often a program is loaded whose verification is interrupted each time.
+const LOADS: usize = 10;
+
 /// What loads further gates: a new one would take what [`Loader`] says.
 static GATES: Mutex<Option<EbpfLoader<'static>>> = Mutex::new(None);
 
@@ -146,13 +149,25 @@ fn verify(ebpf: &mut Ebpf) -> BTreeMap<String, ProgramError> {
     let programs = programs.map(|(name, program)| (name.to_owned(), program));
     let refused = all_at_once(programs.collect(), &|| {}, |(name, program)| {
         let loaded = match program {
-            Program::SocketFilter(filter) => filter.load(),
-            Program::SchedClassifier(gate) => gate.load(),
+            Program::SocketFilter(filter) => persistently(|| filter.load()),
+            Program::SchedClassifier(gate) => persistently(|| gate.load()),
             _ => Ok(()),
         };
         loaded.err().map(|error| (name, error))
     });
     refused.into_iter().flatten().collect()
+}
+
+/// Loads a program, also where the process is stopped or frozen meanwhile: the verifier gives up
+/// then with EAGAIN (`do_check` of kernel/bpf/verifier.c), which says nothing about the program.
+fn persistently<E: Error + 'static>(mut load: impl FnMut() -> Result<(), E>) -> Result<(), E> {
+    for _ in 1..LOADS {
+        match load() {
+            Err(error) if os_error(&error) == Some(libc::EAGAIN) => {}
+            done => return done,
+        }
+    }
+    load()
 }
 
 fn take(ebpf: &mut Ebpf, name: &str) -> io::Result<Map> {
@@ -197,4 +212,28 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
         next = error.source();
         Some(error)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_verification_that_was_interrupted_is_repeated() {
+        let again = || Err(io::Error::from_raw_os_error(libc::EAGAIN));
+        let mut left = LOADS;
+        let loaded = persistently(|| {
+            left -= 1;
+            if left == 0 { Ok(()) } else { again() }
+        });
+        assert!(loaded.is_ok());
+        assert!(persistently(again).is_err(), "not for ever");
+        let mut loads = 0;
+        let refused = persistently(|| {
+            loads += 1;
+            Err(io::Error::from_raw_os_error(libc::EPERM))
+        });
+        assert!(refused.is_err());
+        assert_eq!(loads, 1, "what is refused for a reason");
+    }
 }
