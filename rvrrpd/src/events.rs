@@ -132,6 +132,12 @@ impl Receiver {
         self.watch.begun.store(true, Ordering::Relaxed);
     }
 
+    /// Whether that was said already.
+    #[must_use]
+    pub fn is_watched(&self) -> bool {
+        self.watch.begun.load(Ordering::Relaxed)
+    }
+
     /// How many events wait.
     #[must_use]
     pub fn waiting(&self) -> usize {

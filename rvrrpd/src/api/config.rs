@@ -114,10 +114,7 @@ impl ConfigApi {
             tls_key: api.tls_key.clone(),
             tls_cert: api.tls_cert.clone(),
             session_lifetime: api.session_lifetime.as_secs(),
-            socket: api
-                .socket
-                .clone()
-                .unwrap_or_else(|| Listeners::default_socket(&snapshot.gauges.run_dir)),
+            socket: Listeners::socket(snapshot, &snapshot.gauges.run_dir),
         }
     }
 }

@@ -47,8 +47,20 @@ struct Known {
 }
 
 impl Errors {
-    /// What there is to tell now, one event for each virtual router and reason. What was counted
-    /// before a router is seen for the first time is not told.
+    /// Of what is counted from now on, where nobody has watched yet.
+    pub(super) fn from_now(snapshot: &Snapshot) -> Self {
+        Self::beyond(snapshot.routers.iter().map(|router| &router.status))
+    }
+
+    fn beyond<'a>(routers: impl Iterator<Item = &'a Arc<Status>>) -> Self {
+        let known = routers.map(|status| (place(status), Known::beyond(status, counts(status))));
+        Self {
+            known: known.collect(),
+        }
+    }
+
+    /// What there is to tell now, one event for each virtual router and reason. Of a router that
+    /// is new everything is.
     pub(super) fn look(&mut self, snapshot: &Snapshot, now: Instant) -> Vec<Event> {
         let routers = snapshot
             .routers
@@ -63,7 +75,6 @@ impl Errors {
         now: Instant,
     ) -> Vec<Event> {
         if self.known.len() > routers.len() {
-            let place = |status: &Arc<Status>| Arc::as_ptr(status).addr();
             let there: HashSet<usize> = routers.clone().map(place).collect();
             self.known.retain(|place, _| there.contains(place));
         }
@@ -74,20 +85,30 @@ impl Errors {
             }
             let known = self
                 .known
-                .entry(Arc::as_ptr(status).addr())
-                .or_insert_with(|| Known {
-                    status: Arc::clone(status),
-                    counts: counts(status),
-                    pause: FIRST_PAUSE,
-                    quiet_until: None,
-                });
+                .entry(place(status))
+                .or_insert_with(|| Known::beyond(status, [0; _]));
             known.tell(now, &mut events);
         }
         events
     }
 }
 
+/// What an entry is found by.
+fn place(status: &Arc<Status>) -> usize {
+    Arc::as_ptr(status).addr()
+}
+
 impl Known {
+    /// Of which nothing is to be told but what exceeds `counts`.
+    fn beyond(status: &Arc<Status>, counts: Counts) -> Self {
+        Self {
+            status: Arc::clone(status),
+            counts,
+            pause: FIRST_PAUSE,
+            quiet_until: None,
+        }
+    }
+
     fn tell(&mut self, now: Instant, events: &mut Vec<Event>) {
         if self.quiet_until.is_some_and(|until| now < until) {
             return;
@@ -166,7 +187,7 @@ mod tests {
         let routers = [Arc::<Status>::default()];
         let status = &routers[0];
         status.rejects.of(Reject::Ttl).add(9);
-        let (mut errors, start) = (Errors::default(), Instant::now());
+        let (mut errors, start) = (Errors::beyond(routers.iter()), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
         // What was before is not told.
         assert_eq!(told(&mut errors, &routers, at(0)), []);
@@ -189,6 +210,14 @@ mod tests {
         assert_eq!(told(&mut errors, &routers, at(72)), [("checksum", 1)]);
         status.rejects.of(Reject::Checksum).add(1);
         assert_eq!(told(&mut errors, &routers, at(82)), [("checksum", 1)]);
+    }
+
+    #[test]
+    fn of_a_router_that_is_new_everything_is_told() {
+        let (old, new) = (Arc::<Status>::default(), Arc::<Status>::default());
+        let (mut errors, now) = (Errors::beyond([&old].into_iter()), Instant::now());
+        new.rejects.of(Reject::Ttl).add(2);
+        assert_eq!(told(&mut errors, &[old, new], now), [("ttl", 2)]);
     }
 
     #[test]

@@ -34,8 +34,7 @@ const RECOVERY: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub(super) struct Listeners {
     router: Router,
-    /// Default of `socket`.
-    socket: PathBuf,
+    run_dir: PathBuf,
     tcp: BTreeMap<SocketAddr, Listening>,
     unix: Option<(Named, Listening)>,
     hosts: Arc<Places>,
@@ -73,7 +72,7 @@ impl Listeners {
     pub(super) fn new(router: Router, run_dir: &Path) -> Self {
         Self {
             router,
-            socket: Self::default_socket(run_dir),
+            run_dir: run_dir.to_owned(),
             tcp: BTreeMap::new(),
             unix: None,
             hosts: Places::new(HOSTS),
@@ -83,9 +82,11 @@ impl Listeners {
         }
     }
 
-    /// Default of `socket`.
-    pub(super) fn default_socket(run_dir: &Path) -> PathBuf {
-        run_dir.join("rvrrpd.sock")
+    /// Where the Unix socket is wanted.
+    pub(super) fn socket(snapshot: &Snapshot, run_dir: &Path) -> PathBuf {
+        let api = snapshot.config.api.as_ref();
+        let configured = api.and_then(|api| api.socket.clone());
+        configured.unwrap_or_else(|| run_dir.join("rvrrpd.sock"))
     }
 
     /// Goes on with a Unix socket that is open already.
@@ -164,9 +165,7 @@ impl Listeners {
                 }
             }
         }
-        let socket = api.and_then(|api| api.socket.as_ref());
-        let socket = socket.unwrap_or(&self.socket).clone();
-        complete & self.apply_unix(&socket)
+        complete & self.apply_unix(&Self::socket(snapshot, &self.run_dir))
     }
 
     fn apply_unix(&mut self, path: &Path) -> bool {

@@ -45,7 +45,7 @@ struct Work {
     /// Key of what is kept of passwords.
     remembering: Key,
     run_dir: PathBuf,
-    /// The Unix socket, where it is open already.
+    /// The Unix socket, where it could be opened.
     socket: Option<(UnixListener, Named)>,
 }
 
@@ -63,6 +63,9 @@ impl Handle {
     ) -> io::Result<Self> {
         let (stop, stopped) = oneshot::channel();
         let ear = registry.bell().ear()?;
+        // Here, so that it is there when the daemon is said to be ready. The event loop tries again
+        // and tells why not.
+        let socket = unix::bind(&Listeners::socket(&registry.snapshot(), run_dir.path())).ok();
         let work = Work {
             registry: Arc::clone(&registry),
             orders,
@@ -70,7 +73,7 @@ impl Handle {
             random: Key::random().map_err(io::Error::other)?,
             remembering: Key::random().map_err(io::Error::other)?,
             run_dir: run_dir.path().to_owned(),
-            socket: None,
+            socket,
         };
         let thread = std::thread::Builder::new()
             .name("api".to_owned())
@@ -98,27 +101,27 @@ impl Handle {
 }
 
 /// Waits until somebody wants something, then serves.
-fn run(mut work: Work, ear: &Ear, mut stopped: oneshot::Receiver<()>) {
+fn run(work: Work, ear: &Ear, mut stopped: oneshot::Receiver<()>) {
     let registry = Arc::clone(&work.registry);
-    if registry.snapshot().config.api.is_none() {
-        // Where there is no socket the event loop tries again.
-        let socket = unix::bind(&Listeners::default_socket(&work.run_dir)).ok();
-        if let Some((listener, _)) = &socket {
-            let is_over = || {
-                registry.snapshot().config.api.is_some()
-                    || !matches!(stopped.try_recv(), Err(TryRecvError::Empty))
-            };
-            if let Err(error) = ear.wait(listener, is_over) {
-                tracing::debug!("the API does not wait: {error}");
-            }
+    if let Some((listener, _)) = &work.socket {
+        let is_over = || {
+            registry.snapshot().config.api.is_some()
+                || !matches!(stopped.try_recv(), Err(TryRecvError::Empty))
+        };
+        if let Err(error) = ear.wait(listener, is_over) {
+            tracing::debug!("the API does not wait: {error}");
         }
-        work.socket = socket;
     }
     // Told to stop meanwhile, or the other end is gone.
     if !matches!(stopped.try_recv(), Err(TryRecvError::Empty)) {
         return;
     }
-    work.happening.watch();
+    let errors = if work.happening.is_watched() {
+        Errors::default()
+    } else {
+        work.happening.watch();
+        Errors::from_now(&registry.snapshot())
+    };
     let runtime = Builder::new_current_thread()
         .enable_io()
         .enable_time()
@@ -135,7 +138,7 @@ fn run(mut work: Work, ear: &Ear, mut stopped: oneshot::Receiver<()>) {
     };
     runtime.block_on(async {
         tokio::select! {
-            () = serve(work) => {}
+            () = serve(work, errors) => {}
             _ = stopped => {}
         }
     });
@@ -143,7 +146,7 @@ fn run(mut work: Work, ear: &Ear, mut stopped: oneshot::Receiver<()>) {
     runtime.shutdown_background();
 }
 
-async fn serve(work: Work) {
+async fn serve(work: Work, mut errors: Errors) {
     let Work {
         registry,
         orders,
@@ -168,7 +171,6 @@ async fn serve(work: Work) {
     listeners.load_certificates(&snapshot);
     let mut complete = listeners.apply(&snapshot).await;
     let mut known = snapshot;
-    let mut errors = Errors::default();
     let mut look = interval(errors::LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // Goes on whatever else happens meanwhile.

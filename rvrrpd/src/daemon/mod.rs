@@ -134,6 +134,10 @@ pub fn run(document: Document, mut context: Context, ready: impl FnOnce()) -> Re
     let (links, addresses) = driver::snapshot().map_err(|error| Error::Start("netlink", error))?;
     view.apply(&KernelEvent::Resync(links, addresses));
     let (events, happening) = events::queue();
+    if config.api.is_some() {
+        // From the first on: the thread that reads them may be late.
+        happening.watch();
+    }
     let workers = start_workers(&config, &driver, &events, &performance)?;
     let (orders, requests) = crossbeam_channel::bounded(api::QUEUE);
     let gauges = Gauges {

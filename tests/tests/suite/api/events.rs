@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rvrrpd_tests::deadline::within;
 use rvrrpd_tests::rvrrpd::{State, Vrouter};
-use rvrrpd_tests::scene::{NAME, Scene};
+use rvrrpd_tests::scene::{NAME, Scene, VRID};
 use rvrrpd_tests::web::{Follower, ask, connect};
 
 use super::{URL, log_in, socket, start, with_api};
@@ -129,6 +129,27 @@ fn packets_that_are_refused_are_events() {
     assert_eq!(
         (&event.data["reason"], &event.data["count"]),
         (&"ttl".into(), &5.into())
+    );
+}
+
+/// Also the first packet that a virtual router meets at all.
+#[test]
+fn the_first_packet_that_a_new_router_refuses_is_an_event() {
+    let scene = Scene::new("the_first_packet_that_a_new_router_refuses_is_an_event");
+    let daemon = start(&scene, "");
+    let socket = socket(&daemon);
+    let mut reader = Follower::new(&socket, None);
+    assert_eq!(reader.read().name, "snapshot");
+    let other = Vrouter::new(VRID + 1, &["10.0.1.8"]).macvlan();
+    daemon.reload(&with_api("", &[super::vrouter(), other]));
+    while reader.read_until("state").data["group"] != VRID + 1 {}
+    let mut spec = scene.ghost(200, 10);
+    (spec.vrid, spec.ttl) = (VRID + 1, 64);
+    scene.inject(spec);
+    let data = reader.read_until("protocol-error").data;
+    assert_eq!(
+        (&data["reason"], &data["count"], &data["group"]),
+        (&"ttl".into(), &1.into(), &(VRID + 1).into())
     );
 }
 

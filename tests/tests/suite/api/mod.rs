@@ -12,13 +12,14 @@ mod sessions;
 mod tls;
 mod writes;
 
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
 use rvrrpd_tests::deadline::{until, within};
 use rvrrpd_tests::host::Host;
 use rvrrpd_tests::rvrrpd::{Rvrrpd, State, Vrouter, config};
 use rvrrpd_tests::scene::{NAME, Scene, VIP_TEXT, VRID};
-use rvrrpd_tests::web::{Answer, curl};
+use rvrrpd_tests::web::{Answer, ask, curl};
 
 /// Level 0 and level 1, both with the password `banana`; made by rVRRPd 0.1.3 and rvrrpd-pw.
 const USERS: &str = r#"users = [
@@ -38,10 +39,17 @@ fn with_api(keys: &str, vrouters: &[Vrouter]) -> String {
     format!("[api]\n{USERS}\n{keys}\n\n{}", config(vrouters))
 }
 
-/// A daemon with the usual virtual router, Master, and with `[api]`.
+/// A daemon with the usual virtual router, Master, and with `[api]`, which has opened its sockets or
+/// told why not.
 fn start(scene: &Scene, keys: &str) -> Rvrrpd {
     let daemon = scene.start(&scene.r1, &with_api(keys, &[vrouter()]));
     daemon.wait_state(NAME, State::Master, within(10.0));
+    let socket = socket(&daemon);
+    until("the Unix socket is there", within(10.0), || {
+        UnixStream::connect(&socket).ok()
+    });
+    // Where it answers it has dealt with the others.
+    assert_eq!(ask(&socket, "GET", "/health").status, 200);
     daemon
 }
 
