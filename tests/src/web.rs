@@ -1,6 +1,6 @@
 //! The Client API as its clients use it: `curl`, and bare connections for what no client does.
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -211,7 +211,11 @@ impl Follower {
                 return event;
             }
             let mut bytes = [0; 65_536];
-            let count = self.stream.read(&mut bytes).expect("events");
+            let count = match self.stream.read(&mut bytes) {
+                // A socket with a timeout is told also of a stop that is over (signal(7)).
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                read => read.expect("events"),
+            };
             assert!(count > 0, "the events ended");
             self.rest.extend(&bytes[..count]);
         }

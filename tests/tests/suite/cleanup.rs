@@ -1,13 +1,14 @@
 //! What is left of the daemon in the kernel when it is gone: nothing.
 
+use rvrrpd_tests::capture::Capture;
 use rvrrpd_tests::deadline::{until, within};
 use rvrrpd_tests::frame::Frame;
 use rvrrpd_tests::in_modes;
 use rvrrpd_tests::mode::Mode;
 use rvrrpd_tests::process::Line;
 use rvrrpd_tests::rvrrpd::{Files, State, Vrouter, config, program};
-use rvrrpd_tests::scene::{NAME, Scene, VIP_TEXT, VRID, advert_from};
-use rvrrpd_tests::snapshot::{Snapshot, snapshot};
+use rvrrpd_tests::scene::{NAME, Scene, VIP, VIP_TEXT, VRID, advert_from};
+use rvrrpd_tests::snapshot::snapshot;
 use rvrrpd_tests::sys::Stamp;
 
 in_modes! {
@@ -56,9 +57,9 @@ fn configurations(mode: Mode) -> Vec<(&'static str, String)> {
 }
 
 /// Waits until the Master has done all that it does to the kernel first.
-fn wait_done(scene: &Scene, before: &Snapshot) {
-    until("something is changed", within(5.0), || {
-        (!before.diff(&snapshot(&scene.r1)).is_empty()).then_some(())
+fn wait_done(lan: &Capture, start: Stamp) {
+    lan.wait_since(start, "the announcement", within(5.0), |frame| {
+        frame.arp().is_some_and(|arp| arp.announces(VIP))
     });
 }
 
@@ -66,16 +67,17 @@ fn wait_done(scene: &Scene, before: &Snapshot) {
 /// nftables and every sysctl; also where the operator's settings are unusual.
 fn sigterm_restores_everything(mode: Mode) {
     let scene = Scene::new("sigterm_restores_everything");
+    let lan = scene.lan.capture();
     scene.r1.sysctl("ipv4/conf/all/rp_filter", "1");
     scene.r1.sysctl("ipv4/conf/default/rp_filter", "2");
     scene.r1.sysctl("ipv4/conf/eth0/arp_announce", "1");
     scene.r1.run("nft", &["add", "table", "inet", "operator"]);
     for (name, text) in configurations(mode) {
         scene.lab.step(name);
-        let before = snapshot(&scene.r1);
+        let (before, start) = (snapshot(&scene.r1), Stamp::now());
         let daemon = scene.start(&scene.r1, &text);
         daemon.wait_state(NAME, State::Master, within(5.0));
-        wait_done(&scene, &before);
+        wait_done(&lan, start);
         daemon.stop();
         before.assert_same(&snapshot(&scene.r1), name);
     }
@@ -88,10 +90,10 @@ fn sigkill_and_a_new_start_restore_everything(mode: Mode) {
     let lan = scene.lan.capture();
     for (name, text) in configurations(mode) {
         scene.lab.step(name);
-        let before = snapshot(&scene.r1);
+        let (before, start) = (snapshot(&scene.r1), Stamp::now());
         let mut daemon = scene.start(&scene.r1, &text);
         daemon.wait_state(NAME, State::Master, within(5.0));
-        wait_done(&scene, &before);
+        wait_done(&lan, start);
         daemon.sigkill();
         assert!(
             !before.diff(&snapshot(&scene.r1)).is_empty(),
@@ -141,6 +143,14 @@ fn sigkill_and_another_configuration(mode: Mode) {
     before.assert_same(&snapshot(&scene.r1), "after the stop");
 }
 
+/// Waits until the virtual address of a Master is in the kernel.
+fn wait_until_carried(scene: &Scene) {
+    until("the VIP is there", within(5.0), || {
+        let there = scene.r1.carriers_of(VIP_TEXT.parse().unwrap());
+        (!there.is_empty()).then_some(())
+    });
+}
+
 /// An interface that is renamed keeps what is ours under another name: SIGKILL and a new start take
 /// it back there.
 fn sigkill_after_a_rename(mode: Mode) {
@@ -149,6 +159,7 @@ fn sigkill_after_a_rename(mode: Mode) {
     let text = config(&[Vrouter::new(VRID, &[VIP_TEXT]).mode(mode)]);
     let mut daemon = scene.start(&scene.r1, &text);
     daemon.wait_state(NAME, State::Master, within(5.0));
+    wait_until_carried(&scene);
     let mark = daemon.log().mark();
     scene.r1.ip("link set eth0 name other0");
     daemon.wait_change(mark, NAME, State::Init, within(5.0));
@@ -206,6 +217,7 @@ fn a_second_daemon_is_refused() {
     let text = config(&[Vrouter::new(VRID, &[VIP_TEXT]).macvlan()]);
     let mut daemon = scene.start(&scene.r1, &text);
     daemon.wait_state(NAME, State::Master, within(5.0));
+    wait_until_carried(&scene);
     let during = snapshot(&scene.r1).without(&["operstate"]);
     let start = Stamp::now();
     let config_path = Files::of(&scene.lab, &scene.r1)

@@ -172,6 +172,13 @@ fn a_master_is_in_the_solicited_node_groups(mode: Mode) {
     until("it joins the groups", within(5.0), || {
         (joined() == [true; 2]).then_some(())
     });
+    // It answers for what it has announced.
+    for vip in vips {
+        lan.wait_since(Stamp::default(), "the announcement", within(5.0), |frame| {
+            let nd = frame.nd();
+            nd.is_some_and(|nd| nd.kind == 136 && nd.target.to_string() == vip)
+        });
+    }
     let start = Stamp::now();
     for vip in vips {
         let target: Ipv6Addr = vip.parse().expect("an address");

@@ -81,10 +81,11 @@ fn packets_to_the_virtual_address_are_not_forwarded(mode: Mode) {
         let vrouter = Vrouter::new(VRID, &[VIP_TEXT])
             .mode(mode)
             .key("accept_mode", accept);
+        let start = Stamp::now();
         let daemon = scene.start(&scene.r1, &config(&[vrouter]));
         daemon.wait_state(NAME, State::Master, within(5.0));
         let announces = |frame: &Frame| frame.arp().is_some_and(|arp| arp.announces(VIP));
-        lan.wait_since(Stamp::default(), "the announcement", within(5.0), announces);
+        lan.wait_since(start, "the announcement", within(5.0), announces);
         let start = Stamp::now();
         let answered = ping_mac(&lan, &scene.client, VMAC, VIP, 3);
         assert_eq!(

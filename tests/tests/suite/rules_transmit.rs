@@ -9,7 +9,7 @@ use rvrrpd_tests::frame::{AdvertSpec, Frame};
 use rvrrpd_tests::in_modes;
 use rvrrpd_tests::mode::Mode;
 use rvrrpd_tests::rvrrpd::{State, config};
-use rvrrpd_tests::scene::{Scene, VRID, advert_from};
+use rvrrpd_tests::scene::{Scene, VIP, VRID, advert_from};
 use rvrrpd_tests::sys::Stamp;
 
 in_modes! {
@@ -170,6 +170,9 @@ fn the_group_is_never_forwarded(mode: Mode) {
         }
         // Forwarding itself works: a packet to the server comes through behind them.
         if *family == Family::V4 {
+            lan.wait_since(Stamp::default(), "the announcement", within(5.0), |frame| {
+                frame.arp().is_some_and(|arp| arp.announces(VIP))
+            });
             let through = rvrrpd_tests::probe::ping_mac(
                 &lan,
                 &scene.client,

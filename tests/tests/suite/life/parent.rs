@@ -131,6 +131,14 @@ fn an_interface_is_deleted_and_made_again(mode: Mode) {
     );
 }
 
+/// Waits until the virtual address of a Master is in the kernel.
+fn wait_until_carried(kind: Kind, scene: &Scene) {
+    until(&format!("{kind:?}: the VIP"), within(5.0), || {
+        let carriers = scene.r1.carriers_of(kind.vip());
+        (carriers == [kind.carrier()]).then_some(())
+    });
+}
+
 /// FSM-I-4, ARP-1, FSM-B-3: the interface is deleted and made again with the same name and index
 /// faster than anybody looks: all is made anew there, its settings and the gate too, and its own
 /// MAC is left alone.
@@ -139,6 +147,7 @@ fn an_interface_of_the_same_name_and_index(mode: Mode) {
         let scene = kind.scene("an_interface_of_the_same_name_and_index");
         let daemon = scene.start(&scene.r1, &config(&[kind.router(200)]));
         daemon.wait_state(kind.name(), State::Master, within(8.0));
+        wait_until_carried(kind, &scene);
         let index = scene.r1.ip_json("link show dev eth0")[0]["ifindex"].to_string();
         let mark = daemon.log().mark();
         unseen(&daemon, || {
@@ -153,10 +162,7 @@ fn an_interface_of_the_same_name_and_index(mode: Mode) {
         ]);
         });
         daemon.wait_change(mark, kind.name(), State::Master, within(8.0));
-        until(&format!("{kind:?}: the VIP"), within(5.0), || {
-            let carriers = scene.r1.carriers_of(kind.vip());
-            (carriers == [kind.carrier()]).then_some(())
-        });
+        wait_until_carried(kind, &scene);
         if mode == Mode::Macvlan {
             let path = "ipv4/conf/eth0/arp_ignore";
             assert_eq!(scene.r1.read_sysctl(path).as_deref(), Some("1"), "{kind:?}");
