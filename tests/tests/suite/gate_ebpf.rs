@@ -441,6 +441,8 @@ fn the_gate_follows_its_interface() {
             "link set eth0 name other",
             "link set other up",
         ]);
+        // What comes and goes faster than it looks is no change.
+        daemon.wait_change(mark, NAME, State::Init, within(8.0));
         assert_eq!(has_gate("other"), 1, "{way:?}: with another name");
         scene.r2.ip_batch(&[
             "link set other down",
