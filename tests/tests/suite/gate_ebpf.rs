@@ -488,10 +488,15 @@ fn a_stop_while_it_starts_costs_no_gate() {
         let lines = daemon.log().lines();
         lines.iter().any(|line| line.text.contains(what))
     };
-    until("it starts", within(10.0), || {
-        has_said("Starting").then_some(())
+    let tasks = format!("/proc/{}/task", daemon.pid());
+    let is_loader = |task: fs::DirEntry| {
+        fs::read_to_string(task.path().join("comm")).is_ok_and(|name| name.trim() == "loader")
+    };
+    until("it is about to load them", within(10.0), || {
+        let mut tasks = fs::read_dir(&tasks).expect("threads").flatten();
+        (has_said("Starting") && !tasks.any(is_loader)).then_some(())
     });
-    // Fewer than it tries.
+    // Fewer than it tries: ten times, each time once more for the reason.
     let mut stops = 0..18;
     until("it has started", within(10.0), || {
         if stops.next().is_some() {

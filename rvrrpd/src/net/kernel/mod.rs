@@ -26,7 +26,7 @@ use std::thread::{Builder, JoinHandle};
 
 use aya::maps::Map;
 use aya::programs::{Program, ProgramError};
-use aya::{Ebpf, EbpfLoader};
+use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use parking_lot::Mutex;
 use rvrrpd_ebpf::GATED_ADDRESSES;
 
@@ -132,6 +132,8 @@ pub fn load_gate() -> Result<Gate, Refusal> {
 fn loader() -> EbpfLoader<'static> {
     let mut loader = EbpfLoader::new();
     loader.btf(None);
+    // After a refusal aya asks once more, for the reason. Each step of the verifier would be megabytes.
+    loader.verifier_log_level(VerifierLogLevel::STATS);
     loader.map_max_entries("ADDRESSES", 2 * GATED_ADDRESSES);
     loader
 }
