@@ -122,7 +122,10 @@ impl Known {
                 events.push(self.event(reason, grown));
             }
         }
-        self.counts = counts;
+        for (known, count) in self.counts.iter_mut().zip(counts) {
+            // Those of the kernel are nowhere for an instant when its slot is given up.
+            *known = count.max(*known);
+        }
         if events.len() > before {
             self.quiet_until = Some(now + self.pause);
             self.pause = (self.pause * 2).min(LONGEST_PAUSE);

@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 
 use tokio::runtime::Builder;
 use tokio::sync::oneshot::{self, error::TryRecvError};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
 
 use super::errors::{self, Errors};
 use super::idle::Ear;
@@ -105,7 +105,8 @@ fn run(work: Work, ear: &Ear, mut stopped: oneshot::Receiver<()>) {
     let registry = Arc::clone(&work.registry);
     if let Some((listener, _)) = &work.socket {
         let is_over = || {
-            registry.snapshot().config.api.is_some()
+            work.happening.is_watched()
+                || registry.snapshot().config.api.is_some()
                 || !matches!(stopped.try_recv(), Err(TryRecvError::Empty))
         };
         if let Err(error) = ear.wait(listener, is_over) {
@@ -171,7 +172,7 @@ async fn serve(work: Work, mut errors: Errors) {
     listeners.load_certificates(&snapshot);
     let mut complete = listeners.apply(&snapshot).await;
     let mut known = snapshot;
-    let mut look = interval(errors::LOOK);
+    let mut look = interval_at(Instant::now() + errors::LOOK, errors::LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // Goes on whatever else happens meanwhile.
     let mut retry = interval(RETRY);

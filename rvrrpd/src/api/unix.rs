@@ -6,8 +6,10 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+
+use socket2::{Domain, SockAddr, Socket, Type};
 
 /// Everyone may connect; who may do what is asked then.
 const MODE: u32 = 0o666;
@@ -29,7 +31,7 @@ pub(super) fn bind(path: &Path) -> io::Result<(UnixListener, Named)> {
             let reason = "is there and no socket";
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, reason));
         }
-        Ok(_) if UnixStream::connect(path).is_ok() => {
+        Ok(_) if is_served(path) => {
             let reason = "another process listens there";
             return Err(io::Error::new(io::ErrorKind::AddrInUse, reason));
         }
@@ -50,6 +52,15 @@ pub(super) fn bind(path: &Path) -> io::Result<(UnixListener, Named)> {
         let _left = fs::remove_file(&made);
     }
     Ok((listener, named?))
+}
+
+/// Whether somebody listens there, also where nobody is accepted just now: this does not wait.
+fn is_served(path: &Path) -> bool {
+    let connected = SockAddr::unix(path).and_then(|address| {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
+        socket.connect(&address)
+    });
+    connected.map_or_else(|error| error.kind() == io::ErrorKind::WouldBlock, |()| true)
 }
 
 fn finish(listener: &UnixListener, made: &Path, path: &Path) -> io::Result<Named> {
@@ -82,6 +93,8 @@ impl Drop for Named {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixStream;
+
     use super::*;
     use crate::scratch::Scratch;
 
@@ -103,6 +116,19 @@ mod tests {
         drop(second);
         assert!(!path.exists());
         assert_eq!(fs::read_dir(scratch.root()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn who_accepts_nobody_is_not_waited_for() {
+        let scratch = Scratch::new();
+        let path = scratch.path("socket");
+        let listener = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+        listener.bind(&SockAddr::unix(&path).unwrap()).unwrap();
+        listener.listen(0).unwrap();
+        // One has room there, the next ones have none.
+        for _ in 0..3 {
+            assert_eq!(bind(&path).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        }
     }
 
     #[test]

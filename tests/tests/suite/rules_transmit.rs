@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rvrrpd_tests::deadline::within;
 use rvrrpd_tests::family::{FAMILIES, Family};
-use rvrrpd_tests::frame::{AdvertSpec, Frame};
+use rvrrpd_tests::frame::{AdvertSpec, Frame, Nd};
 use rvrrpd_tests::in_modes;
 use rvrrpd_tests::mode::Mode;
 use rvrrpd_tests::rvrrpd::{State, config};
@@ -155,6 +155,12 @@ fn the_group_is_never_forwarded(mode: Mode) {
         let lan = scene.lan.capture();
         let daemon = scene.start(&scene.r2, &config(&[family.vrouter().mode(mode)]));
         daemon.wait_state(family.name(), State::Master, within(5.0));
+        // Before, frames to the virtual MAC go nowhere.
+        lan.wait_since(Stamp::default(), "the announcement", within(5.0), |frame| {
+            let of_arp = frame.arp().is_some_and(|arp| arp.announces(VIP));
+            let of_nd = |nd: Nd| nd.kind == 136 && IpAddr::V6(nd.target) == family.vip();
+            of_arp || frame.nd().is_some_and(of_nd)
+        });
         let spec = AdvertSpec {
             mac: Some(scene.client.mac("eth0")),
             ..family.ghost(1, 100)
@@ -170,9 +176,6 @@ fn the_group_is_never_forwarded(mode: Mode) {
         }
         // Forwarding itself works: a packet to the server comes through behind them.
         if *family == Family::V4 {
-            lan.wait_since(Stamp::default(), "the announcement", within(5.0), |frame| {
-                frame.arp().is_some_and(|arp| arp.announces(VIP))
-            });
             let through = rvrrpd_tests::probe::ping_mac(
                 &lan,
                 &scene.client,

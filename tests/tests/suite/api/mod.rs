@@ -17,6 +17,7 @@ use std::path::PathBuf;
 
 use rvrrpd_tests::deadline::{until, within};
 use rvrrpd_tests::host::Host;
+use rvrrpd_tests::process::Line;
 use rvrrpd_tests::rvrrpd::{Rvrrpd, State, Vrouter, config};
 use rvrrpd_tests::scene::{NAME, Scene, VIP_TEXT, VRID};
 use rvrrpd_tests::web::{Answer, ask, curl};
@@ -44,13 +45,18 @@ fn with_api(keys: &str, vrouters: &[Vrouter]) -> String {
 fn start(scene: &Scene, keys: &str) -> Rvrrpd {
     let daemon = scene.start(&scene.r1, &with_api(keys, &[vrouter()]));
     daemon.wait_state(NAME, State::Master, within(10.0));
-    let socket = socket(&daemon);
-    until("the Unix socket is there", within(10.0), || {
-        UnixStream::connect(&socket).ok()
-    });
+    wait_until_ready(&daemon);
     // Where it answers it has dealt with the others.
-    assert_eq!(ask(&socket, "GET", "/health").status, 200);
+    assert_eq!(ask(&socket(&daemon), "GET", "/health").status, 200);
     daemon
+}
+
+/// Waits until it says that it is ready; its Unix socket is there then.
+#[track_caller]
+fn wait_until_ready(daemon: &Rvrrpd) {
+    let started = |line: &Line| line.text.contains("daemon started").then_some(());
+    daemon.log().wait_after(0, "start", within(10.0), started);
+    UnixStream::connect(socket(daemon)).expect("Unix socket");
 }
 
 /// Its Unix socket.
