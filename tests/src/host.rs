@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::capture::Capture;
+use crate::deadline::{until, within};
 use crate::flood::Flood;
 use crate::frame::Mac;
 use crate::inject::Injector;
@@ -229,6 +230,15 @@ impl Host {
             .filter(|link| carries(link))
             .filter_map(|link| Some(link["ifname"].as_str()?.to_owned()))
             .collect()
+    }
+
+    /// Waits until an interface carries `address`: a virtual router is Master before its driver has
+    /// put it there.
+    #[track_caller]
+    pub fn wait_until_carried(&self, address: IpAddr) {
+        until(&format!("{address} is there"), within(5.0), || {
+            (!self.carriers_of(address).is_empty()).then_some(())
+        });
     }
 
     /// All addresses of `interface`, in the kernel's order.

@@ -1,10 +1,11 @@
 //! Many clients of the Client API at once, with and without a session.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use crate::host::Host;
+use crate::web::read_some;
 
 /// What the clients ask for, in turn.
 const PATHS: [&str; 5] = [
@@ -176,15 +177,12 @@ impl Connection {
 
     fn more(&mut self) -> io::Result<()> {
         let mut bytes = [0; 65_536];
-        match self.stream.read(&mut bytes) {
-            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(count) => {
+        match read_some(&mut self.stream, &mut bytes)? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            count => {
                 self.rest.extend(&bytes[..count]);
                 Ok(())
             }
-            // A socket with a timeout is told also of a stop that is over (signal(7)).
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
-            Err(error) => Err(error),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The Client API as its clients use it: `curl`, and bare connections for what no client does.
 
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::{self, Read, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -160,6 +160,20 @@ pub fn send(socket: &Path, method: &str, path: &str, body: &Value) -> Answer {
     Answer::parse(&bytes)
 }
 
+/// What has come, at least a byte of it; 0 at the end.
+///
+/// # Errors
+/// Those of read(2), `EINTR` excepted, which a socket with a timeout answers also where the process
+/// was stopped or frozen (signal(7)).
+pub fn read_some(stream: &mut impl Read, bytes: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match stream.read(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}
+
 /// A server-sent event.
 #[derive(Clone, Debug)]
 pub struct Event {
@@ -211,11 +225,7 @@ impl Follower {
                 return event;
             }
             let mut bytes = [0; 65_536];
-            let count = match self.stream.read(&mut bytes) {
-                // A socket with a timeout is told also of a stop that is over (signal(7)).
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                read => read.expect("events"),
-            };
+            let count = read_some(&mut self.stream, &mut bytes).expect("events");
             assert!(count > 0, "the events ended");
             self.rest.extend(&bytes[..count]);
         }

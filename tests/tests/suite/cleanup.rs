@@ -143,14 +143,6 @@ fn sigkill_and_another_configuration(mode: Mode) {
     before.assert_same(&snapshot(&scene.r1), "after the stop");
 }
 
-/// Waits until the virtual address of a Master is in the kernel.
-fn wait_until_carried(scene: &Scene) {
-    until("the VIP is there", within(5.0), || {
-        let there = scene.r1.carriers_of(VIP_TEXT.parse().unwrap());
-        (!there.is_empty()).then_some(())
-    });
-}
-
 /// An interface that is renamed keeps what is ours under another name: SIGKILL and a new start take
 /// it back there.
 fn sigkill_after_a_rename(mode: Mode) {
@@ -159,7 +151,7 @@ fn sigkill_after_a_rename(mode: Mode) {
     let text = config(&[Vrouter::new(VRID, &[VIP_TEXT]).mode(mode)]);
     let mut daemon = scene.start(&scene.r1, &text);
     daemon.wait_state(NAME, State::Master, within(5.0));
-    wait_until_carried(&scene);
+    scene.r1.wait_until_carried(VIP.into());
     let mark = daemon.log().mark();
     scene.r1.ip("link set eth0 name other0");
     daemon.wait_change(mark, NAME, State::Init, within(5.0));
@@ -217,7 +209,7 @@ fn a_second_daemon_is_refused() {
     let text = config(&[Vrouter::new(VRID, &[VIP_TEXT]).macvlan()]);
     let mut daemon = scene.start(&scene.r1, &text);
     daemon.wait_state(NAME, State::Master, within(5.0));
-    wait_until_carried(&scene);
+    scene.r1.wait_until_carried(VIP.into());
     let during = snapshot(&scene.r1).without(&["operstate"]);
     let start = Stamp::now();
     let config_path = Files::of(&scene.lab, &scene.r1)

@@ -53,9 +53,7 @@ fn no_redirects(mode: Mode) {
             .key("virtual_mac", virtual_mac);
         let daemon = scene.start(&scene.r1, &config(&[vrouter]));
         daemon.wait_state(NAME, State::Master, within(5.0));
-        rvrrpd_tests::deadline::until("the address is in", within(5.0), || {
-            (!scene.r1.carriers_of(VIP.into()).is_empty()).then_some(())
-        });
+        scene.r1.wait_until_carried(VIP.into());
         // The kernel sends a host few redirects for one destination: forget what it has sent.
         scene.r1.ip("route flush cache");
         let start = Stamp::now();

@@ -13,7 +13,7 @@ use rvrrpd_tests::load::Connection;
 use rvrrpd_tests::rvrrpd::{Rvrrpd, State};
 use rvrrpd_tests::scene::{NAME, Scene, VRID};
 use rvrrpd_tests::sys::Stamp;
-use rvrrpd_tests::web::{ask, connect, curl};
+use rvrrpd_tests::web::{ask, connect, curl, read_some};
 
 use super::abuse::{COST, memory};
 use super::sessions::ARGON2;
@@ -245,10 +245,7 @@ fn thousands_of_sessions_cost_nothing() {
         let mut text = String::new();
         let mut bytes = [0; 4096];
         loop {
-            let count = match stream.read(&mut bytes) {
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                read => read.unwrap(),
-            };
+            let count = read_some(&mut stream, &mut bytes).unwrap();
             text.push_str(&String::from_utf8_lossy(&bytes[..count]));
             let Some((head, body)) = text.split_once("\r\n\r\n") else {
                 continue;

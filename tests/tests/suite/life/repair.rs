@@ -211,10 +211,7 @@ fn a_renamed_interface_is_left_clean(mode: Mode) {
         let own = scene.r1.mac("eth0");
         let before = snapshot(&scene.r1).without(&["operstate"]);
         let daemon = master(&scene, vrouter);
-        until("the VIP", within(5.0), || {
-            let carriers = scene.r1.carriers_of(IpAddr::V4(VIP));
-            (!carriers.is_empty()).then_some(())
-        });
+        scene.r1.wait_until_carried(VIP.into());
         scene.r1.ip("link set eth0 name old0");
         daemon.wait_state(NAME, State::Init, within(5.0));
         until("no VIP", within(5.0), || {
