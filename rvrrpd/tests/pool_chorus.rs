@@ -44,6 +44,8 @@ struct Recorder {
     seen: Vec<(Time, u8, Seen)>,
     /// How often something was sent.
     calls: usize,
+    /// The last deadline that was got to.
+    reached: Option<Time>,
 }
 
 impl Recorder {
@@ -129,6 +131,11 @@ impl Host for Recorder {
         _datagrams: impl Iterator<Item = (IpAddr, &'a [u8])>,
     ) -> usize {
         0
+    }
+
+    fn reached(&mut self, deadline: Time, now: Time) {
+        assert!(deadline <= now && now == self.now);
+        assert_eq!(self.reached.replace(deadline), None, "told twice");
     }
 
     fn command(&mut self, command: Command) {
@@ -297,11 +304,13 @@ impl World {
         self.pass();
     }
 
-    /// All run at the same time, as one does for all.
+    /// All run at the same time, as one does for all. How late each was is told.
     fn pass(&mut self) {
         for (engine, host) in &mut self.engines {
             host.now = self.now;
+            let due = engine.deadline().filter(|deadline| *deadline <= self.now);
             engine.pass(host);
+            assert_eq!(host.reached.take(), due);
         }
     }
 

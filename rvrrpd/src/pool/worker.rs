@@ -118,13 +118,6 @@ impl Worker {
                 }
                 Err(TryRecvError::Empty) => {}
             }
-            if let Some(deadline) = engine.deadline() {
-                let now = clock::monotonic();
-                if deadline <= now {
-                    let lateness = &rim.surroundings.performance.worker_lateness;
-                    lateness.observe(now.since(deadline));
-                }
-            }
             engine.pass(rim);
             // Whoever gave an order may tell what follows from it: this comes before, whatever is due.
             rim.tell_before(engine.deadline().filter(|_| !is_order));
@@ -271,6 +264,11 @@ impl Host for Rim {
             );
         }
         count
+    }
+
+    fn reached(&mut self, deadline: Time, now: Time) {
+        let lateness = &self.surroundings.performance.worker_lateness;
+        lateness.observe(now.since(deadline));
     }
 
     fn takeover_is_near(&mut self) {

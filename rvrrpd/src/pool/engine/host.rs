@@ -75,6 +75,10 @@ pub trait Host {
         datagrams: impl Iterator<Item = (IpAddr, &'a [u8])>,
     ) -> usize;
 
+    /// The first deadline that had come, at `now`, when the engine got to it. Not every world wants to
+    /// know.
+    fn reached(&mut self, _deadline: Time, _now: Time) {}
+
     /// A silence may be believed at once: the driver had better be awake.
     fn takeover_is_near(&mut self) {}
 

@@ -202,6 +202,9 @@ impl<P> Engine<P> {
     pub fn pass<H: Host<Port = P>>(&mut self, host: &mut H) {
         self.empty_queue(host);
         let now = host.now();
+        if let Some(deadline) = self.deadline().filter(|deadline| *deadline <= now) {
+            host.reached(deadline, now);
+        }
         self.fire(now, host);
         self.fire_router_advertisements(host);
         self.flush(host);

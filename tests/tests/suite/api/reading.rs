@@ -219,10 +219,12 @@ fn metrics_are_openmetrics() {
     let scene = Scene::new("metrics_are_openmetrics");
     let daemon = start(&scene, "");
     // What became of the election is still carried out.
-    let answer = until("the driver has nothing to do", within(5.0), || {
+    let answer = until("the driver has done something", within(5.0), || {
         let answer = ask(&socket(&daemon), "GET", "/metrics");
         let idle = "rvrrpd_queue_depth{queue=\"driver\"} 0\n";
-        answer.body.contains(idle).then_some(answer)
+        let unused = "rvrrpd_driver_latency_seconds_bucket{le=\"+Inf\"} 0\n";
+        let is_done = answer.body.contains(idle) && !answer.body.contains(unused);
+        is_done.then_some(answer)
     });
     let kind = answer.field("content-type")[0];
     assert!(kind.starts_with("application/openmetrics-text; version=1.0.0"));
@@ -236,14 +238,20 @@ fn metrics_are_openmetrics() {
     ] {
         assert!(answer.body.contains(&line), "{line} in\n{}", answer.body);
     }
-    for name in ["worker_lateness_seconds", "driver_latency_seconds"] {
-        let count = answer.body.lines().find_map(|line| {
-            line.strip_prefix(&format!("rvrrpd_{name}_bucket{{le=\"+Inf\"}} "))?
-                .parse::<u64>()
-                .ok()
-        });
-        assert!(count > Some(0), "{name} in\n{}", answer.body);
-    }
+    let value = |series: &str| {
+        let mut lines = answer.body.lines();
+        let number = lines.find_map(|line| line.strip_prefix(series)?.trim().parse::<u64>().ok());
+        number.unwrap_or_else(|| panic!("{series} in\n{}", answer.body))
+    };
+    let count = |name: &str| value(&format!("rvrrpd_{name}_seconds_bucket{{le=\"+Inf\"}}"));
+    // Each left at a deadline, which was seen before.
+    let sent = value(&format!("rvrrpd_advertisement_sent_total{labels}"));
+    assert!(
+        count("worker_lateness") >= sent && sent > 0,
+        "{}",
+        answer.body
+    );
+    assert!(count("driver_latency") > 0, "{}", answer.body);
 }
 
 /// Without `client_api` and `[api]` there is no server, but the Unix socket is there.
