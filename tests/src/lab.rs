@@ -18,6 +18,7 @@ use crate::capture::Capture;
 use crate::deadline::{slowness, until, within};
 use crate::frame::Mac;
 use crate::host::{Host, command_output};
+use crate::standstill;
 use crate::sys;
 
 /// Beginning of the names of all namespaces and directories.
@@ -66,6 +67,7 @@ impl Lab {
         become_root();
         static SWEEP: Once = Once::new();
         SWEEP.call_once(sweep);
+        standstill::watch();
         let tag = format!(
             "{PREFIX}{}-{}",
             std::process::id(),

@@ -21,6 +21,7 @@
 //! * [`web`] is a client of the Client API.
 //! * [`python`] is what comes from PyPI.
 //! * [`load`] is many clients of it at once.
+//! * [`standstill`] is how long the machine was taken away.
 //! * [`deadline`] is how everything waits: for a predicate, never for a time.
 
 pub mod bpf;
@@ -44,5 +45,6 @@ pub mod rules;
 pub mod rvrrpd;
 pub mod scene;
 pub mod snapshot;
+pub mod standstill;
 pub mod sys;
 pub mod web;

@@ -75,6 +75,19 @@ pub fn die_with_parent(command: &mut Command) {
     }
 }
 
+/// Binds the calling thread to `processor`, where it runs before everything else.
+pub fn run_first_on(processor: usize) -> io::Result<()> {
+    // SAFETY: all-zero is the empty set.
+    let mut set: libc::cpu_set_t = unsafe { zeroed() };
+    // SAFETY: `processor` is looked at by CPU_SET, which leaves out what the set has no room for.
+    unsafe { libc::CPU_SET(processor, &mut set) };
+    // SAFETY: the set and its size are passed, and it outlives the call.
+    check(unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set) })?;
+    let first = libc::sched_param { sched_priority: 99 };
+    // SAFETY: the parameters outlive the call.
+    check(unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const first) }).map(drop)
+}
+
 /// Index of the interface `name` in the namespace of the calling thread.
 pub fn interface_index(name: &str) -> io::Result<libc::c_int> {
     let text = CString::new(name).map_err(io::Error::other)?;
