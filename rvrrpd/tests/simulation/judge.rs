@@ -44,6 +44,12 @@ pub(crate) struct Pass<'a> {
     pub(crate) groups: &'a [Group],
 }
 
+/// How much longer a Backup may wait that was hindered beyond its deadline: as long, and 50 ms at the
+/// most.
+fn grace(deadline: Time, hindered: Time) -> Duration {
+    hindered.since(deadline).min(Duration::from_millis(50))
+}
+
 impl Judge {
     pub(crate) fn new(scenario: &Scenario) -> Self {
         let nodes = scenario.nodes.len();
@@ -239,7 +245,7 @@ impl Judge {
     }
 
     fn in_time(&self, pass: &Pass<'_>, now: Time, deadline: Time) -> Verdict {
-        let latest = deadline.max(pass.hindered) + self.slack;
+        let latest = deadline.max(pass.hindered) + grace(deadline, pass.hindered) + self.slack;
         if now > latest {
             let late = now.since(deadline);
             return Err(format!("its down timer fires {late:?} too late"));
@@ -325,8 +331,8 @@ impl Judge {
         }
         let armed = router.deadline().map(|deadline| deadline.at);
         let armed = armed.map(|at| twin.deadline().map_or(at, |postponed| at.max(postponed)));
-        if armed.is_none() || pass.node.engine.deadline() > armed.map(|at| at.max(now) + self.slack)
-        {
+        let latest = armed.map(|at| at.max(now) + grace(at, pass.hindered) + self.slack);
+        if armed.is_none() || pass.node.engine.deadline() > latest {
             return Err("it runs and no timer is armed".into());
         }
         if let Some(deadline) = twin.deadline() {

@@ -7,6 +7,10 @@
 //! What was lost for want of room is not waited for, but silence counts anew from the last loss:
 //! once, so that a flood gives a dead Master at most as much time again as it had.
 //!
+//! Where the worker itself was late, so may have been whatever brings frames to the socket: the
+//! hypervisor, another processor, the network card. The Master gets once as much time as the worker
+//! was late, and no more than [`LONGEST_GRACE`].
+//!
 //! Before all that the kernel is asked whether it kept an advertisement to itself, which is all
 //! that ever happens in the steady state.
 
@@ -23,6 +27,14 @@ pub const LEAD: Duration = Duration::from_micros(150);
 
 /// How long a Backup whose time is up waits for its listener to catch up before it looks again.
 const DRAIN_RETRY: Duration = Duration::from_micros(200);
+
+/// A worker that is later than this was stopped, and not alone. It is far more than a busy host takes
+/// to run a thread that comes first.
+const LATE: Duration = Duration::from_millis(10);
+
+/// What the Master gets at the most where the worker was late: longer than what was stopped together
+/// takes to run again.
+const LONGEST_GRACE: Duration = Duration::from_millis(50);
 
 /// A deadline that has come.
 #[derive(Clone, Copy, Debug)]
@@ -76,12 +88,19 @@ impl<P> Engine<P> {
             host.takeover_is_near();
         }
         expired.retain(|expired| {
-            let is_proven = !expired.is_silence || self.is_proven(*expired, now, host);
-            if !is_proven {
-                let later = Some(now + DRAIN_RETRY);
-                self.deadlines.set(expired.place, later);
+            let again = if !expired.is_silence {
+                None
+            } else if let Some(grace) = self.grace(*expired, now) {
+                Some(grace)
+            } else if self.is_proven(*expired, now, host) {
+                None
+            } else {
+                Some(DRAIN_RETRY)
+            };
+            if let Some(again) = again {
+                self.deadlines.set(expired.place, Some(now + again));
             }
-            is_proven
+            again.is_none()
         });
         self.empty_queue(host);
         expired.retain(|one| !one.is_silence || self.is_believed(*one, now, host));
@@ -126,6 +145,17 @@ impl<P> Engine<P> {
     fn is_armed(&self, expired: Expired) -> bool {
         let slot = self.slots[expired.place].as_ref();
         slot.and_then(|slot| slot.deadline()) == Some(expired.deadline)
+    }
+
+    /// How long the Master is waited for because this worker is late, which is once for each silence.
+    fn grace(&mut self, expired: Expired, now: Time) -> Option<Duration> {
+        let late = now.since(expired.deadline.at);
+        let slot = self.slots[expired.place].as_mut()?;
+        let is_granted = late > LATE && slot.grant_grace(expired.deadline.generation);
+        is_granted.then(|| {
+            slot.setup.status.takeovers_postponed.count();
+            late.min(LONGEST_GRACE)
+        })
     }
 
     /// Whether everything that was received for this router before its deadline is in our queue.

@@ -29,6 +29,9 @@ pub(super) struct Slot<P> {
     checksum_form: ChecksumForm,
     /// What the Master needs is in the kernel.
     activated: bool,
+    /// The last silence, by its generation, in which the Master was waited for because the worker was
+    /// late.
+    graced: Option<u64>,
 }
 
 /// A deadline that waits for silence, and was moved because advertisements may have been lost.
@@ -51,6 +54,7 @@ impl<P> Slot<P> {
             chorus: None,
             doubt: None,
             activated: false,
+            graced: None,
             schedule: Schedule::default(),
         };
         slot.make_frames();
@@ -110,6 +114,11 @@ impl<P> Slot<P> {
         let until = lost + at.since(since);
         self.doubt = Some(Doubt { generation, until });
         false
+    }
+
+    /// Whether the silence of this generation has not had its grace, which it has from now on.
+    pub(super) fn grant_grace(&mut self, generation: u64) -> bool {
+        self.graced.replace(generation) != Some(generation)
     }
 
     /// New values for the frames; the state machine is told apart.

@@ -1,5 +1,6 @@
-//! Masters that advertise as one do what each of them would do by itself: the same frames at the same
-//! times, the same orders to the driver, the same counters.
+//! The engine of a worker. Masters that advertise as one do what each of them would do by itself: the
+//! same frames at the same times, the same orders to the driver, the same counters. Backups that were
+//! stopped do not take over at once.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -517,4 +518,35 @@ fn coming_and_going_takes_no_memory() {
     contradicted(&mut world);
     let grown = measure(|| contradicted(&mut world)).bytes_current;
     assert_eq!(grown, 0);
+}
+
+/// V3-TM-7: a Backup that was stopped gives its Master, which may have been stopped with it, as much
+/// time as it was late itself, within bounds; then, and where it was hardly late, it takes over.
+#[test]
+fn v3_tm_7_who_was_stopped_does_not_take_over_at_once() {
+    let state = |world: &World| world.engines[0].0.router(id(1)).unwrap().state();
+    let stopped = |late| {
+        let mut world = World::new(1);
+        world.now = world.deadline().unwrap() + Duration::from_millis(late);
+        world.pass();
+        world
+    };
+    for (late, grace) in [(0, None), (10, None), (11, Some(11)), (2000, Some(50))] {
+        let mut world = stopped(late);
+        let postponed = world.status[0].takeovers_postponed.value();
+        assert_eq!(postponed, u64::from(grace.is_some()), "{late} ms late");
+        if let Some(grace) = grace {
+            assert_eq!(state(&world), State::Backup, "{late} ms late");
+            let until = world.now + Duration::from_millis(grace);
+            assert_eq!(world.deadline(), Some(until), "{late} ms late");
+            world.run(Duration::from_millis(grace));
+        }
+        assert_eq!(state(&world), State::Master, "{late} ms late");
+    }
+    let mut world = stopped(300);
+    world.hear(1, 200, ChecksumForm::Message);
+    world.run(3 * SHORT);
+    assert_eq!(state(&world), State::Backup, "its Master goes on");
+    world.run(SHORT);
+    assert_eq!(state(&world), State::Master, "its Master has ended");
 }
