@@ -108,7 +108,10 @@ mod tests {
         assert!(UnixStream::connect(&path).is_ok());
         assert_eq!(bind(&path).unwrap_err().kind(), io::ErrorKind::AddrInUse);
 
-        // As after SIGKILL: the name stays, nobody listens.
+        // As after SIGKILL: the name stays, nobody listens, also not what another test starts just now.
+        socket2::SockRef::from(&listener)
+            .shutdown(std::net::Shutdown::Both)
+            .unwrap();
         drop(listener);
         let (_listener, second) = bind(&path).unwrap();
         drop(named);

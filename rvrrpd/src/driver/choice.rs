@@ -129,17 +129,24 @@ impl Kernel {
     /// Tells the supervisor whose the gate of a parent is, and the log who is before it.
     pub(super) fn tell_guard(&mut self, index: u32, name: &str, guard: Guard) {
         let before = self.gate.before(index);
+        if let Some(parent) = self.parents.get_mut(&index) {
+            parent.before.clone_from(&before);
+        }
+        // Whoever reads the line may ask what is shown.
+        let guarded = Report::Guarded(
+            self.namespace,
+            index,
+            name.to_owned(),
+            guard,
+            before.clone(),
+        );
+        self.report(guarded);
         for program in &before {
             tracing::warn!(
                 "interface {name}: the eBPF program {program} of somebody else sees frames before \
                  rVRRPd does: what it redirects or drops does not reach virtual routers"
             );
         }
-        if let Some(parent) = self.parents.get_mut(&index) {
-            parent.before.clone_from(&before);
-        }
-        let name = name.to_owned();
-        self.report(Report::Guarded(self.namespace, index, name, guard, before));
     }
 
     /// Tells why a router that wants the eBPF gate cannot run.

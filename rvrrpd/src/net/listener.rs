@@ -26,6 +26,9 @@ use crate::wire::verdict::Reject;
 /// Older than this, a receive time stamp is the effect of a stepped wall clock, not of a queue.
 const LONGEST_QUEUE: core::time::Duration = core::time::Duration::from_secs(60);
 
+/// Longest time between readings of two clocks that are of the same time.
+const SAME_TIME: core::time::Duration = core::time::Duration::from_micros(100);
+
 /// Batches of one socket before the other one, and the order to stop, have their turn.
 const MOST_BATCHES: usize = 64;
 
@@ -314,6 +317,15 @@ fn read_all(progress: &Progress, batch: &mut Batch, sink: &mut (impl Sink + ?Siz
     }
 }
 
+/// Both clocks at the same time. Who is stopped between the two would take packets for older than they
+/// are, and silence for longer.
+fn clocks() -> (Time, core::time::Duration) {
+    let both = || (sys::clock::monotonic(), sys::clock::realtime());
+    let clocks = both();
+    let is_same_time = sys::clock::monotonic().since(clocks.0) < SAME_TIME;
+    if is_same_time { clocks } else { both() }
+}
+
 /// Reads one batch.
 fn read_solicitations(
     receiver: &solicitation::Receiver,
@@ -324,7 +336,7 @@ fn read_solicitations(
         tracing::debug!("receive: {error}");
         return;
     }
-    let clocks = (sys::clock::monotonic(), sys::clock::realtime());
+    let clocks = clocks();
     for packet in batch.packets() {
         sink.solicitation(&datagram_v6(&packet), received(&packet, clocks));
     }
@@ -346,7 +358,7 @@ fn read(
                 return;
             }
         };
-        let clocks = (sys::clock::monotonic(), sys::clock::realtime());
+        let clocks = clocks();
         let mut last = None;
         for packet in batch.packets() {
             let received = received(&packet, clocks);

@@ -161,7 +161,8 @@ pub enum Control<P = Arc<Port>> {
     /// A host asked for a router advertisement at this time.
     Solicited(RouterId, Time),
     /// They leave: as Master with priority 0. Everything of theirs is then taken out of the
-    /// kernel. The sender is dropped when the last advertisements have left.
+    /// kernel. The sender is dropped when the last advertisements have left and their changes have
+    /// been told.
     Remove(Vec<RouterId>, Sender<()>),
     /// These, in their order: the worker is woken once for all of them.
     Several(Vec<Self>),
@@ -170,6 +171,14 @@ pub enum Control<P = Arc<Port>> {
 }
 
 impl<P> Control<P> {
+    /// What is held until they have left.
+    fn left(&self) -> Option<Sender<()>> {
+        match self {
+            Self::Remove(_, left) => Some(left.clone()),
+            _ => None,
+        }
+    }
+
     /// Whether a state may follow from it.
     fn is_order(&self) -> bool {
         match self {

@@ -41,7 +41,6 @@ pub struct Conflict {
 #[derive(Debug)]
 pub(super) struct Conflicts {
     words: Words,
-    written: u64,
     told: [Told; PLACES],
 }
 
@@ -57,32 +56,31 @@ impl Conflicts {
     pub(super) fn map(map: &MapData) -> io::Result<Self> {
         Ok(Self {
             words: Words::map(map.fd().as_fd(), 0, (PLACES + 1) * WORDS)?,
-            written: 0,
             told: [Told::default(); PLACES],
         })
     }
 
-    /// What was written since the last call; one read of memory where that is nothing.
+    /// What was written and counted since the last call; one read of memory where there never was
+    /// any.
     pub(super) fn take(&mut self) -> Vec<Conflict> {
         let all = self.words.all();
         let written = all
             .get(WRITTEN)
             .map_or(0, |word| word.load(Ordering::Acquire));
-        if written == self.written {
+        if written == 0 {
             return Vec::new();
         }
-        let mut is_whole = true;
         let mut conflicts = Vec::new();
         for (place, told) in all.chunks_exact(WORDS).zip(&mut self.told) {
             let sequence = place[SEQUENCE].load(Ordering::Acquire);
-            if sequence == told.sequence {
+            // More of the same is counted, and written once a second at most.
+            if sequence == told.sequence && place[COUNT].load(Ordering::Relaxed) == told.count {
                 continue;
             }
             let (now, mac) = read(place, sequence);
             fence(Ordering::Acquire);
             if sequence & 1 != 0 || place[SEQUENCE].load(Ordering::Relaxed) != sequence {
                 // Somebody writes. The next call looks again.
-                is_whole = false;
                 continue;
             }
             let is_same = now.address == told.address && now.count > told.count;
@@ -94,9 +92,6 @@ impl Conflicts {
                 mac,
                 count: now.count - before,
             });
-        }
-        if is_whole {
-            self.written = written;
         }
         conflicts
     }
