@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::deadline::{Deadline, Pending, until, within};
 use crate::frame::{Advert, Arp, Frame};
@@ -187,11 +187,17 @@ impl Capture {
         predicate: impl Fn(&Frame) -> bool,
     ) -> Vec<Frame> {
         let began = Stamp::now();
+        // The clock of the stamps may be set, as after a snapshot of the machine; this one is not.
+        let (mut count, mut since) = (usize::MAX, Instant::now());
         loop {
+            let asked = Instant::now();
             let mut found = self.frames_since(start);
             found.retain(|frame| predicate(frame));
+            if found.len() != count {
+                (count, since) = (found.len(), asked);
+            }
             let last = found.last().map_or(began, |frame| frame.stamp.max(began));
-            let silent = Stamp::now().since(last);
+            let silent = Stamp::now().since(last).min(since.elapsed());
             if silent >= quiet {
                 return found;
             }

@@ -131,6 +131,8 @@ impl Frr {
         );
         give(&directory);
         let socket = directory.join("zserv.api");
+        // zebra takes its own away when it starts, not when it ends.
+        let _none = std::fs::remove_file(&socket);
         let zebra = daemon(host, &directory, "zebra", &socket);
         until("zebra listens", within(10.0), || {
             socket.exists().then_some(())

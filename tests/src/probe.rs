@@ -170,7 +170,8 @@ pub fn lost(echoes: &[Echo]) -> Vec<u16> {
 
 /// Asks `requests` times by ARP who has `target`, from `eth0` of `client`, and returns for each
 /// request who answered (host, sender hardware address). A request counts as answered out when
-/// nothing has come for 0.15 s.
+/// nothing has come for 0.15 s after an answer, or for a second: the kernel takes a broadcast to a
+/// macvlan in a thread of its own.
 #[must_use]
 pub fn arping(
     lan: &Capture,
@@ -187,7 +188,11 @@ pub fn arping(
             injector.send(&Arp::request(mac, sender, target));
             let answers =
                 |frame: &crate::frame::Frame| frame.arp().is_some_and(|arp| arp.answers(target));
-            lan.until_quiet(start, quiet, within(5.0), answers)
+            let mut found = lan.until_quiet(start, quiet, within(5.0), answers);
+            if found.is_empty() {
+                found = lan.until_quiet(start, Duration::from_secs(1), within(5.0), answers);
+            }
+            found
                 .into_iter()
                 .filter_map(|frame| Some((frame.port.clone(), frame.arp()?.sender_mac)))
                 .collect()

@@ -466,11 +466,11 @@ impl Rvrrpd {
         })
     }
 
-    /// SIGTERM, then its exit status; it may take 3 s.
+    /// SIGTERM, then its exit status.
     #[track_caller]
     pub fn sigterm(&mut self) -> ExitStatus {
         self.process.signal(libc::SIGTERM);
-        self.process.wait_exit(within(3.0))
+        self.process.wait_exit(within(10.0))
     }
 
     /// Orderly stop with exit code 0.

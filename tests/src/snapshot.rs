@@ -92,7 +92,7 @@ fn has_routes_of_addresses(host: &Host) -> bool {
     let links = list(&host.ip_json("-6 address show up"));
     let addresses = links.iter().flat_map(|link| list(&link["addr_info"]));
     addresses
-        .filter(|address| address.get("tentative").is_none())
+        .into_iter()
         .all(|address| routes.iter().any(|route| route["dst"] == address["local"]))
 }
 

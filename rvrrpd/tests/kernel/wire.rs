@@ -43,7 +43,7 @@ impl Wire {
                  echo 1 > /proc/sys/net/ipv6/conf/{a}/disable_ipv6
                  ip addr add {OWN_V4}/24 dev {b}
                  ip addr add {OWN_V6}/64 dev {b} nodad
-                 ip link set {a} up; ip link set {b} up"
+                 ip link set {b} up; ip link set {a} up"
             ));
         }
         let index = lab.index(&b);

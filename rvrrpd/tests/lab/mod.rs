@@ -45,6 +45,14 @@ const SETUP: &str = "
     ip -n ${L}f addr add 198.51.100.10/24 dev eth0
     ip -n ${L}f addr add 2001:db8:2::10/64 dev eth0 nodad
     for i in r.lan r.wan h.eth0 f.eth0; do ip -n $L${i%.*} link set ${i#*.} up; done
+    for i in r.lan r.wan h.eth0 f.eth0; do
+        n=500
+        until ip -n $L${i%.*} link show ${i#*.} | grep -q 'state UP'; do
+            n=$((n - 1))
+            [ $n -gt 0 ]
+            sleep 0.01
+        done
+    done
     ip -n ${L}f route add default via 198.51.100.1
     ip -n ${L}f route add default via 2001:db8:2::1
 ";

@@ -29,9 +29,9 @@ fn one_reply_from_the_master(mode: Mode) {
     let lan = scene.lan.capture();
     let own = scene.r1.mac("eth0");
     let first = scene.start(&scene.r1, &router(mode, 200));
-    first.wait_state(NAME, State::Master, within(5.0));
+    first.wait_state(NAME, State::Master, within(10.0));
     let second = scene.start(&scene.r2, &router(mode, 100));
-    second.wait_state(NAME, State::Backup, within(5.0));
+    second.wait_state(NAME, State::Backup, within(10.0));
     for replies in arping(&lan, &scene.client, VIP, 3) {
         assert_eq!(replies, [("r1".to_owned(), VMAC)]);
     }
@@ -63,15 +63,15 @@ fn a_backup_is_silent_after_a_flap(mode: Mode) {
     let scene = Scene::new("a_backup_is_silent_after_a_flap");
     let lan = scene.lan.capture();
     let first = scene.start(&scene.r1, &router(mode, 200));
-    first.wait_state(NAME, State::Master, within(5.0));
+    first.wait_state(NAME, State::Master, within(10.0));
     let second = scene.start(&scene.r2, &router(mode, 100));
-    second.wait_state(NAME, State::Backup, within(5.0));
+    second.wait_state(NAME, State::Backup, within(10.0));
     for _ in 0..2 {
         let mark = second.log().mark();
         scene.lan.carrier(&scene.r2, false);
-        second.wait_change(mark, NAME, State::Init, within(5.0));
+        second.wait_change(mark, NAME, State::Init, within(10.0));
         scene.lan.carrier(&scene.r2, true);
-        second.wait_change(mark, NAME, State::Backup, within(5.0));
+        second.wait_change(mark, NAME, State::Backup, within(10.0));
     }
     for replies in arping(&lan, &scene.client, VIP, 2) {
         assert_eq!(replies, [("r1".to_owned(), VMAC)]);
@@ -83,15 +83,17 @@ fn a_backup_is_silent_after_a_flap(mode: Mode) {
 fn a_backup_sends_nothing_from_the_virtual_mac(mode: Mode) {
     let scene = Scene::new("a_backup_sends_nothing_from_the_virtual_mac");
     let lan = scene.lan.capture();
-    let first = scene.start(&scene.r1, &router(mode, 200));
-    first.wait_state(NAME, State::Master, within(5.0));
+    let vrouter = Vrouter::new(VRID, &[VIP_TEXT]).mode(mode).interval(0.5);
+    let router = |priority| config(&[vrouter.clone().priority(priority).preemption(true)]);
+    let first = scene.start(&scene.r1, &router(200));
+    first.wait_state(NAME, State::Master, within(10.0));
     let start = Stamp::now();
-    let second = scene.start(&scene.r2, &router(mode, 100));
-    second.wait_state(NAME, State::Backup, within(5.0));
+    let second = scene.start(&scene.r2, &router(100));
+    second.wait_state(NAME, State::Backup, within(10.0));
     // Linux sends its last unsolicited report of a new link within a few seconds.
     lan.wait_count(
         start,
-        40,
+        8,
         "4 s of adverts",
         within(10.0),
         advert_from(&scene.r1, VRID),

@@ -191,7 +191,7 @@ fn recorded(lan: &Capture, host: &Host, vrid: u8) -> Vec<Frame> {
 fn auth_rx_4_auth_rx_5_recorded_adverts_do_not_bring_back_the_dead() {
     let scene = Scene::new("recorded_adverts");
     let lan = scene.lan.capture();
-    let vrouter = [hmac(Vrouter::new(VRID, &[VIP_TEXT]), KEY).key("auth_clock_skew", 2)];
+    let vrouter = [hmac(Vrouter::new(VRID, &[VIP_TEXT]), KEY).key("auth_clock_skew", 5)];
     let mut first = start(&scene, &scene.r1, 200, &vrouter);
     let second = start(&scene, &scene.r2, 100, &vrouter);
     all_at(&lan, &[VRID], &scene.r1);
@@ -214,7 +214,7 @@ fn auth_rx_4_auth_rx_5_recorded_adverts_do_not_bring_back_the_dead() {
     });
     // What is old.
     until("the record is old", within(10.0), || {
-        (Stamp::now().since(last.stamp) > Duration::from_millis(2500)).then_some(())
+        (Stamp::now().since(last.stamp) > Duration::from_millis(5500)).then_some(())
     });
     for frame in &frames {
         injector.send(&frame.bytes);
@@ -269,6 +269,7 @@ fn auth_rx_3_rotation_without_a_gap() {
             .map(|id| format!("{{ id = {id}, secret = \"an example key of the group, {id}..\" }}"))
             .collect();
         [Vrouter::new(VRID, &[VIP_TEXT])
+            .interval(0.5)
             .text("auth_type", "hmac-sha256")
             .key("auth_keys", format!("[{}]", keys.join(", ")))
             .key("auth_active_key", active)]
@@ -316,7 +317,7 @@ fn auth_rx_3_rotation_without_a_gap() {
 fn authentication_header_after_a_reload() {
     let scene = Scene::new("authentication_header_after_a_reload");
     let lan = scene.lan.capture();
-    let plain = Vrouter::new(VRID, &[VIP_TEXT]);
+    let plain = Vrouter::new(VRID, &[VIP_TEXT]).interval(0.5);
     let first = start(&scene, &scene.r1, 200, core::slice::from_ref(&plain));
     let second = start(&scene, &scene.r2, 100, core::slice::from_ref(&plain));
     all_at(&lan, &[VRID], &scene.r1);

@@ -207,7 +207,7 @@ fn an_interface_that_appears_later() {
             .text("interface", "eth9"),
     ]);
     let mut daemon = scene.start(&scene.r1, &text);
-    daemon.wait_state(NAME, State::Master, within(5.0));
+    daemon.wait_state(NAME, State::Master, within(10.0));
     assert!(matches!(daemon.state("eth9-9"), None | Some(State::Init)));
     let late = late_lan.capture();
     for round in ["appears", "is made anew"] {
@@ -222,9 +222,9 @@ fn an_interface_that_appears_later() {
             within(8.0),
             |frame| frame.is_advert_of(9),
         );
-        daemon.wait_change(mark, "eth9-9", State::Master, within(5.0));
+        daemon.wait_change(mark, "eth9-9", State::Master, within(10.0));
         scene.r1.ip("link del eth9");
-        daemon.wait_change(mark, "eth9-9", State::Init, within(5.0));
+        daemon.wait_change(mark, "eth9-9", State::Init, within(10.0));
     }
     assert!(daemon.runs());
     let resigned = |frame: &Frame| frame.advert().is_some_and(|advert| advert.priority == 0);

@@ -76,7 +76,7 @@ fn sigterm_restores_everything(mode: Mode) {
         scene.lab.step(name);
         let (before, start) = (snapshot(&scene.r1), Stamp::now());
         let daemon = scene.start(&scene.r1, &text);
-        daemon.wait_state(NAME, State::Master, within(5.0));
+        daemon.wait_state(NAME, State::Master, within(10.0));
         wait_done(&lan, start);
         daemon.stop();
         before.assert_same(&snapshot(&scene.r1), name);
@@ -92,7 +92,7 @@ fn sigkill_and_a_new_start_restore_everything(mode: Mode) {
         scene.lab.step(name);
         let (before, start) = (snapshot(&scene.r1), Stamp::now());
         let mut daemon = scene.start(&scene.r1, &text);
-        daemon.wait_state(NAME, State::Master, within(5.0));
+        daemon.wait_state(NAME, State::Master, within(10.0));
         wait_done(&lan, start);
         daemon.sigkill();
         assert!(
@@ -101,7 +101,7 @@ fn sigkill_and_a_new_start_restore_everything(mode: Mode) {
         );
         let start = Stamp::now();
         let daemon = scene.start(&scene.r1, &text);
-        daemon.wait_state(NAME, State::Master, within(5.0));
+        daemon.wait_state(NAME, State::Master, within(10.0));
         let first = lan.wait_since(
             start,
             "an advert",
@@ -128,10 +128,10 @@ fn sigkill_and_another_configuration(mode: Mode) {
         panic!("two configurations")
     };
     let mut daemon = scene.start(&scene.r1, first);
-    daemon.wait_state("eth0-8", State::Master, within(5.0));
+    daemon.wait_state("eth0-8", State::Master, within(10.0));
     daemon.sigkill();
     let daemon = scene.start(&scene.r1, second);
-    daemon.wait_state(NAME, State::Master, within(5.0));
+    daemon.wait_state(NAME, State::Master, within(10.0));
     until("the old router's address is gone", within(5.0), || {
         scene
             .r1
@@ -150,11 +150,11 @@ fn sigkill_after_a_rename(mode: Mode) {
     let before = snapshot(&scene.r1);
     let text = config(&[Vrouter::new(VRID, &[VIP_TEXT]).mode(mode)]);
     let mut daemon = scene.start(&scene.r1, &text);
-    daemon.wait_state(NAME, State::Master, within(5.0));
+    daemon.wait_state(NAME, State::Master, within(10.0));
     scene.r1.wait_until_carried(VIP.into());
     let mark = daemon.log().mark();
     scene.r1.ip("link set eth0 name other0");
-    daemon.wait_change(mark, NAME, State::Init, within(5.0));
+    daemon.wait_change(mark, NAME, State::Init, within(10.0));
     until("the VIP is gone", within(5.0), || {
         let there = scene.r1.carriers_of(VIP_TEXT.parse().unwrap());
         there.is_empty().then_some(())
@@ -186,7 +186,7 @@ fn a_foreign_link_is_left_alone() {
         Vrouter::new(8, &["10.0.0.108"]).macvlan(),
     ]);
     let daemon = scene.start(&scene.r1, &text);
-    daemon.wait_state("eth0-8", State::Master, within(5.0));
+    daemon.wait_state("eth0-8", State::Master, within(10.0));
     let told = |text: &str| text.contains("standby7");
     until("the log names the link", within(5.0), || {
         daemon
@@ -208,7 +208,7 @@ fn a_second_daemon_is_refused() {
     let lan = scene.lan.capture();
     let text = config(&[Vrouter::new(VRID, &[VIP_TEXT]).macvlan()]);
     let mut daemon = scene.start(&scene.r1, &text);
-    daemon.wait_state(NAME, State::Master, within(5.0));
+    daemon.wait_state(NAME, State::Master, within(10.0));
     scene.r1.wait_until_carried(VIP.into());
     let during = snapshot(&scene.r1).without(&["operstate"]);
     let start = Stamp::now();

@@ -46,8 +46,8 @@ fn the_higher_priority_becomes_master(mode: Mode) {
     let lan = scene.lan.capture();
     let first = scene.start(&scene.r1, &router(mode, 200));
     let second = scene.start(&scene.r2, &router(mode, 100));
-    first.wait_state(NAME, State::Master, within(5.0));
-    second.wait_state(NAME, State::Backup, within(5.0));
+    first.wait_state(NAME, State::Master, within(10.0));
+    second.wait_state(NAME, State::Backup, within(10.0));
     converge(
         &lan,
         &[(VRID, &scene.r1)],
@@ -126,7 +126,7 @@ fn the_owner_is_master_at_once(mode: Mode) {
         advert_from(&scene.r1, VRID),
     );
     assert_eq!(first.advert().map(|advert| advert.priority), Some(255));
-    daemon.wait_state(NAME, State::Master, within(5.0));
+    daemon.wait_state(NAME, State::Master, within(10.0));
     let announced = |frame: &rvrrpd_tests::frame::Frame| {
         frame
             .arp()
@@ -162,28 +162,30 @@ fn the_owner_is_master_at_once(mode: Mode) {
 fn preemption_off_and_on(mode: Mode) {
     let scene = Scene::new("preemption_off_and_on");
     let lan = scene.lan.capture();
-    let low = scene.start(&scene.r2, &router(mode, 100));
-    low.wait_state(NAME, State::Master, within(5.0));
-    let keep = config(&[Vrouter::new(VRID, &[VIP_TEXT])
-        .mode(mode)
-        .priority(200)
-        .preemption(false)]);
+    let vrouter = Vrouter::new(VRID, &[VIP_TEXT]).mode(mode).interval(0.5);
+    let with = |priority, preemption| {
+        let vrouter = vrouter.clone().priority(priority);
+        config(&[vrouter.preemption(preemption)])
+    };
+    let low = scene.start(&scene.r2, &with(100, true));
+    low.wait_state(NAME, State::Master, within(10.0));
+    let keep = with(200, false);
     let start = Stamp::now();
     let high = scene.start(&scene.r1, &keep);
-    high.wait_state(NAME, State::Backup, within(5.0));
+    high.wait_state(NAME, State::Backup, within(10.0));
     let adverts = lan.wait_count(
         start,
-        15,
+        5,
         "adverts",
         within(10.0),
         advert_from(&scene.r2, VRID),
     );
-    assert_eq!(adverts.len(), 15);
+    assert_eq!(adverts.len(), 5);
     assert_eq!(masters(&lan, VRID, Stamp::now().since(start)).len(), 1);
     high.stop();
-    let high = scene.start(&scene.r1, &router(mode, 200));
-    high.wait_state(NAME, State::Master, within(5.0));
-    low.wait_state(NAME, State::Backup, within(5.0));
+    let high = scene.start(&scene.r1, &with(200, true));
+    high.wait_state(NAME, State::Master, within(10.0));
+    low.wait_state(NAME, State::Backup, within(10.0));
     let resigned = lan
         .adverts_since(start, VRID)
         .into_iter()
@@ -221,14 +223,14 @@ fn a_healed_partition_leaves_one_master(mode: Mode) {
         let first = scene.start(&scene.r1, &both(200));
         let second = scene.start(&scene.r2, &both(100));
         for name in [name, other_name] {
-            first.wait_state(name, State::Master, within(8.0));
-            second.wait_state(name, State::Master, within(8.0));
+            first.wait_state(name, State::Master, within(10.0));
+            second.wait_state(name, State::Master, within(10.0));
         }
         scene.lan.heal(&scene.r2);
         let expected = [(VRID, &scene.r2), (8, &scene.r1)];
         converge(&lan, &expected, Duration::from_millis(500), within(5.0));
-        first.wait_state(name, State::Backup, within(5.0));
-        second.wait_state(other_name, State::Backup, within(5.0));
+        first.wait_state(name, State::Backup, within(10.0));
+        second.wait_state(other_name, State::Backup, within(10.0));
     }
 }
 
@@ -238,7 +240,7 @@ fn a_backup_learns_the_interval(mode: Mode) {
     let lan = scene.lan.capture();
     // The router starts as Master and yields to the injected advert of 0.5 s.
     let daemon = scene.start(&scene.r1, &router(mode, 100));
-    daemon.wait_state(NAME, State::Master, within(5.0));
+    daemon.wait_state(NAME, State::Master, within(10.0));
     let start = Stamp::now();
     scene.inject(scene.ghost(200, 50));
     let injected = lan.wait_since(
@@ -247,7 +249,7 @@ fn a_backup_learns_the_interval(mode: Mode) {
         within(5.0),
         advert_from(&scene.client, VRID),
     );
-    daemon.wait_state(NAME, State::Backup, within(5.0));
+    daemon.wait_state(NAME, State::Backup, within(10.0));
     let back = lan.wait_since(
         daemon_silent(&lan, &scene),
         "takeover",
@@ -281,7 +283,7 @@ fn priority_zero_starts_the_skew_time(mode: Mode) {
     let second = Duration::from_secs(1);
     let text = config(&[Vrouter::new(VRID, &[VIP_TEXT]).mode(mode).interval(1.0)]);
     let daemon = scene.start(&scene.r1, &text);
-    daemon.wait_state(NAME, State::Backup, within(5.0));
+    daemon.wait_state(NAME, State::Backup, within(10.0));
     scene.inject(scene.ghost(200, 100));
     let start = Stamp::now();
     scene.inject(scene.ghost(0, 100));
@@ -304,8 +306,10 @@ fn a_master_answers_at_once(mode: Mode) {
     let lan = scene.lan.capture();
     let text = config(&[Vrouter::new(VRID, &[VIP_TEXT]).mode(mode).interval(1.0)]);
     let daemon = scene.start(&scene.r1, &text);
-    daemon.wait_state(NAME, State::Master, within(8.0));
+    daemon.wait_state(NAME, State::Master, within(10.0));
     for priority in [0, 50] {
+        let answered = scene.ghost(priority, 100).frame();
+        let injector = scene.client.injector("eth0");
         // The next regular advert is a whole interval away.
         let regular = lan.wait_since(
             Stamp::now(),
@@ -314,7 +318,7 @@ fn a_master_answers_at_once(mode: Mode) {
             advert_from(&scene.r1, VRID),
         );
         let start = Stamp::now();
-        scene.inject(scene.ghost(priority, 100));
+        injector.send(&answered);
         let answer = lan.wait_since(
             start,
             "the answer",
@@ -336,7 +340,7 @@ fn a_backup_stops_silently(mode: Mode) {
     let lan = scene.lan.capture();
     let vrouter = Vrouter::new(VRID, &[VIP_TEXT]).mode(mode).interval(1.0);
     let daemon = scene.start(&scene.r1, &config(&[vrouter]));
-    daemon.wait_state(NAME, State::Backup, within(5.0));
+    daemon.wait_state(NAME, State::Backup, within(10.0));
     scene.inject(scene.ghost(200, 4095));
     let start = Stamp::now();
     daemon.stop();
@@ -359,7 +363,7 @@ fn a_disabled_router_stays_in_init(mode: Mode) {
         Vrouter::new(8, &["10.0.0.108"]).mode(mode),
     ]);
     let daemon = scene.start(&scene.r1, &text);
-    daemon.wait_state("eth0-8", State::Master, within(5.0));
+    daemon.wait_state("eth0-8", State::Master, within(10.0));
     lan.wait_count(
         Stamp::default(),
         5,

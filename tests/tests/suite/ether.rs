@@ -27,9 +27,9 @@ fn the_interface_carries_the_virtual_mac_while_master() {
     let before = snapshot(&scene.r2);
     // Backup for long enough to be looked at.
     let low = scene.start(&scene.r2, &config(&[router(100).interval(1.0)]));
-    low.wait_state(NAME, State::Backup, within(5.0));
+    low.wait_state(NAME, State::Backup, within(10.0));
     assert_eq!(scene.r2.mac("eth0"), own, "as Backup");
-    low.wait_state(NAME, State::Master, within(5.0));
+    low.wait_state(NAME, State::Master, within(10.0));
     until("the virtual MAC", within(5.0), || {
         (scene.r2.mac("eth0") == VMAC).then_some(())
     });
@@ -43,8 +43,8 @@ fn the_interface_carries_the_virtual_mac_while_master() {
             .contains(&"eth0".to_owned())
     );
     let high = scene.start(&scene.r1, &config(&[router(200)]));
-    high.wait_state(NAME, State::Master, within(5.0));
-    low.wait_state(NAME, State::Backup, within(5.0));
+    high.wait_state(NAME, State::Master, within(10.0));
+    low.wait_state(NAME, State::Backup, within(10.0));
     until("its own MAC again", within(5.0), || {
         (scene.r2.mac("eth0") == own).then_some(())
     });
@@ -62,7 +62,7 @@ fn the_interface_carries_the_virtual_mac_while_master() {
         within(5.0),
     );
     high.stop();
-    low.wait_state(NAME, State::Master, within(5.0));
+    low.wait_state(NAME, State::Master, within(10.0));
     low.stop();
     before.assert_same(&snapshot(&scene.r2), "after the stop as Master");
 }
@@ -79,8 +79,8 @@ fn without_a_virtual_mac() {
         Vrouter::new(8, &["10.0.0.108"]).key("virtual_mac", false),
     ]);
     let daemon = scene.start(&scene.r1, &text);
-    daemon.wait_state(NAME, State::Master, within(5.0));
-    daemon.wait_state("eth0-8", State::Master, within(5.0));
+    daemon.wait_state(NAME, State::Master, within(10.0));
+    daemon.wait_state("eth0-8", State::Master, within(10.0));
     let announced = lan.wait_since(start, "its ARP", within(5.0), |frame| {
         frame.arp().is_some_and(|arp| arp.announces(VIP))
     });
@@ -105,7 +105,7 @@ fn the_ioctl_driver_keeps_the_own_address() {
     let scene = Scene::new("the_ioctl_driver_keeps_the_own_address");
     let before = snapshot(&scene.r1);
     let daemon = scene.start(&scene.r1, &config(&[router(100).text("netdrv", "ioctl")]));
-    daemon.wait_state(NAME, State::Master, within(5.0));
+    daemon.wait_state(NAME, State::Master, within(10.0));
     until("the VIP", within(5.0), || {
         (scene.r1.carriers_of(IpAddr::V4(VIP)) == ["eth0"]).then_some(())
     });

@@ -53,9 +53,9 @@ fn vips() -> [Ipv4Addr; 3] {
 /// Starts r1 as Master and r2 as Backup.
 fn pair(scene: &Scene, lan: &Capture, text: impl Fn(u8) -> String) -> (Rvrrpd, Rvrrpd) {
     let first = scene.start(&scene.r1, &text(200));
-    first.wait_state(NAME, State::Master, within(8.0));
+    first.wait_state(NAME, State::Master, within(10.0));
     let second = scene.start(&scene.r2, &text(100));
-    second.wait_state(NAME, State::Backup, within(5.0));
+    second.wait_state(NAME, State::Backup, within(10.0));
     converge(
         lan,
         &[(VRID, &scene.r1)],
@@ -143,7 +143,7 @@ fn power_off(mode: Mode) {
         "took over {gap:?} after the last advert, {most:?} would be slow"
     );
     assert_announcement(&lan, off);
-    second.wait_state(NAME, State::Master, within(5.0));
+    second.wait_state(NAME, State::Master, within(10.0));
     pinger.wait_answer(takeover.stamp, within(5.0));
     let echoes = pinger.stop();
     let outage = longest_outage(&echoes);
@@ -185,7 +185,7 @@ fn sigkill(mode: Mode) {
         "took over {gap:?} after the last advert"
     );
     assert_announcement(&lan, killed);
-    second.wait_state(NAME, State::Master, within(5.0));
+    second.wait_state(NAME, State::Master, within(10.0));
     pinger.wait_answer(takeover.stamp, within(5.0));
     let outage = longest_outage(&pinger.stop());
     assert!(
@@ -232,7 +232,7 @@ fn sigterm(mode: Mode) {
         "took over {gap:?} after priority 0"
     );
     assert_announcement(&lan, start);
-    second.wait_state(NAME, State::Master, within(5.0));
+    second.wait_state(NAME, State::Master, within(10.0));
     pinger.wait_answer(takeover.stamp, within(5.0));
     let outage = longest_outage(&pinger.stop());
     assert!(
@@ -272,7 +272,7 @@ fn version_2(mode: Mode) {
         "took over {gap:?} after priority 0"
     );
     let first = scene.start(&scene.r1, &text(200));
-    first.wait_state(NAME, State::Master, within(8.0));
+    first.wait_state(NAME, State::Master, within(10.0));
     second.sigkill();
     converge(
         &lan,
@@ -285,9 +285,9 @@ fn version_2(mode: Mode) {
 /// Starts r1 as Master and r2 as Backup, both of version 2.
 fn pair_of_v2(scene: &Scene, text: impl Fn(u8) -> String) -> (Rvrrpd, Rvrrpd) {
     let first = scene.start(&scene.r1, &text(200));
-    first.wait_state(NAME, State::Master, within(8.0));
+    first.wait_state(NAME, State::Master, within(10.0));
     let second = scene.start(&scene.r2, &text(100));
-    second.wait_state(NAME, State::Backup, within(5.0));
+    second.wait_state(NAME, State::Backup, within(10.0));
     (first, second)
 }
 
@@ -297,11 +297,11 @@ fn carrier_loss(mode: Mode) {
     let lan = scene.lan.capture();
     let (first, second) = pair(&scene, &lan, |priority| router(mode, priority));
     scene.lan.carrier(&scene.r1, false);
-    first.wait_state(NAME, State::Init, within(5.0));
-    second.wait_state(NAME, State::Master, within(5.0));
+    first.wait_state(NAME, State::Init, within(10.0));
+    second.wait_state(NAME, State::Master, within(10.0));
     scene.lan.carrier(&scene.r1, true);
-    first.wait_state(NAME, State::Master, within(8.0));
-    second.wait_state(NAME, State::Backup, within(5.0));
+    first.wait_state(NAME, State::Master, within(10.0));
+    second.wait_state(NAME, State::Backup, within(10.0));
     converge(
         &lan,
         &[(VRID, &scene.r1)],
@@ -332,7 +332,7 @@ fn a_frozen_process(mode: Mode) {
     );
     scene.lab.step("freeze the Master");
     first.process().signal(libc::SIGSTOP);
-    second.wait_state(NAME, State::Master, within(5.0));
+    second.wait_state(NAME, State::Master, within(10.0));
     let burst = Stamp::now();
     first.process().signal(libc::SIGCONT);
     converge(

@@ -117,7 +117,7 @@ fn frames_of_the_original_are_accepted(mode: Mode) {
         .collect();
     let daemon = Rvrrpd::start(&lab, &router, &config(&vrouters));
     for (vrid, ..) in ORIGINALS {
-        daemon.wait_state(&format!("eth0-{vrid}"), State::Backup, within(5.0));
+        daemon.wait_state(&format!("eth0-{vrid}"), State::Backup, within(10.0));
     }
     let injector = peer.injector("eth0");
     for (vrid, auth, original) in ORIGINALS {
@@ -156,7 +156,7 @@ fn frames_of_the_original_are_accepted(mode: Mode) {
                 None
             );
         }
-        assert_eq!(daemon.state(&name), Some(State::Backup));
+        daemon.wait_state(&name, State::Backup, within(10.0));
     }
 }
 
@@ -197,14 +197,14 @@ impl<'a> Target<'a> {
             .key("socket_filter", false)
             .interval(if state == State::Master { 0.1 } else { 1.0 });
         let daemon = scene.start(&scene.r1, &config(&[vrouter]));
-        daemon.wait_change(0, NAME, State::Backup, within(5.0));
+        daemon.wait_change(0, NAME, State::Backup, within(10.0));
         if state == State::Backup {
             scene.inject(scene.ghost(200, 4095));
             until("the holding advert is accepted", within(5.0), || {
                 (daemon.counters(NAME).get("advertisement-rcvd") == Some(&1)).then_some(())
             });
         } else {
-            daemon.wait_state(NAME, State::Master, within(5.0));
+            daemon.wait_state(NAME, State::Master, within(10.0));
         }
         let injector = scene.client.injector("eth0");
         Self {
@@ -364,7 +364,7 @@ fn version_2_is_strict(mode: Mode) {
         .mode(mode)
         .key("socket_filter", false)]);
     let daemon = scene.start(&scene.r1, &text);
-    daemon.wait_state(NAME, State::Backup, within(5.0));
+    daemon.wait_state(NAME, State::Backup, within(10.0));
     let good = AdvertSpec::v2(VRID, 200, 1, GHOST, &[VIP]);
     let other: IpAddr = Ipv4Addr::new(10, 0, 0, 99).into();
     let bad = [
@@ -495,7 +495,7 @@ fn random_frames_with_the_filter(mode: Mode) {
     let lan = scene.lan.capture();
     let text = config(&[Vrouter::new(VRID, &[VIP_TEXT]).mode(mode)]);
     let mut daemon = scene.start(&scene.r1, &text);
-    daemon.wait_state(NAME, State::Master, within(5.0));
+    daemon.wait_state(NAME, State::Master, within(10.0));
     let injector = scene.client.injector("eth0");
     let good = AdvertSpec {
         mac: Some(scene.client.mac("eth0")),
@@ -527,7 +527,7 @@ fn random_frames_with_the_filter(mode: Mode) {
         daemon.log().lines().len()
     );
     injector.send(&good);
-    daemon.wait_state(NAME, State::Backup, within(5.0));
+    daemon.wait_state(NAME, State::Backup, within(10.0));
 }
 
 /// V3-RX-7: an advert that arrives on another interface is not for the router.
@@ -537,7 +537,7 @@ fn another_interface_is_another_router(mode: Mode) {
         &scene.r1,
         &config(&[Vrouter::new(VRID, &[VIP_TEXT]).mode(mode)]),
     );
-    daemon.wait_state(NAME, State::Master, within(5.0));
+    daemon.wait_state(NAME, State::Master, within(10.0));
     let server: &Host = scene.server.as_ref().expect("server");
     let spec = AdvertSpec {
         mac: Some(server.mac("eth0")),

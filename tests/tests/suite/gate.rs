@@ -36,7 +36,7 @@ fn a_backup_discards_frames_to_the_virtual_mac(mode: Mode) {
     let scene = Scene::with_upstream("a_backup_discards_frames_to_the_virtual_mac");
     let lan = scene.lan.capture();
     let daemon = scene.start(&scene.r2, &config(&[router(mode).interval(1.0)]));
-    daemon.wait_state(NAME, State::Backup, within(5.0));
+    daemon.wait_state(NAME, State::Backup, within(10.0));
     // A peer that advertises every 40.95 s keeps it Backup for the rest of the test.
     scene.inject(scene.ghost(200, 4095));
     assert_eq!(reach(&scene, &lan), (0, 0), "as Backup");
@@ -48,13 +48,15 @@ fn a_backup_discards_frames_to_the_virtual_mac(mode: Mode) {
     let start = Stamp::now();
     scene.inject(scene.ghost(200, 10));
     lan.wait_since(start, "takeover", within(5.0), advert_from(&scene.r2, VRID));
-    daemon.wait_state(NAME, State::Master, within(5.0));
+    daemon.wait_state(NAME, State::Master, within(10.0));
     lan.wait_since(start, "its ARP", within(5.0), |f| {
         f.arp().is_some_and(|arp| arp.announces(VIP))
     });
-    assert_eq!(reach(&scene, &lan), (3, 3), "as Master");
+    rvrrpd_tests::deadline::until("all is open for the Master", within(5.0), || {
+        (reach(&scene, &lan) == (3, 3)).then_some(())
+    });
     scene.inject(scene.ghost(200, 4095));
-    daemon.wait_state(NAME, State::Backup, within(5.0));
+    daemon.wait_state(NAME, State::Backup, within(10.0));
     let closed = || (reach(&scene, &lan) == (0, 0)).then_some(());
     rvrrpd_tests::deadline::until("the gate closes", within(5.0), closed);
     assert_eq!(scene.r2.carriers_of(VIP.into()), Vec::<String>::new());
@@ -72,7 +74,7 @@ fn forwarding_with_rp_filter(mode: Mode) {
             .sysctl(&format!("ipv4/conf/{interface}/rp_filter"), "1");
     }
     let daemon = scene.start(&scene.r2, &config(&[router(mode)]));
-    daemon.wait_state(NAME, State::Master, within(5.0));
+    daemon.wait_state(NAME, State::Master, within(10.0));
     let effective = |interface: &str| {
         ["all", interface]
             .iter()
@@ -129,11 +131,14 @@ fn accept_mode(mode: Mode) {
             &config(&[router(mode).key("accept_mode", accept)]),
         );
         let start = Stamp::now();
-        daemon.wait_state(NAME, State::Master, within(5.0));
+        daemon.wait_state(NAME, State::Master, within(10.0));
         lan.wait_since(start, "its ARP", within(5.0), |f| {
             f.arp().is_some_and(|arp| arp.announces(VIP))
         });
-        assert_eq!(reach(&scene, &lan), (answered, 3), "accept_mode = {accept}");
+        let what = format!("what the Master accepts with accept_mode = {accept}");
+        rvrrpd_tests::deadline::until(&what, within(5.0), || {
+            (reach(&scene, &lan) == (answered, 3)).then_some(())
+        });
         let replies = arping(&lan, &scene.client, VIP, 2);
         assert!(
             replies.iter().all(|r| r == &[("r2".to_owned(), VMAC)]),
@@ -150,7 +155,7 @@ fn hosts_learn_the_virtual_mac_only(mode: Mode) {
     let lan = scene.lan.capture();
     let daemon = scene.start(&scene.r2, &config(&[router(mode)]));
     let start = Stamp::now();
-    daemon.wait_state(NAME, State::Master, within(5.0));
+    daemon.wait_state(NAME, State::Master, within(10.0));
     // The client knows the VIP by a static entry; the Master does not know the client and asks.
     scene.client.ip(&format!(
         "neigh replace {VIP} lladdr {VMAC} dev eth0 nud reachable"

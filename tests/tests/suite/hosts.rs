@@ -89,7 +89,7 @@ fn never_a_physical_mac(family: Family, mode: Mode, role: Role) {
     let start = Stamp::now();
     let vrouter = Vrouter::new(VRID, &vips).mode(mode);
     let daemon = scene.start(&scene.r1, &config(&[vrouter]));
-    daemon.wait_state(family.name(), State::Master, within(5.0));
+    daemon.wait_state(family.name(), State::Master, within(10.0));
     // An owner's address is on the interface before it is Master.
     until("the Master has taken up its duties", within(5.0), || {
         let carriers = scene.r1.carriers_of(address);
@@ -163,9 +163,9 @@ fn forty_addresses(mode: Mode) {
             config(&[vrouter])
         };
         let mut first = scene.start(&scene.r1, &router(200));
-        first.wait_state(family.name(), State::Master, within(5.0));
+        first.wait_state(family.name(), State::Master, within(10.0));
         let second = scene.start(&scene.r2, &router(100));
-        second.wait_state(family.name(), State::Backup, within(5.0));
+        second.wait_state(family.name(), State::Backup, within(10.0));
         let advert = lan.wait_since(Stamp::now(), "an advert", within(5.0), |frame| {
             frame.port == "r1" && frame.is_advert_of(VRID)
         });
@@ -228,7 +228,7 @@ fn a_refused_link_local_address_is_refused_on_its_interface() {
         .macvlan()
         .key("accept_mode", false);
     let daemon = scene.start(&scene.r1, &config(&[vrouter]));
-    daemon.wait_state(Family::V6.name(), State::Master, within(5.0));
+    daemon.wait_state(Family::V6.name(), State::Master, within(10.0));
     let answers = |host: &Host, count: &str| {
         let mut command = host.command("ping");
         command.args(["-6", "-c", count, "-i", "0.2", "-W", "1", "fe80::100%eth0"]);

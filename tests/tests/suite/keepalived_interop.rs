@@ -152,7 +152,7 @@ fn rvrrpd_started_first(mode: Mode) {
     scene.lab.step("keepalived killed");
     all_at(mode, &lan, &scene.r1);
     for case in cases(mode) {
-        daemon.wait_state(&format!("eth0-{}", case.vrid), State::Master, within(5.0));
+        daemon.wait_state(&format!("eth0-{}", case.vrid), State::Master, within(10.0));
     }
     daemon.stop();
 }

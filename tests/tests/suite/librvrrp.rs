@@ -166,7 +166,9 @@ fn librvrrp_makes_changes_and_deletes_a_router() {
     daemon.wait_state("eth0-9", State::Master, within(20.0));
     adverts(Stamp::now(), 120, Duration::from_millis(500));
     let address = "10.0.0.110".parse().unwrap();
-    assert_eq!(scene.r1.carriers_of(address), ["standby9"]);
+    until("its address", within(10.0), || {
+        (scene.r1.carriers_of(address) == ["standby9"]).then_some(())
+    });
     let text = program.done(&daemon, "query vinst9");
     let expected = [
         "name=vinst9",

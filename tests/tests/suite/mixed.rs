@@ -191,7 +191,7 @@ fn all_at(lan: &Capture, host: &Host) {
 fn gap(lan: &Capture, vrid: u8, dead: &Host, heir: &Host, start: Stamp) -> Duration {
     let last = adverts_of(lan, dead, Stamp::default(), vrid);
     let last = last.last().map_or(start, |(frame, _)| frame.stamp);
-    let first = lan.wait_since(start, "the heir", within(5.0), advert_from(heir, vrid));
+    let first = lan.wait_since(start, "the heir", within(10.0), advert_from(heir, vrid));
     first.stamp.since(last)
 }
 
@@ -212,7 +212,7 @@ fn mixed_beside_either_version() {
         (&second, [down, down, down, up, up, down]),
     ] {
         for ((vrid, _), state) in PAIRS.into_iter().zip(states) {
-            daemon.wait_state(&name(vrid), state, within(5.0));
+            daemon.wait_state(&name(vrid), state, within(10.0));
         }
     }
 
@@ -286,7 +286,7 @@ fn mixed_version_2_of_who_sends_version_3_is_ignored() {
     let scene = Scene::new("mixed_version_2_of_who_sends_version_3_is_ignored");
     let lan = scene.lan.capture();
     let daemon = scene.start(&scene.r1, &config(&[usual(Both, 100, 1.0)]));
-    daemon.wait_state(NAME, State::Backup, within(5.0));
+    daemon.wait_state(NAME, State::Backup, within(10.0));
     let start = Stamp::now();
     // Priority 0 would make it take over after its skew; an interval and a list that differ would
     // be refused.
@@ -310,7 +310,7 @@ fn mixed_version_2_of_who_sends_version_3_is_ignored() {
     // Another one speaks version 2 alone, and is better.
     let other = Ipv4Addr::new(10, 0, 0, 201);
     scene.inject(v2_of(other, 210, 1));
-    daemon.wait_state(NAME, State::Backup, within(5.0));
+    daemon.wait_state(NAME, State::Backup, within(10.0));
     scene.inject(v2_of(other, 210, 7));
     counted(&daemon, "refused-interval", 1);
     let counters = daemon.counters(NAME);
@@ -327,7 +327,7 @@ fn mixed_resignation_counts_once() {
     let scene = Scene::new("mixed_resignation_counts_once");
     let lan = scene.lan.capture();
     let daemon = scene.start(&scene.r1, &config(&[usual(Both, 100, 1.0)]));
-    daemon.wait_state(NAME, State::Backup, within(5.0));
+    daemon.wait_state(NAME, State::Backup, within(10.0));
     for priority in [200, 0] {
         scene.inject(scene.ghost(priority, 100));
         scene.inject(v2_of(GHOST, priority, 1));
@@ -347,7 +347,7 @@ fn mixed_resignation_counts_once() {
 fn mixed_version_3_alone_is_reported() {
     let scene = Scene::new("mixed_version_3_alone_is_reported");
     let daemon = scene.start(&scene.r1, &config(&[usual(Both, 100, 1.0)]));
-    daemon.wait_state(NAME, State::Backup, within(5.0));
+    daemon.wait_state(NAME, State::Backup, within(10.0));
     let other = Ipv4Addr::new(10, 0, 0, 201);
     for _ in 0..10 {
         scene.inject(AdvertSpec::v3(VRID, 210, 100, other, &[VIP]));
@@ -382,7 +382,7 @@ fn mixed_migration_by_reload() {
     let master = scene.start(&scene.r1, &text(Two, 200));
     master.wait_state(NAME, State::Master, within(15.0));
     let backup = scene.start(&scene.r2, &text(Two, 100));
-    backup.wait_state(NAME, State::Backup, within(5.0));
+    backup.wait_state(NAME, State::Backup, within(10.0));
     let changes = (master.changes(), backup.changes());
     for (of_master, of_backup) in [
         (Two, Both),
@@ -401,9 +401,15 @@ fn mixed_migration_by_reload() {
         scene
             .lab
             .step(&format!("{of_master:?} beside {of_backup:?}"));
-        let mark = Stamp::now();
         backup.reload(&text(of_backup, 100));
+        let said = master.log().mark();
         master.reload(&text(of_master, 200));
+        master
+            .log()
+            .wait_after(said, "the reload", within(5.0), |line| {
+                line.text.contains("onfiguration reloaded").then_some(())
+            });
+        let mark = Stamp::now();
         let first = until("the new versions", within(10.0), || {
             let adverts = adverts_of(&lan, &scene.r1, mark, VRID);
             let versions: Vec<u8> = adverts.iter().map(|(_, advert)| advert.version).collect();

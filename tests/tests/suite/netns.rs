@@ -91,7 +91,7 @@ fn names(host: &Host) -> [String; 2] {
 #[track_caller]
 fn wait(daemon: &Rvrrpd, host: &Host, state: State) {
     for name in names(host) {
-        daemon.wait_state(&name, state, within(8.0));
+        daemon.wait_state(&name, state, within(10.0));
     }
 }
 
@@ -159,8 +159,8 @@ fn namespaces_are_independent() {
     let daemon = sites.start(&sites.one, &text);
     wait(&daemon, &red.a, State::Master);
     let blue_name = names(&blue.a)[0].clone();
-    daemon.wait_state(&blue_name, State::Master, within(5.0));
-    daemon.wait_state("eth0-7", State::Master, within(5.0));
+    daemon.wait_state(&blue_name, State::Master, within(10.0));
+    daemon.wait_state("eth0-7", State::Master, within(10.0));
     for host in [&sites.one, &red.a, &blue.a] {
         carries(host, VIP4, true);
     }
@@ -175,8 +175,8 @@ fn namespaces_are_independent() {
         &peer,
         &config(&[Vrouter::new(VRID, &[VIP4]).priority(250).preemption(true)]),
     );
-    daemon.wait_state("eth0-7", State::Backup, within(5.0));
-    other.wait_state("eth0-7", State::Master, within(5.0));
+    daemon.wait_state("eth0-7", State::Backup, within(10.0));
+    other.wait_state("eth0-7", State::Master, within(10.0));
     carries(&sites.one, VIP4, false);
     let second = sites.start(&sites.two, &config(&both(Mode::Macvlan, &red.b, 250)));
     wait(&daemon, &red.a, State::Backup);
@@ -396,7 +396,7 @@ fn sigkill_and_a_new_start_clean_every_namespace(mode: Mode) {
         config(&[ether(hosts[0])]) + &config(&all)
     };
     let mut daemon = sites.start(&sites.one, &text(&hosts));
-    daemon.wait_state(&names(hosts[0])[0], State::Master, within(5.0));
+    daemon.wait_state(&names(hosts[0])[0], State::Master, within(10.0));
     for host in &hosts[1..] {
         wait(&daemon, host, State::Master);
     }
@@ -414,7 +414,7 @@ fn sigkill_and_a_new_start_clean_every_namespace(mode: Mode) {
     hosts[3].ip(foreign);
     // Only the first is still configured.
     let daemon = sites.start(&sites.one, &config(&[ether(hosts[0])]));
-    daemon.wait_state(&names(hosts[0])[0], State::Master, within(5.0));
+    daemon.wait_state(&names(hosts[0])[0], State::Master, within(10.0));
     before[1].assert_same(
         &snapshot(hosts[1]),
         "a namespace that is not configured any more",

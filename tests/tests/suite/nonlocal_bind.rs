@@ -86,13 +86,13 @@ fn an_application_is_bound_before_the_takeover(mode: Mode) {
             config(&[vrouter.key("nonlocal_bind", true)])
         };
         let first = scene.start(&scene.r1, &of(200));
-        first.wait_state(family.name(), State::Master, within(5.0));
+        first.wait_state(family.name(), State::Master, within(10.0));
         let second = scene.start(&scene.r2, &of(100));
-        second.wait_state(family.name(), State::Backup, within(5.0));
+        second.wait_state(family.name(), State::Backup, within(10.0));
         let listener = bind().expect("bound as Backup");
         listener.set_nonblocking(true).unwrap();
         first.stop();
-        second.wait_state(family.name(), State::Master, within(5.0));
+        second.wait_state(family.name(), State::Master, within(10.0));
         until("it serves", within(10.0), || {
             serves(&scene.client, &listener, address).then_some(())
         });
@@ -120,12 +120,12 @@ fn the_setting_is_journaled() {
     };
     let read = || scene.r1.read_sysctl(path(Family::V4));
     let mut daemon = scene.start(&scene.r1, &of(true));
-    daemon.wait_state(Family::V4.name(), State::Master, within(5.0));
+    daemon.wait_state(Family::V4.name(), State::Master, within(10.0));
     assert_eq!(read().as_deref(), Some("1"));
     daemon.sigkill();
     assert_eq!(read().as_deref(), Some("1"));
     let daemon = scene.start(&scene.r1, &of(false));
-    daemon.wait_state(Family::V4.name(), State::Master, within(5.0));
+    daemon.wait_state(Family::V4.name(), State::Master, within(10.0));
     assert_eq!(read().as_deref(), Some("0"));
     daemon.stop();
 }

@@ -55,7 +55,7 @@ fn start(scene: &Scene, host: &Host, vrouter: Vrouter) -> Rvrrpd {
 /// Starts the first router and waits for its first router advertisement.
 fn master(mode: Mode, scene: &Scene, lan: &Capture, advertised: &str) -> (Rvrrpd, Frame) {
     let daemon = start(scene, &scene.r1, router(mode, 200, advertised));
-    daemon.wait_state(NAME, State::Master, within(8.0));
+    daemon.wait_state(NAME, State::Master, within(10.0));
     let first = lan.wait_since(Stamp::default(), "a first RA", within(5.0), is_ra);
     (daemon, first)
 }
@@ -114,7 +114,7 @@ fn ra_1_only_the_master_sends_them(mode: Mode) {
     );
     let (first, ra) = master(mode, &scene, &lan, all);
     let backup = start(&scene, &scene.r2, router(mode, 100, all));
-    backup.wait_state(NAME, State::Backup, within(8.0));
+    backup.wait_state(NAME, State::Backup, within(10.0));
     let nas = lan.frames_since(Stamp::default()).into_iter();
     let mut nas = nas.filter(|frame| frame.nd().is_some_and(|nd| nd.kind == 136 && !nd.solicited));
     let last_na = nas.nth(1).expect("an NA for each address");
@@ -144,7 +144,7 @@ fn off_unless_configured() {
     let lan = scene.lan.capture();
     let before = sockets(&scene.r1);
     let daemon = start(&scene, &scene.r1, plain(Mode::Macvlan, 200));
-    daemon.wait_state(NAME, State::Master, within(8.0));
+    daemon.wait_state(NAME, State::Master, within(10.0));
     solicit(&scene.client);
     let sent = lan.until_quiet(Stamp::default(), QUIET, within(10.0), is_ra);
     assert!(sent.is_empty(), "{sent:#?}");
@@ -178,7 +178,7 @@ fn ra_1_ra_2_failover(mode: Mode) {
     let lan = scene.lan.capture();
     let (mut first, ra) = master(mode, &scene, &lan, OFTEN);
     let second = start(&scene, &scene.r2, router(mode, 100, OFTEN));
-    second.wait_state(NAME, State::Backup, within(8.0));
+    second.wait_state(NAME, State::Backup, within(10.0));
     until("the client has configured itself", within(10.0), || {
         let (gateways, addresses) = configured(client);
         (gateways == ["fe80::100"] && addresses.len() == 1).then_some(())
@@ -195,14 +195,14 @@ fn ra_1_ra_2_failover(mode: Mode) {
     scene.lan.cut(&scene.r1);
     first.sigkill();
     let off = Stamp::now();
-    second.wait_state(NAME, State::Master, within(5.0));
+    second.wait_state(NAME, State::Master, within(10.0));
     next_of(&scene.r2, off);
     scene.lab.step("the first returns");
     scene.lan.heal(&scene.r1);
     let back = Stamp::now();
     let first = start(&scene, &scene.r1, router(mode, 200, OFTEN));
-    first.wait_state(NAME, State::Master, within(8.0));
-    second.wait_state(NAME, State::Backup, within(5.0));
+    first.wait_state(NAME, State::Master, within(10.0));
+    second.wait_state(NAME, State::Backup, within(10.0));
     next_of(&scene.r1, back);
     let yielded = Stamp::now();
     let sent = lan.wait_count(yielded, 3, "9 s of RAs", within(20.0), is_ra);
@@ -210,7 +210,7 @@ fn ra_1_ra_2_failover(mode: Mode) {
     scene.lab.step("orderly stop");
     let stopped = Stamp::now();
     first.stop();
-    second.wait_state(NAME, State::Master, within(5.0));
+    second.wait_state(NAME, State::Master, within(10.0));
     next_of(&scene.r2, stopped);
     second.stop();
     for frame in ras(&lan, Stamp::default()) {
@@ -319,7 +319,7 @@ fn a_flood_of_solicitations() {
     let lan = scene.lan.capture();
     let (daemon, _) = master(Mode::Macvlan, &scene, &lan, SELDOM);
     let backup = start(&scene, &scene.r2, router(Mode::Macvlan, 100, SELDOM));
-    backup.wait_state(NAME, State::Backup, within(8.0));
+    backup.wait_state(NAME, State::Backup, within(10.0));
     let (began, frame) = (Stamp::now(), solicitation(&scene.client).frame());
     let injector = scene.client.injector("eth0");
     while Stamp::now().since(began) < Duration::from_secs(2) {
@@ -345,7 +345,7 @@ fn a_reload_changes_the_options() {
     let lan = scene.lan.capture();
     let before = sockets(&scene.r1);
     let daemon = start(&scene, &scene.r1, plain(Mode::Macvlan, 200));
-    daemon.wait_state(NAME, State::Master, within(8.0));
+    daemon.wait_state(NAME, State::Master, within(10.0));
     let changes = daemon.changes();
     let began = Stamp::now();
     let reload = |vrouter: Vrouter| {

@@ -47,7 +47,7 @@ fn routes_follow_the_master(mode: Mode) {
         ])
     );
     let daemon = scene.start(&scene.r2, &text);
-    daemon.wait_state(NAME, State::Master, within(5.0));
+    daemon.wait_state(NAME, State::Master, within(10.0));
     wait_for(
         &scene.r2,
         "192.168.1.0/24",
@@ -66,10 +66,10 @@ fn routes_follow_the_master(mode: Mode) {
         &["via 10.1.0.50", "metric 5"],
         true,
     );
-    daemon.wait_state("eth0-8", State::Master, within(5.0));
+    daemon.wait_state("eth0-8", State::Master, within(10.0));
     scene.lab.step("one router yields");
     scene.inject(scene.ghost(200, 4095));
-    daemon.wait_state(NAME, State::Backup, within(5.0));
+    daemon.wait_state(NAME, State::Backup, within(10.0));
     wait_for(&scene.r2, "192.168.1.0/24", &[], false);
     wait_for(&scene.r2, "192.168.2.0/24", &[], false);
     assert!(
@@ -83,7 +83,7 @@ fn routes_follow_the_master(mode: Mode) {
         ..scene.ghost(200, 4095)
     };
     scene.inject(other);
-    daemon.wait_state("eth0-8", State::Backup, within(5.0));
+    daemon.wait_state("eth0-8", State::Backup, within(10.0));
     wait_for(&scene.r2, "172.16.0.0/12", &[], false);
     daemon.stop();
     before.assert_same(&snapshot(&scene.r2), "after the stop");
@@ -97,7 +97,7 @@ fn a_removed_route_and_address_come_back(mode: Mode) {
         .mode(mode)
         .key("routes", routes);
     let daemon = scene.start(&scene.r2, &config(&[vrouter]));
-    daemon.wait_state(NAME, State::Master, within(5.0));
+    daemon.wait_state(NAME, State::Master, within(10.0));
     wait_for(&scene.r2, "192.168.1.0/24", &[], true);
     scene.r2.ip("route del 192.168.1.0/24");
     wait_for(&scene.r2, "192.168.1.0/24", &["via 10.1.0.50"], true);

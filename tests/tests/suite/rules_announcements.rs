@@ -35,7 +35,7 @@ fn announced_is_what_is_served(mode: Mode) {
         &scene.r1,
         &config(&[family.vrouter().mode(mode).priority(100)]),
     );
-    daemon.wait_state(NAME, State::Backup, within(5.0));
+    daemon.wait_change(0, NAME, State::Backup, within(10.0));
     scene.inject(family.ghost(200, 10));
     let request = Arp::request(scene.client.mac("eth0"), scene.client.address("eth0"), VIP);
     let injector = scene.client.injector("eth0");
@@ -83,7 +83,7 @@ fn announced_is_what_is_served(mode: Mode) {
             .all(|frame| frame.arp().is_some_and(|arp| arp.sender_mac == VMAC))
     );
     scene.inject(family.ghost(200, 4095));
-    daemon.wait_state(NAME, State::Backup, within(5.0));
+    daemon.wait_state(NAME, State::Backup, within(10.0));
     until("nothing answers any more", within(5.0), || {
         (arping(&lan, &scene.client, VIP, 1) == [vec![]]).then_some(())
     });
@@ -100,7 +100,7 @@ fn an_owner_speaks_with_the_virtual_mac(mode: Mode) {
     let start = Stamp::now();
     let vrouter = Vrouter::new(VRID, &[&owned.to_string()]).mode(mode);
     let daemon = scene.start(&scene.r1, &config(&[vrouter]));
-    daemon.wait_state(NAME, State::Master, within(5.0));
+    daemon.wait_state(NAME, State::Master, within(10.0));
     let announces = |frame: &Frame| frame.arp().is_some_and(|arp| arp.announces(owned));
     let announced = lan.wait_since(start, "the announcement", within(5.0), announces);
     let arp = announced.arp().expect("ARP");
@@ -148,7 +148,7 @@ fn a_master_is_in_the_solicited_node_groups(mode: Mode) {
     let groups = ["ff02::1:ffaa:100", "ff02::1:ffbb:200"];
     let vrouter = Vrouter::new(VRID, &vips).mode(mode).interval(1.0);
     let daemon = scene.start(&scene.r1, &config(&[vrouter]));
-    daemon.wait_state(family.name(), State::Backup, within(5.0));
+    daemon.wait_state(family.name(), State::Backup, within(10.0));
     scene.inject(AdvertSpec {
         addresses: vips.map(|vip| vip.parse().expect("an address")).into(),
         ..family.ghost(200, 500)
@@ -163,7 +163,9 @@ fn a_master_is_in_the_solicited_node_groups(mode: Mode) {
     // Where the addresses are on no interface, the daemon is in the groups from the start on, so that
     // a takeover waits for no report; the program does not answer before.
     let early = !mode.accepts();
-    assert_eq!(joined(), [early; 2], "as Backup");
+    until("the groups of a Backup", within(5.0), || {
+        (joined() == [early; 2]).then_some(())
+    });
     scene.inject(AdvertSpec {
         addresses: vips.map(|vip| vip.parse().expect("an address")).into(),
         ..family.ghost(0, 10)
@@ -222,7 +224,18 @@ fn a_master_asks_with_the_virtual_mac(mode: Mode) {
     // from a virtual address would have to name the virtual MAC.
     scene.r1.run(
         "ping",
-        &["-6", "-c", "1", "-W", "2", "-I", vips[1], "2001:db8::50"],
+        &[
+            "-6",
+            "-c",
+            "3",
+            "-i",
+            "0.2",
+            "-W",
+            "2",
+            "-I",
+            vips[1],
+            "2001:db8::50",
+        ],
     );
     let asked: Vec<Nd> = lan
         .frames_since(start)

@@ -52,7 +52,7 @@ fn no_redirects(mode: Mode) {
             .mode(mode)
             .key("virtual_mac", virtual_mac);
         let daemon = scene.start(&scene.r1, &config(&[vrouter]));
-        daemon.wait_state(NAME, State::Master, within(5.0));
+        daemon.wait_state(NAME, State::Master, within(10.0));
         scene.r1.wait_until_carried(VIP.into());
         // The kernel sends a host few redirects for one destination: forget what it has sent.
         scene.r1.ip("route flush cache");
@@ -81,7 +81,7 @@ fn packets_to_the_virtual_address_are_not_forwarded(mode: Mode) {
             .key("accept_mode", accept);
         let start = Stamp::now();
         let daemon = scene.start(&scene.r1, &config(&[vrouter]));
-        daemon.wait_state(NAME, State::Master, within(5.0));
+        daemon.wait_state(NAME, State::Master, within(10.0));
         let announces = |frame: &Frame| frame.arp().is_some_and(|arp| arp.announces(VIP));
         lan.wait_since(start, "the announcement", within(5.0), announces);
         let start = Stamp::now();

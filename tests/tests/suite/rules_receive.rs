@@ -293,10 +293,10 @@ fn version_2_counts_every_fault(mode: Mode) {
         let family = Family::V4;
         let vrouter = family.vrouter().mode(mode).v2().key("socket_filter", false);
         let daemon = scene.start(&scene.r1, &config(&[vrouter]));
-        daemon.wait_state(family.name(), State::Backup, within(5.0));
+        daemon.wait_state(family.name(), State::Backup, within(10.0));
         let mac = Some(scene.client.mac("eth0"));
         if state == State::Master {
-            daemon.wait_state(family.name(), State::Master, within(8.0));
+            daemon.wait_state(family.name(), State::Master, within(10.0));
         }
         // As Backup it is held by a peer that goes on advertising.
         let holding = AdvertSpec {
@@ -394,7 +394,7 @@ fn version_2_counts_every_fault(mode: Mode) {
 
 /// Waits for `state`; a Backup is kept one by an advert whose interval is 40.95 s.
 fn hold(scene: &Scene, daemon: &Rvrrpd, family: Family, state: State) {
-    daemon.wait_change(0, family.name(), State::Backup, within(5.0));
+    daemon.wait_change(0, family.name(), State::Backup, within(10.0));
     if state == State::Backup {
         let accepted = daemon.counters(family.name())["advertisement-rcvd"];
         scene.inject(family.ghost(200, 4095));
@@ -403,7 +403,7 @@ fn hold(scene: &Scene, daemon: &Rvrrpd, family: Family, state: State) {
             (now == accepted + 1).then_some(())
         });
     } else {
-        daemon.wait_state(family.name(), State::Master, within(5.0));
+        daemon.wait_state(family.name(), State::Master, within(10.0));
     }
 }
 
@@ -420,8 +420,8 @@ fn a_vrid_belongs_to_its_interface(mode: Mode) {
             rvrrpd_tests::rvrrpd::Vrouter::new(8, &["10.1.0.100"]).text("interface", "eth1"),
         );
         let daemon = scene.start(&scene.r1, &config(&[here, there]));
-        daemon.wait_state(name, State::Backup, within(5.0));
-        daemon.wait_state("eth1-8", State::Backup, within(5.0));
+        daemon.wait_change(0, name, State::Backup, within(10.0));
+        daemon.wait_change(0, "eth1-8", State::Backup, within(10.0));
         let before = daemon.statistics();
         let spec = match version {
             2 => AdvertSpec::v2(8, 254, 1, GHOST, &[[10, 1, 0, 100].into()]),
@@ -455,17 +455,18 @@ fn another_interval_of_version_2_holds_nobody(mode: Mode) {
         &scene.r1,
         &config(&[family.vrouter().mode(mode).v2().priority(100)]),
     );
-    daemon.wait_state(family.name(), State::Backup, within(5.0));
-    let start = Stamp::now();
-    let mut sent = start;
+    daemon.wait_state(family.name(), State::Backup, within(10.0));
+    let (mut sent, mut count) = (Stamp::now(), 0);
     until("the Backup takes over", within(8.0), || {
         if Stamp::now().since(sent) > Duration::from_millis(300) {
             scene.inject(AdvertSpec::v2(VRID, 200, 2, GHOST, &[VIP]));
-            sent = Stamp::now();
+            (sent, count) = (Stamp::now(), count + 1);
         }
         (daemon.state(family.name()) == Some(State::Master)).then_some(())
     });
-    assert!(daemon.counters(family.name())["interval-errors"] > 5);
+    // The last one may have come when it was Master.
+    assert!(count > 1);
+    assert!(daemon.counters(family.name())["interval-errors"] >= count - 1);
 }
 
 /// V3-RX-8, V3-RX-9, V3-RX-10, V2-RX-11: an advert of version 3 with another interval or another
@@ -476,37 +477,36 @@ fn version_3_takes_what_differs(mode: Mode) {
         let scene = Scene::new("version_3_takes_what_differs");
         let vrouter = family.vrouter().mode(mode).priority(100).interval(1.0);
         let daemon = scene.start(&scene.r1, &config(&[vrouter]));
-        daemon.wait_state(family.name(), State::Backup, within(5.0));
-        let accepted = |count: u64| {
-            until(
-                &format!("{count} adverts are accepted"),
-                within(5.0),
-                || {
-                    let status = daemon.status(family.name());
-                    (status["advertisement-rcvd"] == count.to_string()).then_some(status)
-                },
-            )
+        daemon.wait_state(family.name(), State::Backup, within(10.0));
+        // The listener counts, and a worker learns a moment later.
+        let accepted = |count: u64, down: &str| {
+            let what = format!("{count} adverts are accepted, and {down} learned");
+            until(&what, within(5.0), || {
+                let status = daemon.status(family.name());
+                let is_counted = status["advertisement-rcvd"] == count.to_string();
+                let is_learned = status["master-down-interval"] == down;
+                (is_counted && is_learned).then_some(status)
+            })
         };
         scene.inject(family.ghost(200, 100));
-        let status = accepted(1);
+        let status = accepted(1, "360");
         assert_eq!(status["interval-errors"], "0", "{family}");
-        assert_eq!(status["master-down-interval"], "360", "{family}");
         // Reserve bits set, 3 s.
         scene.inject(family.ghost(200, 0xf000 | 300));
-        let status = accepted(2);
+        // 3·300 + 156/256·300.
+        let status = accepted(2, "1082");
         assert_eq!(status["interval-errors"], "1", "{family}");
-        assert_eq!(
-            status["master-down-interval"], "1082",
-            "{family}: 3·300 + 156/256·300"
-        );
         assert_eq!(status["skew-time"], "1828125", "{family}: in microseconds");
+        let other = AdvertSpec {
+            addresses: vec![family.other_vip()],
+            mac: Some(scene.client.mac("eth0")),
+            ..family.ghost(200, 100)
+        };
+        let (frame, injector) = (other.frame(), scene.client.injector("eth0"));
         for _ in 0..50 {
-            scene.inject(AdvertSpec {
-                addresses: vec![family.other_vip()],
-                ..family.ghost(200, 100)
-            });
+            injector.send(&frame);
         }
-        let status = accepted(52);
+        let status = accepted(52, "360");
         assert_eq!(status["address-list-errors"], "50", "{family}");
         assert_eq!(status["interval-errors"], "1", "{family}");
         let said = |words: &str| {
@@ -535,7 +535,7 @@ fn an_owner_notices_another_owner(mode: Mode) {
         let vrouter = if version == 2 { vrouter.v2() } else { vrouter };
         let daemon = scene.start(&scene.r1, &config(&[vrouter]));
         let name = Family::V4.name();
-        daemon.wait_state(name, State::Master, within(5.0));
+        daemon.wait_state(name, State::Master, within(10.0));
         let spec = |priority| match version {
             2 => AdvertSpec::v2(VRID, priority, 1, GHOST, &[own]),
             _ => AdvertSpec::v3(VRID, priority, 10, GHOST, &[own]),
@@ -577,7 +577,7 @@ fn our_own_advert_has_no_effect(mode: Mode) {
         scene.r1.sysctl("ipv4/conf/eth0/accept_local", "1");
         let vrouter = family.vrouter().mode(mode).interval(1.0);
         let daemon = scene.start(&scene.r1, &config(&[vrouter]));
-        daemon.wait_state(family.name(), State::Master, within(8.0));
+        daemon.wait_state(family.name(), State::Master, within(10.0));
         let ours = advert_from(&scene.r1, VRID);
         let own = lan.wait_since(Stamp::default(), "an advert", within(5.0), &ours);
         let mut copy = own.bytes.clone();
@@ -595,7 +595,8 @@ fn our_own_advert_has_no_effect(mode: Mode) {
         let frames = lan.frames_since(start);
         let sent = frames.iter().filter(|f: &&Frame| ours(f)).count() as u64;
         let took = Stamp::now().since(start).as_secs();
-        assert!(sent <= took + 1, "{family}: {sent} adverts in {took} s");
+        // A late one and the next in time may be closer.
+        assert!(sent <= took + 2, "{family}: {sent} adverts in {took} s");
         assert_eq!(daemon.state(family.name()), Some(State::Master), "{family}");
     }
 }
@@ -607,7 +608,7 @@ fn what_is_not_link_local_is_logged(mode: Mode) {
     let family = Family::V6;
     let vrouter = family.vrouter().mode(mode).priority(100).interval(1.0);
     let daemon = scene.start(&scene.r1, &config(&[vrouter]));
-    daemon.wait_state(family.name(), State::Backup, within(5.0));
+    daemon.wait_state(family.name(), State::Backup, within(10.0));
     let global: std::net::IpAddr = "2001:db8::200".parse().expect("an address");
     let good = family.ghost(200, 100);
     let said = |words: &str| {

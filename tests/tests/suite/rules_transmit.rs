@@ -33,7 +33,7 @@ fn priority_zero_is_the_last_word(mode: Mode) {
             let vrouter = family.vrouter().mode(mode).priority(173);
             let vrouter = if v2 { vrouter.v2() } else { vrouter };
             let daemon = scene.start(&scene.r1, &config(&[vrouter]));
-            daemon.wait_state(family.name(), State::Master, within(8.0));
+            daemon.wait_state(family.name(), State::Master, within(10.0));
             // A Backup in between leaves the rôle without priority 0.
             let higher = AdvertSpec {
                 priority: 200,
@@ -43,7 +43,7 @@ fn priority_zero_is_the_last_word(mode: Mode) {
             };
             let mark = daemon.log().mark();
             scene.inject(higher);
-            daemon.wait_change(mark, family.name(), State::Backup, within(8.0));
+            daemon.wait_change(mark, family.name(), State::Backup, within(10.0));
             let again = Stamp::now();
             let ours = advert_from(&scene.r1, VRID);
             let frames = lan.wait_count(again, 4, "adverts as Master again", within(10.0), &ours);
@@ -87,9 +87,9 @@ fn a_new_primary_address_is_used_at_once(mode: Mode) {
     scene.r1.sysctl("ipv4/conf/eth0/promote_secondaries", "1");
     let daemon = scene.start(
         &scene.r1,
-        &config(&[family.vrouter().mode(mode).priority(100)]),
+        &config(&[family.vrouter().mode(mode).priority(100).interval(0.5)]),
     );
-    daemon.wait_state(family.name(), State::Master, within(5.0));
+    daemon.wait_state(family.name(), State::Master, within(10.0));
     let ours = advert_from(&scene.r1, VRID);
     let source = |frame: &Frame| frame.advert().map(|advert| advert.source);
     let first = lan.wait_since(Stamp::now(), "an advert", within(5.0), &ours);
@@ -98,7 +98,7 @@ fn a_new_primary_address_is_used_at_once(mode: Mode) {
     let new = IpAddr::from([10, 0, 0, 250]);
     scene.r1.ip("address add 10.0.0.250/24 dev eth0");
     let added = Stamp::now();
-    for frame in lan.wait_count(added, 5, "adverts beside it", within(5.0), &ours) {
+    for frame in lan.wait_count(added, 3, "adverts beside it", within(5.0), &ours) {
         assert_eq!(source(&frame), source(&first), "a secondary address");
     }
     scene.r1.ip("address del 10.0.0.1/24 dev eth0");
@@ -129,8 +129,9 @@ fn a_new_primary_address_is_used_at_once(mode: Mode) {
         source: Ipv4Addr::new(10, 0, 0, 251).into(),
         ..family.ghost(100, 10)
     };
+    let mark = daemon.log().mark();
     scene.inject(higher);
-    daemon.wait_state(family.name(), State::Backup, within(5.0));
+    daemon.wait_change(mark, family.name(), State::Backup, within(10.0));
 }
 
 /// V3-TX-2: an owner over IPv6 has the virtual link-local address on its interface, and advertises
@@ -144,7 +145,7 @@ fn the_virtual_link_local_address_is_no_source(mode: Mode) {
     let vip = family.vip();
     scene.r1.ip(&format!("address add {vip}/64 dev eth0 nodad"));
     let daemon = scene.start(&scene.r1, &config(&[family.vrouter().mode(mode)]));
-    daemon.wait_state(family.name(), State::Master, within(8.0));
+    daemon.wait_state(family.name(), State::Master, within(10.0));
     assert_eq!(daemon.status(family.name())["is-owner"], "true");
     let ours = advert_from(&scene.r1, VRID);
     for frame in lan.wait_count(Stamp::default(), 3, "adverts", within(5.0), &ours) {
@@ -162,7 +163,7 @@ fn the_group_is_never_forwarded(mode: Mode) {
         let upstream = scene.server.as_ref().expect("server").capture("eth0");
         let lan = scene.lan.capture();
         let daemon = scene.start(&scene.r2, &config(&[family.vrouter().mode(mode)]));
-        daemon.wait_state(family.name(), State::Master, within(5.0));
+        daemon.wait_state(family.name(), State::Master, within(10.0));
         // Before, frames to the virtual MAC go nowhere.
         lan.wait_since(Stamp::default(), "the announcement", within(5.0), |frame| {
             let of_arp = frame.arp().is_some_and(|arp| arp.announces(VIP));

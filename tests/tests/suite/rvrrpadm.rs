@@ -311,16 +311,17 @@ impl Drop for Follower {
 #[test]
 fn rvrrpadm_events_follow_a_failover() {
     let scene = Scene::new("rvrrpadm_events_follow_a_failover");
-    let mut first = start(&scene, &scene.r1, &config(&[vrouter().priority(200)]));
+    let slow = || vrouter().interval(0.5);
+    let mut first = start(&scene, &scene.r1, &config(&[slow().priority(200)]));
     first.wait_state(NAME, State::Master, within(10.0));
-    let second = start(&scene, &scene.r2, &config(&[vrouter()]));
+    let second = start(&scene, &scene.r2, &config(&[slow()]));
     second.wait_state(NAME, State::Backup, within(10.0));
     let mut seen = String::new();
     until("the peer was heard", within(10.0), || {
         seen = fields(&second, "PEER,P_PRIO,P_INTV,STATE", NAME);
         (!seen.starts_with(':')).then_some(())
     });
-    assert_eq!(seen, "10.0.0.1:200:100:BACK");
+    assert_eq!(seen, "10.0.0.1:200:500:BACK");
     let block = done(&second, &format!("show {NAME}"));
     for word in [
         "master_priority = 200",
@@ -393,7 +394,7 @@ fn rvrrpadm_reload_and_what_is_wrong_with_the_file() {
     // Only until the next reload.
     daemon.rewrite(&config(&[vrouter().priority(150)]));
     done(&daemon, &format!("--no-persist disable-router {NAME}"));
-    daemon.wait_state(NAME, State::Init, within(5.0));
+    daemon.wait_state(NAME, State::Init, within(10.0));
     done(&daemon, "reload");
     daemon.wait_state(NAME, State::Master, within(10.0));
     daemon.stop();

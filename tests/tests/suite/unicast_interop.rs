@@ -210,7 +210,7 @@ fn rvrrpd_with_unicast_peers_started_first() {
     scene.lab.step("keepalived killed");
     all_at(&lan, &scene.r1);
     for case in cases() {
-        daemon.wait_state(&case.name(), State::Master, within(5.0));
+        daemon.wait_state(&case.name(), State::Master, within(10.0));
     }
     assert_unicast(&lan, Stamp::default());
     daemon.stop();

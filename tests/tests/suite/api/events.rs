@@ -40,7 +40,7 @@ fn every_reader_sees_every_change_once_and_in_order() {
     assert_eq!((&carrier, &parent), (&"standby7".into(), &"eth0".into()));
     ask(&socket, "POST", &format!("/run/vrrp/{NAME}/disable"));
     ask(&socket, "POST", &format!("/run/vrrp/{NAME}/enable"));
-    daemon.wait_state(NAME, State::Master, within(5.0));
+    daemon.wait_state(NAME, State::Master, within(10.0));
     let expected = [
         ("configured", "Master", "Master", None),
         ("state", "Master", "Init", Some("shutdown")),
@@ -191,7 +191,7 @@ fn who_is_too_slow_is_told_how_many_were_lost() {
 fn events_end_with_their_session() {
     use std::io::{Read as _, Write as _};
     let scene = Scene::new("events_end_with_their_session");
-    let _daemon = start(&scene, "session_lifetime = 2");
+    let _daemon = start(&scene, "session_lifetime = 5");
     let cookies = log_in(&scene.r1, URL, "admin");
     let mut stream = connect(&scene.r1, "127.0.0.1:7080".parse().unwrap());
     let request = format!(

@@ -54,14 +54,14 @@ fn a_router_is_disabled_and_enabled_while_it_runs() {
         (200, &true.into())
     );
     assert_eq!(answer.json()["substate"], serde_json::Value::Null);
-    daemon.wait_state(NAME, State::Master, within(5.0));
+    daemon.wait_state(NAME, State::Master, within(10.0));
 
     // What is not to be kept is as the file says after the next reload.
     let order = format!("/run/vrrp/{NAME}/disable?persist=false");
     assert_eq!(ask(&socket, "POST", &order).json()["enabled"], false);
     let answer = ask(&socket, "POST", "/run/reload");
     assert_eq!((answer.status, &answer.json()["changed"]), (200, &1.into()));
-    daemon.wait_state(NAME, State::Master, within(5.0));
+    daemon.wait_state(NAME, State::Master, within(10.0));
 
     for (method, path, status) in [
         ("POST", "/run/vrrp/nobody/enable", 404),
@@ -125,7 +125,7 @@ fn levels_count() {
         order(&writer, &["-H", &format!("Origin: {URL}")]).status,
         200
     );
-    daemon.wait_state(NAME, State::Init, within(5.0));
+    daemon.wait_state(NAME, State::Init, within(10.0));
 }
 
 /// On the Unix socket everybody reads; root and the group `rvrrpd` write.

@@ -257,7 +257,7 @@ fn the_page_shows_and_changes_what_there_is() {
         &format!("{row}.querySelector('.why').textContent"),
         &"shutdown".into(),
     );
-    daemon.wait_state(NAME, State::Init, within(5.0));
+    daemon.wait_state(NAME, State::Init, within(10.0));
     let text = std::fs::read_to_string(&daemon.files().config).unwrap();
     assert!(text.contains("enabled = false"), "{text}");
     browser.wait(

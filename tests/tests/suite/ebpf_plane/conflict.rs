@@ -22,7 +22,7 @@ fn who_announces_our_address_is_named() {
         let scene = Scene::new("who_announces_our_address_is_named");
         let lan = scene.lan.capture();
         let daemon = scene.start(&scene.r1, &config(&[router(Family::V4, accept)]));
-        daemon.wait_state(NAME, State::Master, within(5.0));
+        daemon.wait_state(NAME, State::Master, within(10.0));
         answers(&lan, &scene, Family::V4, Some(&scene.r1));
         assert_eq!(daemon.counters(NAME)["address-conflicts"], 0);
         let thief = scene.client.mac("eth0");

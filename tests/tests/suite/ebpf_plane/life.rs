@@ -33,8 +33,8 @@ fn the_interface_goes_and_comes_back() {
             } else {
                 scene.r1.ip("link del eth0");
             }
-            first.wait_change(mark, name, State::Init, within(8.0));
-            second.wait_state(name, State::Master, within(8.0));
+            first.wait_change(mark, name, State::Init, within(10.0));
+            second.wait_state(name, State::Master, within(10.0));
             answers(&lan, &scene, *family, Some(&scene.r2));
             let mark = first.log().mark();
             if renamed {
@@ -49,7 +49,7 @@ fn the_interface_goes_and_comes_back() {
                     .attach(&scene.lan, &scene.r1, "eth0", &["10.0.0.1/24"]);
             }
             first.wait_change(mark, name, State::Master, within(10.0));
-            second.wait_state(name, State::Backup, within(5.0));
+            second.wait_state(name, State::Backup, within(10.0));
             answers(&lan, &scene, *family, Some(&scene.r1));
         }
     }
@@ -64,13 +64,15 @@ fn the_program_is_put_back() {
     let scene = Scene::new("the_program_is_put_back");
     let lan = scene.lan.capture();
     let daemon = scene.start(&scene.r1, &config(&[router(Family::V4, false)]));
-    daemon.wait_state(NAME, State::Master, within(5.0));
+    daemon.wait_state(NAME, State::Master, within(10.0));
     answers(&lan, &scene, Family::V4, Some(&scene.r1));
     bpf::detach(&scene.r1, "eth0");
-    assert!(bpf::programs(&scene.r1, "eth0").is_empty());
-    until("it is back", within(15.0), || {
-        (bpf::programs(&scene.r1, "eth0").len() == 1).then_some(())
-    });
+    daemon
+        .log()
+        .wait_after(0, "it is back", within(15.0), |line| {
+            line.text.contains("Put back: eBPF gate").then_some(())
+        });
+    assert_eq!(bpf::programs(&scene.r1, "eth0").len(), 1);
     answers(&lan, &scene, Family::V4, Some(&scene.r1));
     assert_eq!(daemon.state(NAME), Some(State::Master));
 }
@@ -119,7 +121,7 @@ fn forgotten_groups_are_joined_again() {
     let lan = scene.lan.capture();
     let family = Family::V6;
     let daemon = scene.start(&scene.r1, &config(&[router(family, false)]));
-    daemon.wait_state(family.name(), State::Master, within(5.0));
+    daemon.wait_state(family.name(), State::Master, within(10.0));
     answers(&lan, &scene, family, Some(&scene.r1));
     let joined = || {
         let groups = scene.r1.ip("maddress show dev eth0");

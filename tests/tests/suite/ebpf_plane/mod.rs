@@ -32,9 +32,9 @@ fn router(family: Family, accept: bool) -> Vrouter {
 fn pair(scene: &Scene, vrouter: &Vrouter, name: &str) -> (Rvrrpd, Rvrrpd) {
     let of = |priority| config(&[vrouter.clone().priority(priority).preemption(true)]);
     let first = scene.start(&scene.r1, &of(200));
-    first.wait_state(name, State::Master, within(5.0));
+    first.wait_state(name, State::Master, within(10.0));
     let second = scene.start(&scene.r2, &of(100));
-    second.wait_state(name, State::Backup, within(5.0));
+    second.wait_state(name, State::Backup, within(10.0));
     (first, second)
 }
 
@@ -53,9 +53,14 @@ fn who_has(lan: &Capture, client: &Host, address: IpAddr) -> Vec<(String, Mac)> 
     }
     let said = |frame: &Frame| said(frame, address);
     let quiet = Duration::from_millis(150);
-    let answers = lan.until_quiet(start, quiet, within(5.0), |frame| said(frame).is_some());
-    let answers = answers.into_iter();
-    answers
+    let answers = |frame: &Frame| said(frame).is_some();
+    let mut found = lan.until_quiet(start, quiet, within(5.0), answers);
+    if found.is_empty() {
+        // One that is later is not taken for an answer to the next question.
+        found = lan.until_quiet(start, Duration::from_secs(1), within(5.0), answers);
+    }
+    found
+        .into_iter()
         .filter_map(|frame| Some((frame.port.clone(), said(&frame)?)))
         .collect()
 }

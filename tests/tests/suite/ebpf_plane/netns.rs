@@ -44,15 +44,15 @@ fn namespaces_have_their_own() {
             ])
         };
         let daemon = scene.start(&one, &of(200));
-        daemon.wait_state(&first_name, State::Master, within(8.0));
-        daemon.wait_state(&second_name, State::Backup, within(8.0));
-        daemon.wait_state(family.name(), State::Master, within(8.0));
+        daemon.wait_state(&first_name, State::Master, within(10.0));
+        daemon.wait_state(&second_name, State::Backup, within(10.0));
+        daemon.wait_state(family.name(), State::Master, within(10.0));
         answers(&lan, &scene, *family, Some(&scene.r1));
         let at_home = || who_has(&home_lan, &asker, family.vip());
         assert_eq!(at_home(), [("one".to_owned(), family.vmac())]);
         daemon.reload(&of(50));
-        daemon.wait_state(&second_name, State::Master, within(8.0));
-        daemon.wait_state(&first_name, State::Backup, within(8.0));
+        daemon.wait_state(&second_name, State::Master, within(10.0));
+        daemon.wait_state(&first_name, State::Backup, within(10.0));
         answers(&lan, &scene, *family, Some(&scene.r2));
         assert_eq!(at_home(), [("one".to_owned(), family.vmac())]);
         // One goes, the others go on.
@@ -90,9 +90,9 @@ fn beside_a_macvlan() {
     let (vrouter, name) = inside(&scene, Family::V4, &scene.r1);
     let macvlan_name = format!("{}-eth0-9", scene.r1.netns());
     let daemon = scene.start(&one, &config(std::slice::from_ref(&macvlan)));
-    daemon.wait_state(&macvlan_name, State::Master, within(8.0));
+    daemon.wait_state(&macvlan_name, State::Master, within(10.0));
     daemon.reload(&config(&[macvlan.clone(), vrouter]));
-    daemon.wait_state(&name, State::Master, within(8.0));
+    daemon.wait_state(&name, State::Master, within(10.0));
     let has = |address: &str| who_has(&lan, &scene.client, address.parse().unwrap());
     answers(&lan, &scene, Family::V4, Some(&scene.r1));
     let of_macvlan = rvrrpd_tests::frame::Mac::virtual_v4(9);

@@ -58,7 +58,7 @@ fn the_data_plane_changes() {
                 reload(daemon, &of(to, priority));
                 let window = Duration::from_millis(500);
                 converge(&lan, &[(VRID, &scene.r1)], window, within(10.0));
-                first.wait_state(family.name(), State::Master, within(5.0));
+                first.wait_state(family.name(), State::Master, within(10.0));
                 until("one answer", within(5.0), || {
                     let answers = who_has(&lan, &scene.client, family.vip());
                     (answers == [("r1".to_owned(), family.vmac())]).then_some(())
@@ -67,7 +67,7 @@ fn the_data_plane_changes() {
                 assert_eq!(daemon.status(family.name())["data-plane"], to);
             }
             first.stop();
-            second.wait_state(family.name(), State::Master, within(5.0));
+            second.wait_state(family.name(), State::Master, within(10.0));
             until("one answer", within(5.0), || {
                 let answers = who_has(&lan, &scene.client, family.vip());
                 (answers == [("r2".to_owned(), family.vmac())]).then_some(())
@@ -94,7 +94,7 @@ fn accept_mode_changes() {
         let text = |accept| config(&[router(*family, accept), other.clone()]);
         let daemon = scene.start(&scene.r1, &text(false));
         for name in [family.name(), "eth0-9"] {
-            daemon.wait_state(name, State::Master, within(5.0));
+            daemon.wait_state(name, State::Master, within(10.0));
         }
         answers(&lan, &scene, *family, Some(&scene.r1));
         let changes = daemon.changes().len();
@@ -150,7 +150,7 @@ fn addresses_change() {
             &config(&[of(7, &[VIP_TEXT, "10.0.0.101"]), of(8, &["10.0.0.108"])]),
         );
         for name in [NAME, "eth0-8"] {
-            daemon.wait_state(name, State::Master, within(5.0));
+            daemon.wait_state(name, State::Master, within(10.0));
         }
         wait("10.0.0.101", Some(7));
         let steps: [(&[&str], &[&str]); 3] = [
@@ -181,7 +181,7 @@ fn addresses_change() {
             &daemon,
             &config(&[of(10, &[VIP_TEXT]), of(8, &["10.0.0.102"])]),
         );
-        daemon.wait_state("eth0-10", State::Master, within(5.0));
+        daemon.wait_state("eth0-10", State::Master, within(10.0));
         wait(VIP_TEXT, Some(10));
         wait("10.0.0.108", None);
         assert_eq!(daemon.state("eth0-8"), Some(State::Master));
@@ -205,10 +205,10 @@ fn the_interface_changes() {
     let before = snapshot(&scene.r1);
     let of = |interface: &str| config(&[router(Family::V4, true).text("interface", interface)]);
     let daemon = scene.start(&scene.r1, &of("eth0"));
-    daemon.wait_state(NAME, State::Master, within(5.0));
+    daemon.wait_state(NAME, State::Master, within(10.0));
     answers(&lan, &scene, Family::V4, Some(&scene.r1));
     reload(&daemon, &of("eth1"));
-    daemon.wait_state("eth1-7", State::Master, within(5.0));
+    daemon.wait_state("eth1-7", State::Master, within(10.0));
     until("the address is there", within(5.0), || {
         (scene.r1.carriers_of(VIP.into()) == ["eth1"]).then_some(())
     });

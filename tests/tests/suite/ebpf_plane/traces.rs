@@ -66,7 +66,7 @@ fn no_setting_is_touched() {
         }
         unchanged("Master and Backup");
         first.stop();
-        second.wait_state(family.name(), State::Master, within(5.0));
+        second.wait_state(family.name(), State::Master, within(10.0));
         answers(&lan, &scene, *family, Some(&scene.r2));
         unchanged("after the takeover");
         second.stop();
@@ -85,7 +85,7 @@ fn accepting_takes_settings_back() {
     let before = snapshot(&scene.r1);
     let read = |name: &str| scene.r1.read_sysctl(&format!("ipv4/conf/eth0/{name}"));
     let daemon = scene.start(&scene.r1, &config(&[router(Family::V4, true)]));
-    daemon.wait_state(NAME, State::Master, within(5.0));
+    daemon.wait_state(NAME, State::Master, within(10.0));
     assert_eq!(read("arp_announce").as_deref(), Some("2"));
     assert_eq!(read("send_redirects").as_deref(), Some("0"));
     assert_eq!(read("arp_ignore").as_deref(), Some("0"));
@@ -124,7 +124,7 @@ fn sigkill_leaves_nothing() {
             let before = snapshot(&scene.r1);
             let text = config(&[router(*family, accept)]);
             let mut daemon = scene.start(&scene.r1, &text);
-            daemon.wait_state(family.name(), State::Master, within(5.0));
+            daemon.wait_state(family.name(), State::Master, within(10.0));
             answers(&lan, &scene, *family, Some(&scene.r1));
             assert_eq!(bpf::programs(&scene.r1, "eth0").len(), 1);
             daemon.sigkill();
@@ -136,7 +136,7 @@ fn sigkill_leaves_nothing() {
                 let diff = before.diff(&snapshot(&scene.r1));
                 assert!(diff.contains("address eth0"), "{diff}");
                 let daemon = scene.start(&scene.r1, &text);
-                daemon.wait_state(family.name(), State::Master, within(5.0));
+                daemon.wait_state(family.name(), State::Master, within(10.0));
                 answers(&lan, &scene, *family, Some(&scene.r1));
                 daemon.stop();
             }

@@ -45,7 +45,7 @@ fn the_primary_address_comes_and_goes(mode: Mode) {
                 .ip(&format!("address add {address} dev eth0 {nodad}"));
         };
         add(&old);
-        daemon.wait_state(kind.name(), State::Master, within(8.0));
+        daemon.wait_state(kind.name(), State::Master, within(10.0));
         let from = |address: &str, what: &str| {
             let source = rvrrpd_tests::lab::address_of(address);
             lan.wait_since(Stamp::now(), what, within(5.0), |frame| {
@@ -56,6 +56,13 @@ fn the_primary_address_comes_and_goes(mode: Mode) {
         scene.lab.step("another address");
         let mark = daemon.log().mark();
         add(new);
+        // Of an IPv6 address the kernel tells when it puts in its route, a while after it.
+        let family = if kind.ipv6 { "-6" } else { "-4" };
+        let added = rvrrpd_tests::lab::address_of(new).to_string();
+        until("the kernel has told of it", within(5.0), || {
+            let routes = scene.r1.ip(&format!("{family} route show table local"));
+            routes.contains(&added).then_some(())
+        });
         scene.r1.ip(&format!("address del {old} dev eth0"));
         from(new, "adverts from the other address");
         assert!(
@@ -69,13 +76,13 @@ fn the_primary_address_comes_and_goes(mode: Mode) {
         scene.lab.step("no address");
         scene.r1.ip(&format!("address del {new} dev eth0"));
         wait_reason(&daemon, mark, "no-primary-address");
-        daemon.wait_state(kind.name(), State::Init, within(8.0));
+        daemon.wait_state(kind.name(), State::Init, within(10.0));
         until(&format!("{kind:?}: no VIP"), within(5.0), || {
             let carriers = scene.r1.carriers_of(kind.vip());
             carriers.is_empty().then_some(())
         });
         add(&old);
-        daemon.wait_state(kind.name(), State::Master, within(8.0));
+        daemon.wait_state(kind.name(), State::Master, within(10.0));
         kind.wait_answers(&lan, &scene.client, &scene.r1);
         daemon.stop();
     }
@@ -99,8 +106,8 @@ fn ownership_comes_and_goes(mode: Mode) {
                 "10.0.0.100/24 dev eth0"
             };
             scene.r2.ip(&format!("address add {own}"));
-            second.wait_state(kind.name(), State::Master, within(8.0));
-            first.wait_state(kind.name(), State::Backup, within(8.0));
+            second.wait_state(kind.name(), State::Master, within(10.0));
+            first.wait_state(kind.name(), State::Backup, within(10.0));
             lan.wait_since(Stamp::now(), "priority 255", within(5.0), |frame| {
                 frame.port == "r2" && frame.advert().is_some_and(|advert| advert.priority == 255)
             });
@@ -113,8 +120,8 @@ fn ownership_comes_and_goes(mode: Mode) {
             scene
                 .r2
                 .ip(&format!("address del {}", own.trim_end_matches(" nodad")));
-            second.wait_state(kind.name(), State::Backup, within(8.0));
-            first.wait_state(kind.name(), State::Master, within(8.0));
+            second.wait_state(kind.name(), State::Backup, within(10.0));
+            first.wait_state(kind.name(), State::Master, within(10.0));
             kind.wait_answers(&lan, &scene.client, &scene.r1);
         }
         first.stop();
@@ -149,8 +156,11 @@ fn duplicate_address_detection(mode: Mode) {
     scene.r1.ip(&format!("address del {address}/64 dev eth0"));
     scene.r1.ip(&format!("address add {address}/64 dev eth0"));
     wait_reason(&daemon, mark, "duplicate-address");
-    daemon.wait_state(kind.name(), State::Init, within(8.0));
-    assert!(scene.r1.carriers_of(kind.vip()).is_empty());
+    daemon.wait_state(kind.name(), State::Init, within(10.0));
+    until("no VIP", within(5.0), || {
+        let carriers = scene.r1.carriers_of(kind.vip());
+        carriers.is_empty().then_some(())
+    });
     scene.lab.step("and is not any more");
     scene
         .client
@@ -170,7 +180,7 @@ fn an_owned_address_is_a_duplicate(mode: Mode) {
     let scene = kind.scene("an_owned_address_is_a_duplicate");
     let lan = scene.lan.capture();
     let other = scene.start(&scene.r2, &config(&[kind.router(100)]));
-    other.wait_state(kind.name(), State::Master, within(8.0));
+    other.wait_state(kind.name(), State::Master, within(10.0));
     kind.wait_answers(&lan, &scene.client, &scene.r2);
     scene.r1.sysctl("ipv6/conf/eth0/accept_dad", "1");
     scene.r1.ip("address add 2001:db8::100/64 dev eth0");
@@ -192,7 +202,7 @@ fn an_owned_address_is_a_duplicate(mode: Mode) {
         scene.r1.ip("address del 2001:db8::100/64 dev eth0");
         scene.r1.ip("address add 2001:db8::100/64 dev eth0 nodad");
     }
-    owner.wait_state(kind.name(), State::Master, within(8.0));
+    owner.wait_state(kind.name(), State::Master, within(10.0));
     lan.wait_since(Stamp::now(), "priority 255", within(5.0), |frame| {
         frame.port == "r1" && frame.advert().is_some_and(|advert| advert.priority == 255)
     });
@@ -217,14 +227,14 @@ fn ipv6_goes_off_and_on(mode: Mode) {
     let lan = scene.lan.capture();
     let ipv4 = Vrouter::new(VRID, &[VIP_TEXT]).mode(mode);
     let daemon = scene.start(&scene.r1, &config(&[kind.router(200), ipv4]));
-    daemon.wait_state(kind.name(), State::Master, within(8.0));
-    daemon.wait_state(NAME, State::Master, within(8.0));
+    daemon.wait_state(kind.name(), State::Master, within(10.0));
+    daemon.wait_state(NAME, State::Master, within(10.0));
     let mark = daemon.log().mark();
     scene.r1.sysctl("ipv6/conf/eth0/disable_ipv6", "1");
     wait_reason(&daemon, mark, "no-primary-address");
-    daemon.wait_state(kind.name(), State::Init, within(8.0));
+    daemon.wait_state(kind.name(), State::Init, within(10.0));
     scene.r1.sysctl("ipv6/conf/eth0/disable_ipv6", "0");
-    daemon.wait_state(kind.name(), State::Master, within(8.0));
+    daemon.wait_state(kind.name(), State::Master, within(10.0));
     kind.wait_answers(&lan, &scene.client, &scene.r1);
     assert!(
         !daemon
@@ -246,7 +256,7 @@ fn an_interface_that_gets_ipv6_later(mode: Mode) {
     scene.r1.ip("link set eth0 mtu 1200");
     let ipv4 = Vrouter::new(VRID, &[VIP_TEXT]).mode(mode);
     let daemon = scene.start(&scene.r1, &config(&[kind.router(200), ipv4]));
-    daemon.wait_state(NAME, State::Master, within(8.0));
+    daemon.wait_state(NAME, State::Master, within(10.0));
     wait_reason(&daemon, 0, "no-primary-address");
     let mark = daemon.log().mark();
     scene.r1.ip("link set eth0 mtu 1500");

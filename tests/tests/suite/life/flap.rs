@@ -67,14 +67,14 @@ fn lost_and_back(mode: Mode, test: &str, loss: Loss) {
         scene.lab.step(&format!("{kind:?}: the Master loses it"));
         let (mark, start) = (first.log().mark(), Stamp::now());
         loss.set(&scene.lan, &scene.r1, false);
-        second.wait_state(name, State::Master, within(8.0));
+        second.wait_state(name, State::Master, within(10.0));
         wait_reason(&first, mark, loss.reason());
-        first.wait_state(name, State::Init, within(8.0));
+        first.wait_state(name, State::Init, within(10.0));
         kind.wait_answers(&lan, &scene.client, &scene.r2);
         loss.set(&scene.lan, &scene.r1, true);
-        first.wait_change(mark, name, State::Backup, within(8.0));
-        first.wait_state(name, State::Master, within(8.0));
-        second.wait_state(name, State::Backup, within(8.0));
+        first.wait_change(mark, name, State::Backup, within(10.0));
+        first.wait_state(name, State::Master, within(10.0));
+        second.wait_state(name, State::Backup, within(10.0));
         converge(
             &lan,
             &[(VRID, &scene.r1)],
@@ -91,10 +91,10 @@ fn lost_and_back(mode: Mode, test: &str, loss: Loss) {
         let mark = second.log().mark();
         loss.set(&scene.lan, &scene.r2, false);
         wait_reason(&second, mark, loss.reason());
-        second.wait_state(name, State::Init, within(8.0));
+        second.wait_state(name, State::Init, within(10.0));
         let back = Stamp::now();
         loss.set(&scene.lan, &scene.r2, true);
-        second.wait_state(name, State::Backup, within(8.0));
+        second.wait_state(name, State::Backup, within(10.0));
         // Without the group it would be Master after 0.4 s.
         lan.wait_count(
             Stamp::now(),
@@ -156,7 +156,7 @@ fn ten_flaps_of_a_backup(mode: Mode) {
                 "{kind:?}, flap {flap}: {answers:?}"
             );
         }
-        second.wait_state(kind.name(), State::Backup, within(8.0));
+        second.wait_state(kind.name(), State::Backup, within(10.0));
         lan.wait_count(
             Stamp::now(),
             15,
@@ -203,7 +203,7 @@ fn ten_flaps_of_a_master(mode: Mode) {
             &scene.r1,
             &config(&[kind.router(200).key("routes", routes)]),
         );
-        daemon.wait_state(kind.name(), State::Master, within(8.0));
+        daemon.wait_state(kind.name(), State::Master, within(10.0));
         let complete = |what: &str| {
             scene.lab.step(&format!("{kind:?}: {what}"));
             until(
@@ -226,7 +226,7 @@ fn ten_flaps_of_a_master(mode: Mode) {
         }
         for flap in 0..5 {
             complete(&format!("before quick flap {flap}"));
-            daemon.wait_state(kind.name(), State::Master, within(8.0));
+            daemon.wait_state(kind.name(), State::Master, within(10.0));
             if mode == Mode::Ether {
                 until("the virtual MAC", within(5.0), || {
                     (scene.r1.mac("eth0") == kind.vmac()).then_some(())
@@ -239,13 +239,13 @@ fn ten_flaps_of_a_master(mode: Mode) {
             });
         }
         complete("after ten flaps");
-        daemon.wait_state(kind.name(), State::Master, within(8.0));
+        daemon.wait_state(kind.name(), State::Master, within(10.0));
         for _ in 0..10 {
             scene.lan.carrier(&scene.r1, false);
             scene.lan.carrier(&scene.r1, true);
         }
         complete("after ten pulled cables");
-        daemon.wait_state(kind.name(), State::Master, within(8.0));
+        daemon.wait_state(kind.name(), State::Master, within(10.0));
         kind.wait_answers(&lan, &scene.client, &scene.r1);
         let is_own = || {
             let others = [IpAddr::V6(own), "fe80::100".parse().unwrap()];

@@ -182,8 +182,8 @@ fn unseen(daemon: &Rvrrpd, happens: impl FnOnce()) {
 fn pair(kind: Kind, scene: &Scene) -> (Rvrrpd, Rvrrpd) {
     let text = |priority| rvrrpd_tests::rvrrpd::config(&[kind.router(priority)]);
     let first = scene.start(&scene.r1, &text(200));
-    first.wait_state(kind.name(), State::Master, within(8.0));
+    first.wait_state(kind.name(), State::Master, within(10.0));
     let second = scene.start(&scene.r2, &text(100));
-    second.wait_state(kind.name(), State::Backup, within(8.0));
+    second.wait_state(kind.name(), State::Backup, within(10.0));
     (first, second)
 }

@@ -64,7 +64,7 @@ fn a_route_that_is_in_the_way(mode: Mode) {
                 .filter(|line| line.text.contains("in the way") && line.text.contains(theirs));
             told.count()
         };
-        daemon.wait_state(name, State::Master, within(8.0));
+        daemon.wait_state(name, State::Master, within(10.0));
         until("what is in the way", within(5.0), || {
             (told() == 1).then_some(())
         });
@@ -117,7 +117,7 @@ fn two_daemons_on_one_interface() {
         let vip = format!("10.0.0.{}", 100 + group);
         let vrouter = Vrouter::new(group, &[&vip]).macvlan();
         let daemon = with_run_dir(&scene, &format!("run-{group}"), vrouter);
-        daemon.wait_state(&format!("eth0-{group}"), State::Master, within(8.0));
+        daemon.wait_state(&format!("eth0-{group}"), State::Master, within(10.0));
         daemon
     };
     for first_stops in [true, false] {
@@ -160,7 +160,7 @@ fn two_daemons_with_the_same_router() {
     let scene = Scene::new("two_daemons_with_the_same_router");
     let vrouter = || Vrouter::new(VRID, &[VIP_TEXT]).macvlan();
     let mut first = with_run_dir(&scene, "run-first", vrouter());
-    first.wait_state(NAME, State::Master, within(8.0));
+    first.wait_state(NAME, State::Master, within(10.0));
     let carriers = || {
         let links = scene.r1.ip_json("link show type macvlan");
         let links = links.as_array().cloned().unwrap_or_default();
@@ -215,10 +215,10 @@ fn two_daemons_with_addresses_on_one_interface() {
     let scene = Scene::new("two_daemons_with_addresses_on_one_interface");
     let plain = |group: u8, vips: &[&str]| Vrouter::new(group, vips).key("virtual_mac", false);
     let first = with_run_dir(&scene, "run-7", plain(7, &["10.0.0.107"]));
-    first.wait_state("eth0-7", State::Master, within(8.0));
+    first.wait_state("eth0-7", State::Master, within(10.0));
     let vips = ["10.20.0.1/24", "10.20.0.2/24", "10.20.0.3/24"];
     let second = with_run_dir(&scene, "run-8", plain(8, &vips));
-    second.wait_state("eth0-8", State::Master, within(8.0));
+    second.wait_state("eth0-8", State::Master, within(10.0));
     let there = |count: usize| {
         until(&format!("{count} addresses"), within(5.0), || {
             let there = scene.r1.addresses("eth0");
@@ -262,13 +262,13 @@ fn macvlans_vanish_while_they_are_made() {
     let begun = |line: &Line| (line.text == "begun").then_some(());
     deleter.log().wait_after(0, "start", within(5.0), begun);
     let daemon = scene.start(&scene.r1, &config(&routers));
-    daemon.wait_state("eth0-60", State::Master, within(8.0));
+    daemon.wait_state("eth0-60", State::Master, within(10.0));
     deleter.wait_exit(within(20.0));
     let vip: IpAddr = "10.0.7.1".parse().expect("an address");
     until("the address of the first one", within(15.0), || {
         let there = scene.r1.interfaces().iter().any(|name| name == "standby1");
         (there && scene.r1.addresses("standby1").contains(&vip)).then_some(())
     });
-    daemon.wait_state("eth0-1", State::Master, within(5.0));
+    daemon.wait_state("eth0-1", State::Master, within(10.0));
     daemon.stop();
 }

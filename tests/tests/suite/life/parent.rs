@@ -93,13 +93,13 @@ fn another_takes_the_name(mode: Mode, test: &str, loss: Loss) {
         let mark = first.log().mark();
         loss.happen(&scene.r1);
         wait_reason(&first, mark, "no-interface");
-        first.wait_state(kind.name(), State::Init, within(8.0));
+        first.wait_state(kind.name(), State::Init, within(10.0));
         wait_clean(kind, &scene.r1);
-        second.wait_state(kind.name(), State::Master, within(8.0));
+        second.wait_state(kind.name(), State::Master, within(10.0));
         kind.wait_answers(&lan, &scene.client, &scene.r2);
         loss.come_back(&scene, &scene.r1, "10.0.0.1/24");
-        first.wait_state(kind.name(), State::Master, within(8.0));
-        second.wait_state(kind.name(), State::Backup, within(8.0));
+        first.wait_state(kind.name(), State::Master, within(10.0));
+        second.wait_state(kind.name(), State::Backup, within(10.0));
         kind.wait_answers(&lan, &scene.client, &scene.r1);
 
         scene.lab.step(&format!("{kind:?}: the Backup's interface"));
@@ -109,7 +109,7 @@ fn another_takes_the_name(mode: Mode, test: &str, loss: Loss) {
         wait_clean(kind, &scene.r2);
         let start = Stamp::now();
         loss.come_back(&scene, &scene.r2, "10.0.0.2/24");
-        second.wait_change(mark, kind.name(), State::Backup, within(8.0));
+        second.wait_change(mark, kind.name(), State::Backup, within(10.0));
         wait_silence(kind, &scene, start, &second);
         kind.wait_answers(&lan, &scene.client, &scene.r1);
         first.stop();
@@ -146,7 +146,7 @@ fn an_interface_of_the_same_name_and_index(mode: Mode) {
     for kind in Kind::of(mode) {
         let scene = kind.scene("an_interface_of_the_same_name_and_index");
         let daemon = scene.start(&scene.r1, &config(&[kind.router(200)]));
-        daemon.wait_state(kind.name(), State::Master, within(8.0));
+        daemon.wait_state(kind.name(), State::Master, within(10.0));
         wait_until_carried(kind, &scene);
         let index = scene.r1.ip_json("link show dev eth0")[0]["ifindex"].to_string();
         let mark = daemon.log().mark();
@@ -161,7 +161,7 @@ fn an_interface_of_the_same_name_and_index(mode: Mode) {
             "address add 10.9.0.1/24 dev eth0",
         ]);
         });
-        daemon.wait_change(mark, kind.name(), State::Master, within(8.0));
+        daemon.wait_change(mark, kind.name(), State::Master, within(10.0));
         wait_until_carried(kind, &scene);
         if mode == Mode::Macvlan {
             let path = "ipv4/conf/eth0/arp_ignore";
@@ -188,7 +188,7 @@ fn another_mac_is_announced(mode: Mode) {
         let lan = scene.lan.capture();
         let router = kind.router(200).key("virtual_mac", false);
         let daemon = scene.start(&scene.r1, &config(&[router]));
-        daemon.wait_state(kind.name(), State::Master, within(8.0));
+        daemon.wait_state(kind.name(), State::Master, within(10.0));
         // Those of the takeover: at once, after 1 s and after 5 s.
         let announced = |frame: &Frame| {
             let arp = frame.arp().is_some_and(|arp| arp.announces(VIP4));
@@ -230,7 +230,7 @@ fn a_mac_that_was_given_stays_after_all(mode: Mode) {
     let kind = Kind::new(false, mode);
     let scene = kind.scene("a_mac_that_was_given_stays_after_all");
     let daemon = scene.start(&scene.r1, &config(&[kind.router(200)]));
-    daemon.wait_state(kind.name(), State::Master, within(8.0));
+    daemon.wait_state(kind.name(), State::Master, within(10.0));
     let carries = |mac| {
         until("the MAC", within(5.0), || {
             (scene.r1.mac("eth0") == mac).then_some(())
@@ -268,7 +268,7 @@ fn the_mtu_goes_down_and_up(mode: Mode) {
                 host.ip(&format!("link set eth0 mtu {mtu}"));
                 if kind.ipv6 && mtu < 1280 {
                     wait_reason(daemon, mark, "no-primary-address");
-                    daemon.wait_state(kind.name(), State::Init, within(8.0));
+                    daemon.wait_state(kind.name(), State::Init, within(10.0));
                 }
                 host.ip("link set eth0 mtu 1500");
                 if kind.ipv6 && mtu < 1280 {
@@ -279,11 +279,11 @@ fn the_mtu_goes_down_and_up(mode: Mode) {
                     (links[0]["mtu"] == 1500).then_some(())
                 });
                 if host.name() == "r2" {
-                    daemon.wait_state(kind.name(), State::Backup, within(8.0));
+                    daemon.wait_state(kind.name(), State::Backup, within(10.0));
                     wait_silence(kind, &scene, start, daemon);
                 } else {
-                    daemon.wait_state(kind.name(), State::Master, within(8.0));
-                    second.wait_state(kind.name(), State::Backup, within(8.0));
+                    daemon.wait_state(kind.name(), State::Master, within(10.0));
+                    second.wait_state(kind.name(), State::Backup, within(10.0));
                 }
                 kind.wait_answers(&lan, &scene.client, &scene.r1);
                 let made = host.ip("-6 address show");
@@ -299,12 +299,12 @@ fn the_mtu_goes_down_and_up(mode: Mode) {
 fn the_message_outgrows_the_mtu(mode: Mode) {
     let scene = Kind::new(false, mode).scene("the_message_outgrows_the_mtu");
     let daemon = scene.start(&scene.r1, &config(&[router_of(mode, &many(140), "")]));
-    daemon.wait_state("eth0-7", State::Master, within(8.0));
+    daemon.wait_state("eth0-7", State::Master, within(10.0));
     let mark = daemon.log().mark();
     scene.r1.ip("link set eth0 mtu 500");
     wait_reason(&daemon, mark, "exceeds-mtu");
-    daemon.wait_state("eth0-7", State::Init, within(8.0));
+    daemon.wait_state("eth0-7", State::Init, within(10.0));
     scene.r1.ip("link set eth0 mtu 1500");
-    daemon.wait_state("eth0-7", State::Master, within(8.0));
+    daemon.wait_state("eth0-7", State::Master, within(10.0));
     daemon.stop();
 }

@@ -30,7 +30,7 @@ in_modes! {
 
 fn master(scene: &Scene, vrouter: Vrouter) -> Rvrrpd {
     let daemon = scene.start(&scene.r1, &config(&[vrouter]));
-    daemon.wait_state(NAME, State::Master, within(5.0));
+    daemon.wait_state(NAME, State::Master, within(10.0));
     daemon
 }
 
@@ -122,7 +122,7 @@ fn routes_outlive_a_flap_of_their_interface(mode: Mode) {
     let route = "192.168.1.0/24";
     let routes = format!("[{{ route = \"{route}\", nh = \"10.1.0.50\" }}]");
     let daemon = scene.start(&scene.r1, &config(&[usual(mode).key("routes", routes)]));
-    daemon.wait_state(NAME, State::Master, within(5.0));
+    daemon.wait_state(NAME, State::Master, within(10.0));
     let there = || {
         scene
             .r1
@@ -213,7 +213,7 @@ fn a_renamed_interface_is_left_clean(mode: Mode) {
         let daemon = master(&scene, vrouter);
         scene.r1.wait_until_carried(VIP.into());
         scene.r1.ip("link set eth0 name old0");
-        daemon.wait_state(NAME, State::Init, within(5.0));
+        daemon.wait_state(NAME, State::Init, within(10.0));
         until("no VIP", within(5.0), || {
             scene
                 .r1
@@ -248,7 +248,7 @@ fn a_message_longer_than_the_mtu_is_alone(mode: Mode) {
         config(&[router_of(mode, &many(140), ""), other])
     );
     let daemon = scene.start(&scene.r1, &text);
-    daemon.wait_state("eth0-8", State::Master, within(5.0));
+    daemon.wait_state("eth0-8", State::Master, within(10.0));
     daemon
         .log()
         .wait_after(0, "the reason", within(5.0), |line| {
@@ -264,7 +264,7 @@ fn a_message_longer_than_the_mtu_is_alone(mode: Mode) {
         advert_from(&scene.r1, 8),
     );
     scene.r1.ip("link set eth0 mtu 1500");
-    daemon.wait_state(NAME, State::Master, within(5.0));
+    daemon.wait_state(NAME, State::Master, within(10.0));
     daemon.stop();
 }
 
@@ -292,7 +292,7 @@ fn a_sealed_message_longer_than_the_mtu_is_not_sent(mode: Mode) {
         daemon.log().wait_after(0, "the reason", within(5.0), waits);
         let start = Stamp::now();
         daemon.reload(&router(most));
-        daemon.wait_state(NAME, State::Master, within(5.0));
+        daemon.wait_state(NAME, State::Master, within(10.0));
         let ours = advert_from(&scene.r1, VRID);
         lan.wait_count(start, 2, "adverts that just fit", within(5.0), ours);
         daemon.stop();

@@ -58,11 +58,11 @@ fn a_bridge(mode: Mode) {
         scene.lab.step(&format!("{kind:?}: no port is left"));
         scene.r1.ip("link set port0 nomaster");
         wait_reason(&first, mark, "no-carrier");
-        second.wait_state(kind.name(), State::Master, within(8.0));
+        second.wait_state(kind.name(), State::Master, within(10.0));
         kind.wait_answers(&lan, &scene.client, &scene.r2);
         scene.r1.ip("link set port0 master eth0");
-        first.wait_state(kind.name(), State::Master, within(8.0));
-        second.wait_state(kind.name(), State::Backup, within(8.0));
+        first.wait_state(kind.name(), State::Master, within(10.0));
+        second.wait_state(kind.name(), State::Backup, within(10.0));
         kind.wait_answers(&lan, &scene.client, &scene.r1);
         first.stop();
         second.stop();
@@ -109,9 +109,9 @@ fn a_bond(mode: Mode) {
         kind.wait_answers(&lan, &scene.client, &scene.r1);
         scene.r1.ip("link set port1 down");
         wait_reason(&first, mark, "no-carrier");
-        second.wait_state(kind.name(), State::Master, within(8.0));
+        second.wait_state(kind.name(), State::Master, within(10.0));
         scene.r1.ip("link set port1 up");
-        first.wait_state(kind.name(), State::Master, within(8.0));
+        first.wait_state(kind.name(), State::Master, within(10.0));
         kind.wait_answers(&lan, &scene.client, &scene.r1);
         first.stop();
         second.stop();
@@ -132,19 +132,19 @@ fn a_port_of_a_bridge(mode: Mode) {
         let daemon = scene.start(&scene.r1, &config(&[kind.router(200)]));
         wait_reason(&daemon, 0, "enslaved");
         scene.r1.ip("link set eth0 nomaster");
-        daemon.wait_state(kind.name(), State::Master, within(8.0));
+        daemon.wait_state(kind.name(), State::Master, within(10.0));
         kind.wait_answers(&lan, &scene.client, &scene.r1);
         // An interface with a macvlan on it is taken by no bridge.
         if mode != Mode::Macvlan {
             let mark = daemon.log().mark();
             scene.r1.ip("link set eth0 master br9");
             wait_reason(&daemon, mark, "enslaved");
-            daemon.wait_state(kind.name(), State::Init, within(8.0));
+            daemon.wait_state(kind.name(), State::Init, within(10.0));
             until("no VIP", within(5.0), || {
                 scene.r1.carriers_of(kind.vip()).is_empty().then_some(())
             });
             scene.r1.ip("link set eth0 nomaster");
-            daemon.wait_state(kind.name(), State::Master, within(8.0));
+            daemon.wait_state(kind.name(), State::Master, within(10.0));
             kind.wait_answers(&lan, &scene.client, &scene.r1);
         }
         daemon.stop();
@@ -191,10 +191,10 @@ fn a_macvlan(mode: Mode) {
             scene.r1.ip("link del eth0");
             scene.r1.ip("link set lower0 name eth0");
             scene.r1.ip("address add 10.0.0.1/24 dev eth0");
-            daemon.wait_state(kind.name(), State::Master, within(8.0));
+            daemon.wait_state(kind.name(), State::Master, within(10.0));
             assert_eq!(told(), 1);
         } else {
-            daemon.wait_state(kind.name(), State::Master, within(8.0));
+            daemon.wait_state(kind.name(), State::Master, within(10.0));
         }
         kind.wait_answers(&lan, &scene.client, &scene.r1);
         daemon.stop();
