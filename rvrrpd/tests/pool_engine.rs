@@ -362,10 +362,7 @@ impl World {
                     }
                 }
             }
-            Step::Forget(vrid) => {
-                let (left, _) = crossbeam_channel::bounded(1);
-                self.order(vrid, Control::Remove(vec![id(vrid)], left));
-            }
+            Step::Forget(vrid) => self.order(vrid, Control::Remove(vec![id(vrid)])),
         }
     }
 

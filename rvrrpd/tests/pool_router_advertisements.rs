@@ -256,10 +256,7 @@ fn ra_1_ra_5_leaving_is_silent() {
         |world: &mut World| {
             world.tell(Control::Readiness(ID, Reason::Disabled.into()));
         },
-        |world: &mut World| {
-            let (left, _) = crossbeam_channel::bounded(1);
-            world.tell(Control::Remove(vec![ID], left));
-        },
+        |world: &mut World| world.tell(Control::Remove(vec![ID])),
         |world: &mut World| world.tell(Control::Stop),
     ] {
         let mut world = World::master(0);

@@ -20,12 +20,11 @@ use super::routes::{self, App};
 use super::view::Router;
 use super::{Applied, Done, Order, Published, Refusal, Request, hidden, refusals, secret_files};
 use crate::config::edit::{Change, EditError};
-use crate::fsm::{Reason, State as VrrpState};
 
 /// How long the supervisor may take: a reload waits for the last advertisements of who leaves.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long an answer waits for a worker or the listeners to have obeyed, too; it says what is then.
+/// How long an answer waits for the listeners to have obeyed, too; it says what is then.
 const OBEDIENCE: Duration = Duration::from_secs(1);
 /// How often it is looked at meanwhile.
 const LOOK: Duration = Duration::from_millis(1);
@@ -267,12 +266,6 @@ async fn set_enabled(
 ) -> Result<Json<Router>, Problem> {
     let change = Change::SetEnabled { name, enabled };
     let (router, _) = changed(app, access, change, persist).await?;
-    wait_until(|| {
-        let is_told = router.status.reasons().contains(Reason::Disabled) != enabled;
-        // The state follows the reason.
-        is_told && (enabled || router.status.state() == VrrpState::Init)
-    })
-    .await;
     Ok(Json(Router::of(&router)))
 }
 

@@ -93,6 +93,8 @@ pub(super) fn apply(supervisor: &mut Supervisor, documents: Documents) -> Applie
     }
     sites.extend(supervisor.follow_namespaces());
     supervisor.update(&sites);
+    // Whoever asked for it sees what follows from it.
+    supervisor.wait_for_workers();
     done
 }
 

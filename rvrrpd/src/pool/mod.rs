@@ -161,9 +161,11 @@ pub enum Control<P = Arc<Port>> {
     /// A host asked for a router advertisement at this time.
     Solicited(RouterId, Time),
     /// They leave: as Master with priority 0. Everything of theirs is then taken out of the
-    /// kernel. The sender is dropped when the last advertisements have left and their changes have
-    /// been told.
-    Remove(Vec<RouterId>, Sender<()>),
+    /// kernel.
+    Remove(Vec<RouterId>),
+    /// The sender is dropped when what was ordered before has been done, the last advertisements have
+    /// left, and what followed has been told.
+    Fence(Sender<()>),
     /// These, in their order: the worker is woken once for all of them.
     Several(Vec<Self>),
     /// All leave, and the thread ends.
@@ -171,18 +173,10 @@ pub enum Control<P = Arc<Port>> {
 }
 
 impl<P> Control<P> {
-    /// What is held until they have left.
-    fn left(&self) -> Option<Sender<()>> {
-        match self {
-            Self::Remove(_, left) => Some(left.clone()),
-            _ => None,
-        }
-    }
-
     /// Whether a state may follow from it.
     fn is_order(&self) -> bool {
         match self {
-            Self::Activated(_) | Self::Solicited(..) => false,
+            Self::Activated(_) | Self::Solicited(..) | Self::Fence(_) => false,
             Self::Several(controls) => controls.iter().any(Self::is_order),
             Self::Set(_) | Self::Readiness(..) | Self::Remove(..) | Self::Stop => true,
         }

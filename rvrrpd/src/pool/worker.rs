@@ -94,7 +94,7 @@ impl Worker {
             rim,
         } = &mut self;
         loop {
-            let (mut is_order, mut left) = (false, None);
+            let mut is_order = false;
             match control.try_recv() {
                 Ok(Control::Stop) | Err(TryRecvError::Disconnected) => {
                     engine.control(Control::Stop, rim);
@@ -104,7 +104,7 @@ impl Worker {
                     return rim.tell_before(None);
                 }
                 Ok(control) => {
-                    (is_order, left) = (control.is_order(), control.left());
+                    is_order = control.is_order();
                     engine.control(control, rim);
                     rim.make_room(engine.room());
                 }
@@ -121,7 +121,6 @@ impl Worker {
             engine.pass(rim);
             // Whoever gave an order may tell what follows from it: this comes before, whatever is due.
             rim.tell_before(engine.deadline().filter(|_| !is_order));
-            drop(left);
         }
     }
 }

@@ -178,7 +178,8 @@ impl Node {
                 Control::Readiness(id, reasons) => {
                     rim.deeds.push(Deed::Ready(*id, reasons.is_ready()));
                 }
-                Control::Remove(..)
+                Control::Remove(_)
+                | Control::Fence(_)
                 | Control::Activated(_)
                 | Control::Solicited(..)
                 | Control::Several(_) => {}

@@ -303,15 +303,23 @@ impl Supervisor {
     /// left.
     pub(super) fn let_go(&mut self, leaving: Vec<Vec<RouterId>>) {
         self.tell_workers();
-        let (left, all_left) = crossbeam_channel::unbounded();
         for (worker, ids) in self.workers.iter().zip(leaving) {
             if !ids.is_empty() {
-                worker.mailbox.tell(Control::Remove(ids, left.clone()));
+                worker.mailbox.tell(Control::Remove(ids));
             }
         }
-        drop(left);
+        self.wait_for_workers();
+    }
+
+    /// Returns when the workers have done what they were told, and have told what followed.
+    pub(super) fn wait_for_workers(&self) {
+        let (done, all_done) = crossbeam_channel::unbounded();
+        for worker in &self.workers {
+            worker.mailbox.tell(Control::Fence(done.clone()));
+        }
+        drop(done);
         // Ends when every worker has dropped its end.
-        for () in all_left {}
+        for () in all_done {}
     }
 
     /// Draws the consequences for every router.

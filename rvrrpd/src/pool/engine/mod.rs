@@ -167,7 +167,9 @@ impl<P> Engine<P> {
                 let random = host.random();
                 self.advertise(id, |slot| slot.solicited(received, random));
             }
-            Control::Remove(ids, _left) => self.remove(ids, host),
+            Control::Remove(ids) => self.remove(ids, host),
+            // All that came before has been done, or this would not have its turn.
+            Control::Fence(_done) => {}
             Control::Several(controls) => {
                 for control in controls {
                     self.control(control, host);
