@@ -47,6 +47,8 @@ struct Recorder {
     calls: usize,
     /// The last deadline that was got to.
     reached: Option<Time>,
+    /// It keeps repetitions to itself, and the last one came then.
+    absorbed: Option<Time>,
 }
 
 impl Recorder {
@@ -96,15 +98,15 @@ impl Host for Recorder {
     }
 
     fn absorb(&mut self, _: &u32, _: (Family, Vrid), _: &Sample, _: Time) -> bool {
-        false
+        self.absorbed.is_some()
     }
 
     fn last_absorbed(&mut self, _: &u32, _: (Family, Vrid)) -> Time {
-        Time::START
+        self.absorbed.unwrap_or_default()
     }
 
     fn end_absorption(&mut self, _: &u32, _: (Family, Vrid)) -> Time {
-        Time::START
+        self.absorbed.unwrap_or_default()
     }
 
     fn send<'a>(
@@ -167,6 +169,14 @@ struct Values {
     kind: Kind,
 }
 
+const USUAL: Values = Values {
+    priority: 100,
+    interval: SHORT,
+    addresses: 1,
+    port: Some(1),
+    kind: Kind::Plain,
+};
+
 /// What its messages are like.
 #[derive(Clone, Copy, Debug)]
 enum Kind {
@@ -225,15 +235,8 @@ impl World {
             now: Time::from_micros(1_234_567),
         };
         world.engines.resize_with(engines, Default::default);
-        let values = Values {
-            priority: 100,
-            interval: SHORT,
-            addresses: 1,
-            port: Some(1),
-            kind: Kind::Plain,
-        };
         for vrid in 1..=ROUTERS {
-            world.configure(vrid, values);
+            world.configure(vrid, USUAL);
             world.order(vrid, Control::Readiness(id(vrid), Reasons::NONE));
         }
         world
@@ -299,7 +302,17 @@ impl World {
             },
             checksum_form: Some(checksum_form),
             stamp: None,
-            sample: None,
+            sample: host.absorbed.map(|_| {
+                let datagram = Datagram {
+                    family: Family::V4,
+                    source: IpAddr::from([192, 0, 2, 252]),
+                    destination: IpAddr::from([224, 0, 0, 18]),
+                    ttl: 255,
+                    payload: &[0x31],
+                    ah: None,
+                };
+                (1, Box::new(Sample::of(&datagram)))
+            }),
         };
         engine.deliver(&delivery, host);
         self.pass();
@@ -546,4 +559,27 @@ fn v3_tm_7_who_was_stopped_does_not_take_over_at_once() {
     assert_eq!(state(&world), State::Backup, "its Master goes on");
     world.run(SHORT);
     assert_eq!(state(&world), State::Master, "its Master has ended");
+}
+
+/// V3-TM-7: the same where it finds first that the kernel has kept some advertisements, and where
+/// other values come meanwhile.
+#[test]
+fn v3_tm_7_what_comes_meanwhile_ends_no_grace() {
+    let state = |world: &World| world.engines[0].0.router(id(1)).unwrap().state();
+    let mut world = World::new(1);
+    world.engines[0].1.absorbed = Some(Time::START);
+    world.hear(1, 200, ChecksumForm::Message);
+    world.engines[0].1.absorbed = Some(world.now + 2 * SHORT);
+    world.now = world.now + Duration::from_secs(2);
+    world.pass();
+    world.pass();
+    assert_eq!(state(&world), State::Backup);
+    let until = world.now + Duration::from_millis(50);
+    world.run(Duration::from_millis(20));
+    world.configure(1, USUAL);
+    world.pass();
+    assert_eq!(state(&world), State::Backup);
+    assert_eq!(world.deadline(), Some(until));
+    world.run(Duration::from_millis(30));
+    assert_eq!(state(&world), State::Master);
 }

@@ -320,10 +320,14 @@ fn read_all(progress: &Progress, batch: &mut Batch, sink: &mut (impl Sink + ?Siz
 /// Both clocks at the same time. Who is stopped between the two would take packets for older than they
 /// are, and silence for longer.
 fn clocks() -> (Time, core::time::Duration) {
-    let both = || (sys::clock::monotonic(), sys::clock::realtime());
-    let clocks = both();
-    let is_same_time = sys::clock::monotonic().since(clocks.0) < SAME_TIME;
-    if is_same_time { clocks } else { both() }
+    let mut clocks = (sys::clock::monotonic(), sys::clock::realtime());
+    for _ in 0..3 {
+        if sys::clock::monotonic().since(clocks.0) < SAME_TIME {
+            break;
+        }
+        clocks = (sys::clock::monotonic(), sys::clock::realtime());
+    }
+    clocks
 }
 
 /// Reads one batch.

@@ -27,6 +27,14 @@ pub struct Sample {
 }
 
 impl Sample {
+    /// What this packet looks like; one that is too long like none.
+    #[must_use]
+    pub fn of(datagram: &Datagram<'_>) -> Self {
+        let mut sample = Self::empty();
+        sample.take(datagram);
+        sample
+    }
+
     /// The VRRP message with its authentication data.
     #[must_use]
     pub fn message(&self) -> &[u8] {

@@ -296,6 +296,17 @@ impl Host for Rim {
         }
     }
 
+    fn late(&mut self, setup: &Setup, late: Duration) {
+        let now = self.now();
+        if let Some(suppressed) = self.postponements.allow(now.as_micros()) {
+            tracing::warn!(
+                "VR {} - Nothing heard of the Master, but this host stood still: looked at {late:?} \
+                 too late, it has a little more{suppressed}",
+                setup.title,
+            );
+        }
+    }
+
     fn transition(&mut self, setup: &Setup, transition: Transition) {
         let identity = setup.status.identity();
         self.transitions

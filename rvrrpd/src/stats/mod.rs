@@ -111,7 +111,8 @@ pub struct Status {
     pub priority_zero_pkts_sent: Counter,
     /// Transitions to Master.
     pub master_transitions: Counter,
-    /// How often a silent Master was given more time because packets had been lost.
+    /// How often a silent Master was given more time, because packets had been lost or the end of the
+    /// silence was noticed late.
     pub takeovers_postponed: Counter,
     /// Advertisements that could not be sent.
     pub send_errors: Counter,

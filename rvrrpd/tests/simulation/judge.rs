@@ -44,10 +44,10 @@ pub(crate) struct Pass<'a> {
     pub(crate) groups: &'a [Group],
 }
 
-/// How much longer a Backup may wait that was hindered beyond its deadline: as long, and 50 ms at the
-/// most.
-fn grace(deadline: Time, hindered: Time) -> Duration {
-    hindered.since(deadline).min(Duration::from_millis(50))
+/// How much longer a Backup may wait that could look no earlier than this: as long after its deadline as
+/// that is, and 50 ms at the most.
+fn grace(deadline: Time, earliest: Time) -> Duration {
+    earliest.since(deadline).min(Duration::from_millis(50))
 }
 
 impl Judge {
@@ -173,7 +173,7 @@ impl Judge {
             Deed::Heard(delivery) => {
                 let group = delivery.id.0 as usize;
                 let before = self.state(number, group);
-                self.twins[number][group].heard(&delivery.advert)?;
+                self.twins[number][group].heard(now, &delivery.advert)?;
                 if before == State::Master && self.state(number, group) == State::Backup {
                     self.leaves(pass, group);
                     let params = self.twins[number][group].params;
@@ -239,15 +239,16 @@ impl Judge {
             if unread {
                 return Err("it takes over while an advertisement lies unread".into());
             }
-            self.in_time(pass, now, twin.told.max(deadline))?;
+            self.in_time(pass, now, deadline, twin.told)?;
         }
         self.twins[pass.number][group].transition(now, transition)
     }
 
-    fn in_time(&self, pass: &Pass<'_>, now: Time, deadline: Time) -> Verdict {
-        let latest = deadline.max(pass.hindered) + grace(deadline, pass.hindered) + self.slack;
-        if now > latest {
-            let late = now.since(deadline);
+    /// What was to happen at `deadline`, of which it was told at `told`.
+    fn in_time(&self, pass: &Pass<'_>, now: Time, deadline: Time, told: Time) -> Verdict {
+        let earliest = deadline.max(told).max(pass.hindered);
+        if now > earliest + grace(deadline, earliest) + self.slack {
+            let late = now.since(deadline.max(told));
             return Err(format!("its down timer fires {late:?} too late"));
         }
         Ok(())
@@ -331,15 +332,15 @@ impl Judge {
         }
         let armed = router.deadline().map(|deadline| deadline.at);
         let armed = armed.map(|at| twin.deadline().map_or(at, |postponed| at.max(postponed)));
-        let latest = armed.map(|at| at.max(now) + grace(at, pass.hindered) + self.slack);
+        let latest = armed.map(|at| at.max(now) + grace(at, now) + self.slack);
         if armed.is_none() || pass.node.engine.deadline() > latest {
             return Err("it runs and no timer is armed".into());
         }
         if let Some(deadline) = twin.deadline() {
-            self.in_time(pass, now, twin.told.max(deadline))?;
+            self.in_time(pass, now, deadline, twin.told)?;
         }
         if let (Some(since), Some(params)) = (twin.silent_since(), twin.params) {
-            self.in_time(pass, now, since + params.interval)
+            self.in_time(pass, now, since + params.interval, Time::START)
                 .map_err(|_| String::from("a Master falls silent (FSM-A-7)"))?;
         }
         Ok(())

@@ -10,7 +10,7 @@ use rvrrpd::wire::{PRIORITY_OWNER, PRIORITY_RESIGN, Version};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Twin {
     pub(crate) params: Option<Params>,
-    /// When it got them.
+    /// When it got them, or heard what set its timer anew.
     pub(crate) told: Time,
     ready: bool,
     state: Known,
@@ -164,7 +164,7 @@ impl Twin {
     }
 
     /// FSM-B-7..9, FSM-A-9.
-    pub(crate) fn heard(&mut self, advert: &Advert) -> Verdict {
+    pub(crate) fn heard(&mut self, now: Time, advert: &Advert) -> Verdict {
         let Some(params) = self.params else {
             return Ok(());
         };
@@ -179,6 +179,7 @@ impl Twin {
                 follower.resigned = true;
                 follower.since = advert.received;
                 follower.postponed = None;
+                self.told = now;
             }
             Known::Backup(follower) => {
                 if params.preempt && advert.priority < params.priority {
@@ -198,6 +199,7 @@ impl Twin {
                 if params.version == Version::V3 {
                     follower.interval = advert.interval;
                 }
+                self.told = now;
             }
             Known::Master { .. } if advert.priority != PRIORITY_RESIGN && better => {
                 let interval = match params.version {
@@ -205,6 +207,7 @@ impl Twin {
                     Version::V3 => advert.interval,
                 };
                 self.state = Known::Backup(Follower::new(advert.received, interval));
+                self.told = now;
             }
             Known::Master { .. } => {}
         }

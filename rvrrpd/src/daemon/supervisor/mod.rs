@@ -303,23 +303,19 @@ impl Supervisor {
     /// left.
     pub(super) fn let_go(&mut self, leaving: Vec<Vec<RouterId>>) {
         self.tell_workers();
+        let mut left = Vec::new();
         for (worker, ids) in self.workers.iter().zip(leaving) {
             if !ids.is_empty() {
                 worker.mailbox.tell(Control::Remove(ids));
+                left.push(worker);
             }
         }
-        self.wait_for_workers();
+        wait_for(left);
     }
 
     /// Returns when the workers have done what they were told, and have told what followed.
     pub(super) fn wait_for_workers(&self) {
-        let (done, all_done) = crossbeam_channel::unbounded();
-        for worker in &self.workers {
-            worker.mailbox.tell(Control::Fence(done.clone()));
-        }
-        drop(done);
-        // Ends when every worker has dropped its end.
-        for () in all_done {}
+        wait_for(&self.workers);
     }
 
     /// Draws the consequences for every router.
@@ -520,4 +516,15 @@ impl Supervisor {
             .map(|managed| routers::title(&managed.config))
             .unwrap_or_default()
     }
+}
+
+/// Returns when these have done what they were told, and have told what followed.
+fn wait_for<'a>(workers: impl IntoIterator<Item = &'a pool::Handle>) {
+    let (done, all_done) = crossbeam_channel::unbounded();
+    for worker in workers {
+        worker.mailbox.tell(Control::Fence(done.clone()));
+    }
+    drop(done);
+    // Ends when every worker has dropped its end.
+    for () in all_done {}
 }

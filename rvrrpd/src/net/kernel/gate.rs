@@ -339,9 +339,9 @@ impl Gate {
     }
 
     /// Who said since the last call that he has an address that is answered or refused on an
-    /// interface with answered addresses, and whose virtual router is Master. While somebody goes
-    /// on to say it, he is told of once a second at the most; of several addresses one may stand for
-    /// others. No system call, and where nothing happened one read of memory.
+    /// interface with answered addresses, and whose virtual router is Master. His MAC address is noted
+    /// once a second at the most; of several addresses one may stand for others. No system call, and
+    /// where nothing ever happened one read of memory.
     pub fn conflicts(&mut self) -> Vec<Conflict> {
         self.conflicts.take()
     }

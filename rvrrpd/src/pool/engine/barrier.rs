@@ -43,6 +43,8 @@ pub(super) struct Expired {
     deadline: Deadline,
     /// It means silence, which has to be proven. A Master's means nothing that anybody could say.
     is_silence: bool,
+    /// How long after it was to be looked at.
+    late: Duration,
 }
 
 impl<P> Engine<P> {
@@ -66,6 +68,7 @@ impl<P> Engine<P> {
                         place,
                         deadline,
                         is_silence,
+                        late: now.since(at),
                     });
                 }
                 // It was put off to look again soon, and another one has come meanwhile.
@@ -88,19 +91,18 @@ impl<P> Engine<P> {
             host.takeover_is_near();
         }
         expired.retain(|expired| {
-            let again = if !expired.is_silence {
-                None
-            } else if let Some(grace) = self.grace(*expired, now) {
-                Some(grace)
-            } else if self.is_proven(*expired, now, host) {
-                None
-            } else {
-                Some(DRAIN_RETRY)
-            };
-            if let Some(again) = again {
-                self.deadlines.set(expired.place, Some(now + again));
+            if !expired.is_silence {
+                return true;
             }
-            again.is_none()
+            if self.is_graced(*expired, now, host) {
+                return false;
+            }
+            let is_proven = self.is_proven(*expired, now, host);
+            if !is_proven {
+                let later = Some(now + DRAIN_RETRY);
+                self.deadlines.set(expired.place, later);
+            }
+            is_proven
         });
         self.empty_queue(host);
         expired.retain(|one| !one.is_silence || self.is_believed(*one, now, host));
@@ -147,15 +149,19 @@ impl<P> Engine<P> {
         slot.and_then(|slot| slot.deadline()) == Some(expired.deadline)
     }
 
-    /// How long the Master is waited for because this worker is late, which is once for each silence.
-    fn grace(&mut self, expired: Expired, now: Time) -> Option<Duration> {
-        let late = now.since(expired.deadline.at);
-        let slot = self.slots[expired.place].as_mut()?;
-        let is_granted = late > LATE && slot.grant_grace(expired.deadline.generation);
-        is_granted.then(|| {
-            slot.setup.status.takeovers_postponed.count();
-            late.min(LONGEST_GRACE)
-        })
+    /// Whether the Master gets more time, because this worker is late.
+    fn is_graced<H: Host<Port = P>>(&mut self, expired: Expired, now: Time, host: &mut H) -> bool {
+        let Some(slot) = &mut self.slots[expired.place] else {
+            return false;
+        };
+        if expired.late <= LATE || !slot.give_grace(now, expired.late.min(LONGEST_GRACE)) {
+            return false;
+        }
+        let until = slot.deadline().map(|deadline| deadline.at);
+        self.deadlines.set(expired.place, until);
+        slot.setup.status.takeovers_postponed.count();
+        host.late(&slot.setup, expired.late);
+        true
     }
 
     /// Whether everything that was received for this router before its deadline is in our queue.

@@ -89,6 +89,10 @@ pub trait Host {
     /// advertisements may have been lost.
     fn postponed(&mut self, setup: &Setup<Self::Port>, until: Time);
 
+    /// Hears that the end of a silence was noticed this late, and that the Master has more time therefore.
+    /// Not every world wants to know.
+    fn late(&mut self, _setup: &Setup<Self::Port>, _late: Duration) {}
+
     /// Hears that a router has changed its state.
     fn transition(&mut self, setup: &Setup<Self::Port>, transition: Transition);
 

@@ -383,10 +383,6 @@ impl<P> Engine<P> {
             }
             return;
         }
-        if let Some(deadline) = slot.router.deadline().filter(|deadline| deadline.at <= now) {
-            // That it is in the past from the beginning is no delay of ours.
-            let _granted = slot.grant_grace(deadline.generation);
-        }
         let status = &slot.setup.status;
         let before = status.condition();
         let mut cause = None;

@@ -29,15 +29,21 @@ pub(super) struct Slot<P> {
     checksum_form: ChecksumForm,
     /// What the Master needs is in the kernel.
     activated: bool,
-    /// The last silence, by its generation, in which the Master was waited for because the worker was
-    /// late.
-    graced: Option<u64>,
+    /// Silence whose end was noticed late.
+    grace: Option<Grace>,
 }
 
 /// A deadline that waits for silence, and was moved because advertisements may have been lost.
 #[derive(Clone, Copy, Debug)]
 struct Doubt {
     generation: u64,
+    until: Time,
+}
+
+/// More time for the Master because the worker was late, once since it was heard.
+#[derive(Clone, Copy, Debug)]
+struct Grace {
+    silent_since: Time,
     until: Time,
 }
 
@@ -54,7 +60,7 @@ impl<P> Slot<P> {
             chorus: None,
             doubt: None,
             activated: false,
-            graced: None,
+            grace: None,
             schedule: Schedule::default(),
         };
         slot.make_frames();
@@ -92,10 +98,18 @@ impl<P> Slot<P> {
     pub(super) fn deadline(&self) -> Option<Deadline> {
         let Deadline { at, generation } = self.router.deadline()?;
         let doubt = self.doubt.filter(|doubt| doubt.generation == generation);
+        let doubted = doubt.map(|doubt| doubt.until);
+        let graced = self.grace().map(|grace| grace.until);
         Some(Deadline {
-            at: doubt.map_or(at, |doubt| doubt.until.max(at)),
+            at: [doubted, graced].into_iter().flatten().fold(at, Time::max),
             generation,
         })
+    }
+
+    /// The grace of this silence.
+    fn grace(&self) -> Option<Grace> {
+        let since = self.router.silent_since();
+        self.grace.filter(|grace| Some(grace.silent_since) == since)
     }
 
     /// The deadline has come, and no advertisement was lost that came later than `lost`. Whether
@@ -116,9 +130,18 @@ impl<P> Slot<P> {
         false
     }
 
-    /// Whether the silence of this generation has not had its grace, which it has from now on.
-    pub(super) fn grant_grace(&mut self, generation: u64) -> bool {
-        self.graced.replace(generation) != Some(generation)
+    /// Gives the Master this long from now on, and no longer than one that lives needs to say so. False
+    /// where this silence has had its grace, and where none is waited for.
+    pub(super) fn give_grace(&mut self, now: Time, span: Duration) -> bool {
+        let since = self.router.silent_since();
+        let Some(silent_since) = since.filter(|_| self.grace().is_none()) else {
+            return false;
+        };
+        self.grace = Some(Grace {
+            silent_since,
+            until: now + span.min(self.router.master_interval()),
+        });
+        true
     }
 
     /// New values for the frames; the state machine is told apart.
