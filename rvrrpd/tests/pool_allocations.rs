@@ -295,16 +295,22 @@ fn many_that_advertise_as_one_allocate_nothing() {
         engine.pass(&mut host);
     });
     assert_eq!(host.frames, MANY as usize);
-    // As late as this all announce themselves, and the others take over.
+    // As late as this all announce themselves, and the others take over a moment later.
     host.now = host.now + 4 * INTERVAL;
     let announced = measure(|| engine.pass(&mut host));
+    assert_eq!((host.announcements, host.frames), (1, 2 * MANY as usize));
+    let taken_over = measure(|| {
+        host.now = engine.deadline().unwrap();
+        engine.pass(&mut host);
+    });
     assert_eq!((host.announcements, host.frames), (1, 3 * MANY as usize));
 
     let (mut engine, mut host) = many_masters();
     let resigned = measure(|| engine.control(Control::Stop, &mut host));
     assert_eq!(host.frames, MANY as usize);
-    let counts = [yielded, beat, announced, resigned].map(|info| info.count_total);
-    assert_eq!(counts, [0; 4]);
+    let all = [yielded, beat, announced, taken_over, resigned];
+    let counts = all.map(|info| info.count_total);
+    assert_eq!(counts, [0; 5]);
 }
 
 /// A takeover does not wait for a processor that sleeps; the next advertisement of a Master may.
