@@ -52,6 +52,7 @@ struct Rim {
     /// Since when the first of these waits.
     untold: Option<Time>,
     postponements: Limiter,
+    standstills: Limiter,
     /// When the driver was last told to be awake.
     alerted: Time,
     /// SipHash with a secret key: numbers that nobody on the LAN can guess.
@@ -79,6 +80,7 @@ impl Worker {
                 changes: Vec::new(),
                 untold: None,
                 postponements: Limiter::new(),
+                standstills: Limiter::new(),
                 alerted: Time::from_micros(0),
                 random: RandomState::new(),
                 drawn: 0,
@@ -298,7 +300,7 @@ impl Host for Rim {
 
     fn late(&mut self, setup: &Setup, late: Duration) {
         let now = self.now();
-        if let Some(suppressed) = self.postponements.allow(now.as_micros()) {
+        if let Some(suppressed) = self.standstills.allow(now.as_micros()) {
             tracing::warn!(
                 "VR {} - Nothing heard of the Master, but this host stood still: looked at {late:?} \
                  too late, it has a little more{suppressed}",

@@ -106,10 +106,10 @@ impl<P> Slot<P> {
         })
     }
 
-    /// The grace of this silence.
+    /// The grace of this silence. A Master's deadline does not touch that memory.
     fn grace(&self) -> Option<Grace> {
-        let since = self.router.silent_since();
-        self.grace.filter(|grace| Some(grace.silent_since) == since)
+        let since = self.router.silent_since()?;
+        self.grace.filter(|grace| grace.silent_since == since)
     }
 
     /// The deadline has come, and no advertisement was lost that came later than `lost`. Whether
