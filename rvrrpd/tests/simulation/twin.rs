@@ -123,7 +123,9 @@ impl Twin {
                 if params.version == Version::V2 {
                     follower.interval = params.interval;
                 }
-                if !params.preempt {
+                // With less than it had it may have nobody to preempt.
+                let has_less = before.is_some_and(|before| params.priority < before.priority);
+                if !params.preempt || has_less {
                     follower.preempt_at = None;
                 }
                 follower.postponed = None;
