@@ -44,10 +44,10 @@ pub(crate) struct Pass<'a> {
     pub(crate) groups: &'a [Group],
 }
 
-/// How much longer a Backup may wait that could look no earlier than this: as long after its deadline as
-/// that is, and 50 ms at the most.
-fn grace(deadline: Time, earliest: Time) -> Duration {
-    earliest.since(deadline).min(Duration::from_millis(50))
+/// How much longer a Backup may wait that looked at its deadline then: as long as it was late, and 50 ms
+/// at the most.
+fn grace(deadline: Time, looked: Time) -> Duration {
+    looked.since(deadline).min(Duration::from_millis(50))
 }
 
 impl Judge {
@@ -173,7 +173,7 @@ impl Judge {
             Deed::Heard(delivery) => {
                 let group = delivery.id.0 as usize;
                 let before = self.state(number, group);
-                self.twins[number][group].heard(now, &delivery.advert)?;
+                self.twins[number][group].heard(&delivery.advert)?;
                 if before == State::Master && self.state(number, group) == State::Backup {
                     self.leaves(pass, group);
                     let params = self.twins[number][group].params;
@@ -246,8 +246,8 @@ impl Judge {
 
     /// What was to happen at `deadline`, of which it was told at `told`.
     fn in_time(&self, pass: &Pass<'_>, now: Time, deadline: Time, told: Time) -> Verdict {
-        let earliest = deadline.max(told).max(pass.hindered);
-        if now > earliest + grace(deadline, earliest) + self.slack {
+        let looked = deadline.max(told).max(pass.hindered) + self.slack;
+        if now > looked + grace(deadline, looked) {
             let late = now.since(deadline.max(told));
             return Err(format!("its down timer fires {late:?} too late"));
         }

@@ -10,7 +10,7 @@ use rvrrpd::wire::{PRIORITY_OWNER, PRIORITY_RESIGN, Version};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Twin {
     pub(crate) params: Option<Params>,
-    /// When it got them, or heard what set its timer anew.
+    /// When it got them.
     pub(crate) told: Time,
     ready: bool,
     state: Known,
@@ -166,7 +166,7 @@ impl Twin {
     }
 
     /// FSM-B-7..9, FSM-A-9.
-    pub(crate) fn heard(&mut self, now: Time, advert: &Advert) -> Verdict {
+    pub(crate) fn heard(&mut self, advert: &Advert) -> Verdict {
         let Some(params) = self.params else {
             return Ok(());
         };
@@ -181,7 +181,6 @@ impl Twin {
                 follower.resigned = true;
                 follower.since = advert.received;
                 follower.postponed = None;
-                self.told = now;
             }
             Known::Backup(follower) => {
                 if params.preempt && advert.priority < params.priority {
@@ -201,7 +200,6 @@ impl Twin {
                 if params.version == Version::V3 {
                     follower.interval = advert.interval;
                 }
-                self.told = now;
             }
             Known::Master { .. } if advert.priority != PRIORITY_RESIGN && better => {
                 let interval = match params.version {
@@ -209,7 +207,6 @@ impl Twin {
                     Version::V3 => advert.interval,
                 };
                 self.state = Known::Backup(Follower::new(advert.received, interval));
-                self.told = now;
             }
             Known::Master { .. } => {}
         }
