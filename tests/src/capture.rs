@@ -212,6 +212,22 @@ impl Capture {
     }
 }
 
+impl Capture {
+    /// The frames from `start` on that `predicate` says are answers: all until none has come for
+    /// 0.15 s, or for a second where there is none. The kernel takes a broadcast to a macvlan in a thread
+    /// of its own, and one that is late is not to be taken for an answer to the next question.
+    #[must_use]
+    #[track_caller]
+    pub fn answers(&self, start: Stamp, predicate: impl Fn(&Frame) -> bool) -> Vec<Frame> {
+        let quiet = Duration::from_millis(150);
+        let found = self.until_quiet(start, quiet, within(5.0), &predicate);
+        if !found.is_empty() {
+            return found;
+        }
+        self.until_quiet(start, Duration::from_secs(1), within(5.0), predicate)
+    }
+}
+
 impl Drop for Capture {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Relaxed);

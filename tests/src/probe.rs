@@ -169,9 +169,7 @@ pub fn lost(echoes: &[Echo]) -> Vec<u16> {
 }
 
 /// Asks `requests` times by ARP who has `target`, from `eth0` of `client`, and returns for each
-/// request who answered (host, sender hardware address). A request counts as answered out when
-/// nothing has come for 0.15 s after an answer, or for a second: the kernel takes a broadcast to a
-/// macvlan in a thread of its own.
+/// request who answered (host, sender hardware address).
 #[must_use]
 pub fn arping(
     lan: &Capture,
@@ -181,18 +179,13 @@ pub fn arping(
 ) -> Vec<Vec<(String, Mac)>> {
     let (mac, sender) = (client.mac("eth0"), client.address("eth0"));
     let injector = client.injector("eth0");
-    let quiet = Duration::from_millis(150);
     (0..requests)
         .map(|_| {
             let start = Stamp::now();
             injector.send(&Arp::request(mac, sender, target));
             let answers =
                 |frame: &crate::frame::Frame| frame.arp().is_some_and(|arp| arp.answers(target));
-            let mut found = lan.until_quiet(start, quiet, within(5.0), answers);
-            if found.is_empty() {
-                found = lan.until_quiet(start, Duration::from_secs(1), within(5.0), answers);
-            }
-            found
+            lan.answers(start, answers)
                 .into_iter()
                 .filter_map(|frame| Some((frame.port.clone(), frame.arp()?.sender_mac)))
                 .collect()

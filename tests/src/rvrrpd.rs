@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
+use std::time::Duration;
 
 use crate::bpf;
-use crate::deadline::{Deadline, until, within};
+use crate::deadline::{Deadline, slowness, until, within};
 use crate::host::Host;
 use crate::lab::Lab;
 use crate::mode::Mode;
 use crate::process::{Log, Process};
+use crate::standstill;
+use crate::sys::Stamp;
 
 /// States as the log and the counters name them.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -466,11 +469,29 @@ impl Rvrrpd {
         })
     }
 
-    /// SIGTERM, then its exit status.
+    /// The counters of `name`, and between when they were read.
+    #[track_caller]
+    pub fn reading(&self, name: &str) -> Reading {
+        let asked = Stamp::now();
+        let counters = self.counters(name);
+        Reading {
+            asked,
+            counters,
+            answered: Stamp::now(),
+        }
+    }
+
+    /// SIGTERM, then its exit status; it may take 3 s, and what the machine stands still.
     #[track_caller]
     pub fn sigterm(&mut self) -> ExitStatus {
+        let told = Stamp::now();
         self.process.signal(libc::SIGTERM);
-        self.process.wait_exit(within(10.0))
+        let status = self.process.wait_exit(within(10.0));
+        let ended = Stamp::now();
+        let most = Duration::from_secs(3).mul_f64(slowness()) + standstill::between(told, ended);
+        let took = ended.since(told);
+        assert!(took <= most, "{}: ends after {took:?}", self.process.name());
+        status
     }
 
     /// Orderly stop with exit code 0.
@@ -493,6 +514,38 @@ impl Rvrrpd {
     /// Whether it still runs.
     pub fn runs(&mut self) -> bool {
         self.process.exited().is_none()
+    }
+}
+
+/// Counters of a virtual router.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// They were read later than this.
+    pub asked: Stamp,
+    /// The counters.
+    pub counters: Counters,
+    /// They were read before this.
+    pub answered: Stamp,
+}
+
+impl Reading {
+    /// Asserts that the advertisements of these times were counted between this reading and `last`, each
+    /// once, but for `lost` of them at most, and for one that may be under way at both ends.
+    ///
+    /// # Panics
+    /// Where it is another number.
+    #[track_caller]
+    pub fn assert_counted(&self, last: &Self, stamps: &[Stamp], lost: u64) {
+        let counted = |reading: &Self| reading.counters["advertisement-rcvd"];
+        let counted = counted(last) - counted(self);
+        let sent = |from: Stamp, to: Stamp| {
+            let range = stamps.iter().filter(|stamp| (from..to).contains(stamp));
+            range.count() as u64
+        };
+        let least = sent(self.answered, last.asked);
+        let most = sent(self.asked, last.answered);
+        let is_exact = counted + lost + 1 >= least && counted <= most + 1;
+        assert!(is_exact, "{counted} of {least} to {most} counted");
     }
 }
 

@@ -90,10 +90,8 @@ pub fn snapshot(host: &Host) -> Snapshot {
 fn has_routes_of_addresses(host: &Host) -> bool {
     let routes = list(&host.ip_json("-6 route show table local type local"));
     let links = list(&host.ip_json("-6 address show up"));
-    let addresses = links.iter().flat_map(|link| list(&link["addr_info"]));
-    addresses
-        .into_iter()
-        .all(|address| routes.iter().any(|route| route["dst"] == address["local"]))
+    let mut addresses = links.iter().flat_map(|link| list(&link["addr_info"]));
+    addresses.all(|address| routes.iter().any(|route| route["dst"] == address["local"]))
 }
 
 impl Snapshot {

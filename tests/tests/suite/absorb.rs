@@ -60,28 +60,14 @@ fn the_backup_sleeps(family: Family, keys: &[(&str, &str)], filter: &str, absorb
     let ours = || advert_from(&scene.r1, VRID);
     // Two that are the same, so that the kernel knows what is nothing new.
     lan.wait_count(Stamp::now(), 5, "the steady state", within(5.0), ours());
-    let received = || {
-        let asked = Stamp::now();
-        let counted = backup.counters(family.name())["advertisement-rcvd"];
-        (asked, counted, Stamp::now())
-    };
     let slept = sleeps(&backup);
-    let (begin, before, start) = received();
-    lan.wait_count(start, WATCHED, "adverts", within(20.0), ours());
+    let before = backup.reading(family.name());
+    lan.wait_count(before.answered, WATCHED, "adverts", within(20.0), ours());
     let woken = sleeps(&backup) - slept;
-    let (last, after, end) = received();
-    let counted = after - before;
-    let adverts = lan.adverts_since(begin, VRID);
-    let sent = |from: Stamp, to: Stamp| {
-        let range = adverts
-            .iter()
-            .filter(|(frame, _)| (from..to).contains(&frame.stamp));
-        range.count() as u64
-    };
-    let (least, most) = (sent(start, last), sent(begin, end));
-    // At both ends one may be under way.
-    let is_exact = counted + 1 >= least && counted <= most + 1;
-    assert!(is_exact, "{counted} of {least} to {most} counted");
+    let after = backup.reading(family.name());
+    let adverts = lan.adverts_since(before.asked, VRID);
+    let stamps: Vec<Stamp> = adverts.iter().map(|(frame, _)| frame.stamp).collect();
+    before.assert_counted(&after, &stamps, 0);
     let is_quiet = woken < WATCHED as u64 / 3;
     assert_eq!(is_quiet, absorbs, "{family}: woken {woken} times");
     let status = backup.status(family.name());
@@ -108,7 +94,7 @@ fn the_backup_sleeps(family: Family, keys: &[(&str, &str)], filter: &str, absorb
         within(5.0),
         advert_from(&scene.r2, VRID),
     );
-    let last = lan.adverts_since(start, VRID);
+    let last = lan.adverts_since(before.answered, VRID);
     let last = last.iter().rfind(|(frame, _)| frame.port == "r1");
     let silence = first.stamp.since(last.expect("an advert").0.stamp);
     assert!(silence >= down_interval(100, INTERVAL), "{silence:?}");

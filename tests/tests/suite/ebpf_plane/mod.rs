@@ -12,7 +12,6 @@ mod serving;
 mod traces;
 
 use std::net::{IpAddr, Ipv6Addr};
-use std::time::Duration;
 
 use rvrrpd_tests::capture::Capture;
 use rvrrpd_tests::deadline::{until, within};
@@ -52,14 +51,7 @@ fn who_has(lan: &Capture, client: &Host, address: IpAddr) -> Vec<(String, Mac)> 
         }
     }
     let said = |frame: &Frame| said(frame, address);
-    let quiet = Duration::from_millis(150);
-    let answers = |frame: &Frame| said(frame).is_some();
-    let mut found = lan.until_quiet(start, quiet, within(5.0), answers);
-    if found.is_empty() {
-        // One that is later is not taken for an answer to the next question.
-        found = lan.until_quiet(start, Duration::from_secs(1), within(5.0), answers);
-    }
-    found
+    lan.answers(start, |frame| said(frame).is_some())
         .into_iter()
         .filter_map(|frame| Some((frame.port.clone(), said(&frame)?)))
         .collect()
